@@ -1,0 +1,38 @@
+# Every target does its own set-up on a fresh machine, once; it needs Python 3.11 or later alone.
+PYTHON ?= python3
+BIN := .venv/bin
+SUITES ?=
+PROFILE ?= quick
+
+.PHONY: bench test check report clean
+.DELETE_ON_ERROR:
+
+bench: .venv/installed
+	$(BIN)/plumbline bench $(SUITES) --profile $(PROFILE)
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+check: .venv/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/deptry .
+
+report: .venv/installed
+	$(BIN)/plumbline report
+
+clean:
+	rm -rf .venv
+
+# constraints.txt pins every version, torch 2.13.0 among them.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@

@@ -1,0 +1,28 @@
+"""The front door of the harness: all that a suite needs. Loads no torch."""
+
+from harness.errors import Unsupported
+from harness.records import Cost, Series
+from harness.workload import (
+    ITEM_BYTES,
+    Bench,
+    Call,
+    Sweep,
+    Workload,
+    check_dtype,
+    check_positive,
+    powers_of_two,
+)
+
+__all__ = [
+    "ITEM_BYTES",
+    "Bench",
+    "Call",
+    "Cost",
+    "Series",
+    "Sweep",
+    "Unsupported",
+    "Workload",
+    "check_dtype",
+    "check_positive",
+    "powers_of_two",
+]

@@ -1,0 +1,208 @@
+"""Leads a whole bench: pytest collects and runs, then the run is judged and reported.
+
+pytest is the one runner, so `-k`, ids and fixtures mean the same in `plumbline bench` and in
+`pytest suites`. It runs here without a configuration file, foreign plugins or its own output.
+"""
+
+import io
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import pytest_plugin, store
+from harness.check.judge import exit_status, judge
+from harness.errors import PlumblineError, UsageError
+from harness.measure.openmp import bound_spinning
+from harness.records import Case, Run
+from harness.report.live import Live
+from harness.report.markdown import markdown
+from harness.report.terminal import screen, show
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to measure, as the user said it."""
+
+    suites: tuple[str, ...] = ()
+    expression: str = ""
+    profile: str = "quick"
+    device: str = "auto"
+    threads: int | None = None
+    results: Path = store.DEFAULT_RESULTS
+
+
+def run(request: Request, resume: str | None = None) -> int:
+    """Measures, judges, reports; returns the exit status.
+
+    Raises:
+        PlumblineError: wrong input, or a record that could not be written.
+    """
+    bound_spinning()
+    from harness.measure.device import resolve  # noqa: PLC0415 - loads torch, after the line above
+
+    if resume is not None:
+        request, resume = _resumed(request, resume)
+    resolve(request.device, request.threads)
+    console = screen()
+    live = Live(console)
+    watcher = _Watcher()
+    with tempfile.TemporaryDirectory() as folder:
+        export = Path(folder) / store.EXPORT
+        options = [f"--benchmark-json={export}", f"--plumbline-results={request.results}"]
+        options += [f"--plumbline-resume={resume}"] if resume else []
+        try:
+            exit_code, output = _pytest(request, options, [live, watcher])
+        finally:
+            live.close()
+        session = watcher.session
+        if session is None or session.conductor is None:
+            raise watcher.trouble(request, exit_code, output)
+        if export.exists():
+            shutil.copyfile(export, session.conductor.folder / store.EXPORT)
+    concluded = conclude(session.conductor.folder)
+    show(concluded, console)
+    console.print(f"report: {session.conductor.folder / store.REPORT}", highlight=False, soft_wrap=True)
+    if session.error is not None:
+        raise session.error
+    if exit_code == pytest.ExitCode.INTERNAL_ERROR:
+        sys.stderr.write(output)
+        return 3
+    return INTERRUPTED if watcher.interrupted else exit_status(concluded)
+
+
+def collect(request: Request) -> tuple[Case, ...]:
+    """The cases a bench would measure.
+
+    Raises:
+        UsageError: no such suite, or nothing matches.
+    """
+    bound_spinning()
+    watcher = _Watcher()
+    exit_code, output = _pytest(request, ["--collect-only"], [watcher])
+    if exit_code != pytest.ExitCode.OK or watcher.session is None:
+        raise watcher.trouble(request, exit_code, output)
+    return tuple(workload.describe(suite) for workload, suite in watcher.session.workloads)
+
+
+def conclude(folder: Path) -> Run:
+    """Judges a run and writes its report; fits and verdicts are stored once it is complete."""
+    concluded = judge(store.load(folder))
+    if concluded.complete:
+        store.Writer(folder, concluded.header).put(concluded.header)
+    store.write_whole(folder / store.REPORT, markdown(concluded).encode())
+    return concluded
+
+
+def _resumed(request: Request, reference: str) -> tuple[Request, str]:
+    if request != Request(results=request.results):
+        raise UsageError(
+            "--resume takes suites, -k, profile, device and threads from the run: leave them out"
+        )
+    folder = store.find(reference, request.results)
+    header = store.load(folder).header
+    if header.finished_at is not None:
+        raise UsageError(f"{header.id} is complete: nothing to resume")
+    settings = header.settings
+    return (
+        replace(
+            request,
+            suites=settings.suites,
+            expression=settings.expression,
+            profile=settings.profile,
+            device=settings.device,
+            threads=settings.threads,
+        ),
+        str(folder),
+    )
+
+
+def suite_paths(names: tuple[str, ...]) -> list[Path]:
+    """The files of suites: bundled ones by name, a user's own by path; all bundled ones by default.
+
+    Raises:
+        UsageError: no such suite.
+    """
+    bundled = {p.stem: p for p in sorted(pytest_plugin.BUNDLED_SUITES.glob("*.py")) if p.stem != "__init__"}
+    paths = []
+    for name in names or tuple(bundled):
+        path = bundled.get(name, Path(name))
+        if not (path.suffix == ".py" and path.is_file()):
+            raise UsageError(
+                f"unknown suite {name!r}: one of {', '.join(bundled)}, or the path of a .py file"
+            )
+        paths.append(path.resolve())
+    return paths
+
+
+def _pytest(request: Request, options: list[str], plugins: list[object]) -> tuple[int, str]:
+    paths = suite_paths(request.suites)
+    arguments = [
+        *map(str, paths),
+        *("-c", os.devnull, "--rootdir", os.path.commonpath([path.parent for path in paths])),
+        *("--disable-plugin-autoload", "--noconftest", "-p", "no:cacheprovider", "-p", "no:warnings"),
+        *("-p", "pytest_benchmark.plugin", "-p", "harness.pytest_plugin"),
+        *("--capture=no", "--tb=short", "--benchmark-quiet"),
+        f"--plumbline-profile={request.profile}",
+        f"--plumbline-device={request.device}",
+        *([f"--plumbline-threads={request.threads}"] if request.threads is not None else []),
+        *([f"-k={request.expression}"] if request.expression else []),
+        *options,
+    ]
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with redirect_stdout(io.StringIO()) as output, redirect_stderr(io.StringIO()) as complaints:
+            exit_code = pytest.main(arguments, plugins=plugins)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if exit_code == pytest.ExitCode.USAGE_ERROR:
+        raise UsageError(complaints.getvalue().strip().removeprefix("ERROR: "))
+    sys.stderr.write(complaints.getvalue())
+    return int(exit_code), output.getvalue()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+class _Watcher:
+    """Remembers what pytest says of a session, in place of its terminal output."""
+
+    def __init__(self) -> None:
+        self.session: pytest_plugin.BenchSession | None = None
+        self.interrupted = False
+        self.complaint: str | None = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        self.session = config.pluginmanager.get_plugin("plumbline-session")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed and self.complaint is None:
+            lines = [line for line in str(report.longrepr).splitlines() if line.strip()]
+            self.complaint = f"cannot load {Path(report.nodeid).name}: {lines[-1].removeprefix('E').strip()}"
+
+    def pytest_keyboard_interrupt(self, excinfo: Any) -> None:
+        self.interrupted = isinstance(excinfo.value, KeyboardInterrupt)
+
+    def trouble(self, request: Request, exit_code: int, output: str) -> PlumblineError:
+        """Why nothing was measured."""
+        if self.session is not None and self.session.error is not None:
+            return self.session.error
+        if self.interrupted:
+            raise KeyboardInterrupt
+        if self.complaint is not None:
+            return UsageError(self.complaint)
+        if exit_code == pytest.ExitCode.NO_TESTS_COLLECTED:
+            among = f" matches -k {request.expression!r}" if request.expression else ""
+            return UsageError(f"no workload{among} in profile {request.profile}: `plumbline list` shows all")
+        return UsageError(output.strip() or "nothing was measured")

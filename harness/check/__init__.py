@@ -1,0 +1,1 @@
+"""Claims and their verdicts: holds, fails, inconclusive. Works from records alone."""

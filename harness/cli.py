@@ -1,0 +1,169 @@
+"""The command line: parses, calls, prints. No logic.
+
+Exit status: 0 fine; 1 a claim fails; 2 bad usage or input, one line on standard error; 3 a case
+failed or nothing was measured; 130 interrupted, with everything finished kept.
+
+Imports stand inside the commands: `plumbline --help` and `plumbline report` must not load torch.
+"""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.errors import PlumblineError, UsageError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Measure what this machine really does on deep-learning work, and check it against theory.",
+)
+# Typer's own root of "the user typed something wrong"; it moved between versions of Typer.
+_CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+class Profile(StrEnum):
+    """How many sizes, and how long each is measured."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+    FULL = "full"
+
+
+Suites = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Bundled suites by name, or your own by path (default: all bundled).", show_default=False
+    ),
+]
+Expression = Annotated[
+    str, typer.Option("-k", metavar="EXPR", help="Only cases that match, as in pytest -k.")
+]
+ProfileOption = Annotated[Profile, typer.Option(help="How many sizes, and how long each is measured.")]
+Results = Annotated[Path, typer.Option(metavar="DIR", help="Where runs are kept.")]
+RunArgument = Annotated[str, typer.Argument(metavar="[RUN]", help="A path, an id, or latest.")]
+Json = Annotated[bool, typer.Option("--json", help="Valid JSON alone on standard output.")]
+RESULTS = Path("results")
+
+
+@app.command()
+def bench(
+    suite: Suites = None,
+    *,
+    expression: Expression = "",
+    profile: ProfileOption = Profile.QUICK,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(help="Threads (default: the physical cores this process may use).")
+    ] = None,
+    results: Results = RESULTS,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with a run; takes its settings from it.")
+    ] = None,
+) -> None:
+    """Measure, record, fit, check and report."""
+    from harness.bench import Request, run
+
+    request = Request(
+        suites=tuple(suite or ()),
+        expression=expression,
+        profile=profile.value,
+        device=device,
+        threads=threads,
+        results=results,
+    )
+    raise typer.Exit(run(request, resume))
+
+
+@app.command()
+def report(reference: RunArgument = "latest", *, results: Results = RESULTS, json: Json = False) -> None:
+    """Show a run again, complete or not."""
+    from harness import store
+    from harness.check.judge import judged
+    from harness.report.terminal import screen, show
+
+    run = judged(store.load(store.find(reference, results)))
+    if json:
+        header = run.header
+        _print_json({"complete": run.complete, "damage": run.damage, "run": header, "cases": store.rows(run)})
+    else:
+        show(run, screen())
+
+
+@app.command()
+def check(reference: RunArgument = "latest", *, results: Results = RESULTS, json: Json = False) -> None:
+    """Judge a run's claims anew; exit status 1 when one fails."""
+    from harness import store
+    from harness.check.judge import exit_status, judge
+    from harness.report.terminal import screen, show_claims
+
+    run = judge(store.load(store.find(reference, results)))
+    if json:
+        _print_json({"run": run.header.id, "complete": run.complete, "verdicts": run.header.verdicts})
+    else:
+        show_claims(run, screen())
+    raise typer.Exit(exit_status(run))
+
+
+@app.command("list")
+def list_workloads(
+    suite: Suites = None,
+    *,
+    expression: Expression = "",
+    profile: ProfileOption = Profile.QUICK,
+    json: Json = False,
+) -> None:
+    """List workloads with their predicted costs."""
+    from harness.bench import Request, collect
+    from harness.report.catalogue import show_catalogue
+    from harness.report.terminal import screen
+
+    cases = collect(Request(suites=tuple(suite or ()), expression=expression, profile=profile.value))
+    if json:
+        _print_json(cases)
+    else:
+        show_catalogue(cases, screen())
+
+
+@app.command()
+def env(*, json: Json = False) -> None:
+    """Print what this machine is, as every run records it."""
+    from harness.measure.environment import capture
+    from harness.report.facts import show_facts
+    from harness.report.terminal import screen
+
+    environment = capture()
+    if json:
+        _print_json(environment)
+    else:
+        show_facts(environment, screen())
+
+
+def _print_json(value: Any) -> None:
+    import msgspec
+
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value).decode(), indent=2) + "\n")
+
+
+def main() -> None:
+    """The `plumbline` command."""
+    try:
+        status = app(standalone_mode=False)
+    except _CommandLineError as error:
+        status = _say(UsageError(getattr(error, "message", str(error))))
+    except PlumblineError as error:
+        status = _say(error)
+    except (KeyboardInterrupt, typer.Abort):
+        status = 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        status = 0
+    sys.exit(status)
+
+
+def _say(error: PlumblineError) -> int:
+    sys.stderr.write(f"plumbline: {' '.join(str(error).split())}\n")
+    return error.exit_status

@@ -1,0 +1,35 @@
+"""The errors a user can meet.
+
+    PlumblineError          the root; its text is one whole line, ready to print
+     +-- UsageError         wrong input: names what was wrong and what is allowed  (exit status 2)
+     +-- RecordError        a run that cannot be read, or belongs to a newer version (exit status 2)
+     +-- StorageError       a record could not be written: disk full, no permission  (exit status 3)
+     +-- Unsupported        this device cannot do it: becomes a Skipped record, ends nothing
+
+"Impossible here" and "it crashed" are records (`Skipped`, `Failed`), not errors: one case must
+never end a run.
+"""
+
+
+class PlumblineError(Exception):
+    """The root of every error raised on purpose; `exit_status` is what the command returns."""
+
+    exit_status = 2
+
+
+class UsageError(PlumblineError):
+    """The input was wrong; the text names it and says what is allowed."""
+
+
+class RecordError(PlumblineError):
+    """A stored run is unreadable or was written by a newer version."""
+
+
+class StorageError(PlumblineError):
+    """A record could not be written; everything recorded before it is intact."""
+
+    exit_status = 3
+
+
+class Unsupported(PlumblineError):  # noqa: N818 - a workload says it: `raise Unsupported("TF32 needs ...")`
+    """The device cannot run this workload; the text says why."""

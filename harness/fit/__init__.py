@@ -1,0 +1,1 @@
+"""Scaling laws over sweeps: time against size, with intervals. Works from records alone."""

@@ -1,0 +1,1 @@
+"""The stopwatch and what surrounds it: devices, ceilings, the machine's facts, the conductor."""

@@ -1,0 +1,13 @@
+"""What the CPU's cores can do at most: the true clock, and the FLOP/s of nothing but multiply-adds.
+
+A few hundred bytes of machine code, called through ctypes: no compiler, no torch, no NumPy. The number
+of FMA units cannot be read from CPUID and a virtual machine's nominal clock is not the real one, so both
+are run. Where that is impossible there is a reason, never an error.
+"""
+
+from harness.measure.microkernel.catalogue import Kernel, kernels, unusable
+from harness.measure.microkernel.clock import Clock, clock_hz
+from harness.measure.microkernel.executable import unavailable_reason
+from harness.measure.microkernel.rates import Peak, peak
+
+__all__ = ["Clock", "Kernel", "Peak", "clock_hz", "kernels", "peak", "unavailable_reason", "unusable"]

@@ -1,0 +1,82 @@
+"""Machine code made callable: private memory that is first written, then executable, never both.
+
+A hardened kernel (PaX, SELinux without execmem, some sandboxes) refuses the second step; then there
+is a reason, not an error.
+"""
+
+import ctypes
+import functools
+import mmap
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from harness.measure.microkernel import x86_64
+
+Chain = Callable[[int, int, int], int]
+KernelFunction = Callable[[int, int], None]
+
+# Foreign functions of these types release Python's global lock while they run.
+_CHAIN = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64)
+_KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p)
+
+
+@functools.cache
+def unavailable_reason() -> str | None:
+    """Why no machine code can run here; None where it can."""
+    if platform.system() != "Linux":
+        return f"the micro-kernels need Linux, this is {platform.system()}"
+    if platform.machine() not in {"x86_64", "AMD64"} or sys.maxsize <= 2**32:
+        return (
+            f"the micro-kernels are for x86-64, this is {platform.machine()} ({platform.architecture()[0]})"
+        )
+    try:
+        _mapped(x86_64.ADD_CHAIN)
+        _mapped(x86_64.IMUL_CHAIN)
+    except OSError as error:
+        return f"no executable memory: {error}"
+    return None
+
+
+@functools.cache
+def chain(code: bytes) -> Chain:
+    """A callable (iterations, start, operand) -> result modulo 2**64."""
+    return cast("Chain", _CHAIN(_mapped(code).address))
+
+
+@functools.cache
+def kernel_function(code: bytes) -> KernelFunction:
+    """A callable (iterations, address of the accumulators) that fills the accumulators."""
+    return cast("KernelFunction", _KERNEL(_mapped(code).address))
+
+
+@dataclass(frozen=True)
+class _Mapping:
+    """Executable memory; `memory` keeps it mapped."""
+
+    address: int
+    memory: mmap.mmap
+
+
+@functools.cache
+def _mapped(code: bytes) -> _Mapping:
+    """Pages of its own with the code in them. OSError where the system refuses."""
+    memory = mmap.mmap(
+        -1,
+        len(code),
+        flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS,
+        prot=mmap.PROT_READ | mmap.PROT_WRITE,
+    )
+    memory.write(code)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    library = ctypes.CDLL(None, use_errno=True)
+    refused = library.mprotect(
+        ctypes.c_void_p(address), ctypes.c_size_t(len(code)), mmap.PROT_READ | mmap.PROT_EXEC
+    )
+    if refused:
+        number = ctypes.get_errno()
+        raise OSError(number, f"mprotect: {os.strerror(number)}")
+    return _Mapping(address, memory)

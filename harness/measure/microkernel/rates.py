@@ -1,0 +1,85 @@
+"""How fast a kernel runs, on one thread or on several at once."""
+
+import functools
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from harness import stats
+from harness.measure.microkernel.catalogue import Kernel
+from harness.measure.microkernel.timing import Timed, timed
+
+REPEATS = 10
+# Between two calls a thread waits for Python's global lock, some 10 us for each other thread. Calls
+# many times as long keep a core's other hardware thread busy, which shares its arithmetic units.
+LEAST_CALL_SECONDS_PER_THREAD = 200e-6
+# Calls that are long enough to tell how many iterations fill the wanted time.
+TRIAL_SECONDS = 100e-6
+LONGEST_WAIT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The rate of a kernel on `threads` threads at once, in FLOP/s: the sum of each thread's best call.
+
+    By thread CPU time, so a thread that waits for a core loses nothing. What this system cannot see does
+    count: another guest on the core's other hardware thread can halve a rate for seconds, so measure in
+    several rounds.
+    """
+
+    flops_per_second: float
+    threads: int
+    spread: float
+    """Interquartile range over median of the calls of one thread, of the thread where it is widest."""
+    repeats: int
+    """Calls that counted, of the thread with the fewest."""
+
+
+def peak(kernel: Kernel, threads: int, seconds: float = 0.02) -> Peak:
+    """The most the kernel gets out of `threads` cores, in about `seconds` of each (more from 10 threads on).
+
+    More threads than this process has CPUs are worth no more than the CPUs.
+    """
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads}")
+    call_seconds = max(seconds / REPEATS, threads * LEAST_CALL_SECONDS_PER_THREAD)
+    iterations = _iterations(kernel, call_seconds)
+    start = threading.Barrier(threads, timeout=LONGEST_WAIT_SECONDS)
+
+    def repeats(_thread: int) -> list[Timed]:
+        accumulators = kernel.memory()
+        start.wait()
+        return [timed(lambda: kernel.run(iterations, accumulators)) for _ in range(REPEATS)]
+
+    with ThreadPoolExecutor(threads, thread_name_prefix=kernel.name) as pool:
+        counted = simultaneous(list(pool.map(repeats, range(threads))))
+    rates = [[iterations * kernel.flops_per_iteration / r.cpu_seconds for r in thread] for thread in counted]
+    return Peak(
+        flops_per_second=sum(map(max, rates)) * min(1.0, len(os.sched_getaffinity(0)) / threads),
+        threads=threads,
+        spread=max(map(stats.relative_iqr, rates)),
+        repeats=min(map(len, rates)),
+    )
+
+
+def simultaneous(threads: Sequence[Sequence[Timed]]) -> list[Sequence[Timed]]:
+    """Of each thread the repeats during which all threads had begun and none had ended.
+
+    A thread that is alone has the clock and a shared core's units to itself. Where a thread has no such
+    repeat, all of its repeats.
+    """
+    begun = max(repeats[0].start for repeats in threads)
+    ended = min(repeats[-1].end for repeats in threads)
+    return [[r for r in repeats if r.start >= begun and r.end <= ended] or repeats for repeats in threads]
+
+
+def _iterations(kernel: Kernel, call_seconds: float) -> int:
+    """How many iterations take so long here."""
+    accumulators = kernel.memory()
+    iterations, taken = 128, 0.0
+    while taken < TRIAL_SECONDS:
+        iterations *= 2
+        taken = timed(functools.partial(kernel.run, iterations, accumulators)).cpu_seconds
+    return max(1, round(iterations * call_seconds / taken))

@@ -1,0 +1,146 @@
+"""What of the surroundings may be kept: no secret, no name of a person or machine, no address.
+
+Records are made to be published. Environment variables are kept by allow-list; what is kept, and
+the command line, loses credentials, home directories, user name, host name and addresses.
+"""
+
+import getpass
+import os
+import re
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+REMOVED = "<removed>"
+
+# Variables that change what runs or how fast.
+_PREFIXES = (
+    "OMP_",
+    "GOMP_",
+    "KMP_",
+    "MKL_",
+    "OPENBLAS_",
+    "CUDA_",
+    "CUBLAS_",
+    "CUDNN_",
+    "NCCL_",
+    "PYTORCH_",
+    "TORCH_",
+    "ATEN_",
+    "ONEDNN_",
+    "DNNL_",
+    "MALLOC_",
+)
+_NAMES = {"NVIDIA_TF32_OVERRIDE", "GLIBC_TUNABLES", "LD_PRELOAD", "THP_MEM_ALLOC_ENABLE"}
+
+_SENSITIVE = r"(?:token|key|secret|passw(?:or)?d|passphrase|credential|auth)"
+_SENSITIVE_NAME = re.compile(_SENSITIVE, re.IGNORECASE)
+_URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+(?=@)")
+# name=value, "name": "value" and ?name=value inside a longer text.
+_ASSIGNMENT = re.compile(rf"([\w.-]*{_SENSITIVE}[\w.-]*[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,;}}]+", re.IGNORECASE)
+_BEARER = re.compile(r"\b(bearer\s+)[^\s\"']+", re.IGNORECASE)
+# Prefixes of GitHub, Hugging Face, OpenAI-like, GitLab, Slack and AWS credentials.
+_KNOWN_SECRET = re.compile(r"\b(?:gh[opsur]_|github_pat_|hf_|sk-|glpat-|xox[a-z]-|AKIA)[\w-]{10,}")
+_ADDRESS = re.compile(
+    r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])"  # IPv4
+    r"|(?<![\w:])(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}(?![\w:])"  # IPv6 and hardware addresses
+    r"|(?<![\w:])(?:[0-9a-f]{1,4}:){1,6}(?::[0-9a-f]{1,4}){1,6}(?![\w:])",  # IPv6, shortened
+    re.IGNORECASE,
+)
+_GPU_SERIAL = re.compile(r"\b(?:GPU|MIG)-[0-9a-f]{8}[\w/-]*", re.IGNORECASE)
+# Other people's homes too, wherever a system keeps them (/data/home/ada).
+_HOMES = re.compile(r"(?<![\w.~-])(?:/[\w.-]+)*?/(?:home|Users)/[^/\s:;,'\"=]+")
+
+
+@dataclass(frozen=True)
+class Redactor:
+    """Takes out of texts what must not be kept: names of this person and machine, secrets, addresses.
+
+    >>> redactor = Redactor(home="/data/home/ada", user="ada", host="lovelace.example.org")
+    >>> redactor.text("/data/home/ada/models on lovelace, see /scratch/ada/log")
+    '~/models on <host>, see /scratch/<user>/log'
+    """
+
+    home: str
+    user: str
+    host: str
+
+    @classmethod
+    def of_this_machine(cls) -> "Redactor":
+        """For this person and machine; a name the system does not know is simply not looked for."""
+        try:
+            user = getpass.getuser()
+        except (OSError, KeyError, ImportError):  # no entry for the user id, as in many containers
+            user = ""
+        return cls(home=os.path.expanduser("~"), user=user, host=socket.gethostname())  # noqa: PTH111
+
+    def text(self, text: str) -> str:
+        """The text without names, home directories, addresses, GPU serials and credentials."""
+        for home in self._homes():
+            text = re.sub(rf"{re.escape(home)}(?![\w.-])", "~", text)
+        text = _URL_CREDENTIALS.sub(REMOVED, _HOMES.sub("~", text))
+        text = _ASSIGNMENT.sub(rf"\g<1>{REMOVED}", _BEARER.sub(rf"\g<1>{REMOVED}", text))
+        text = _ADDRESS.sub("<address>", _GPU_SERIAL.sub("<gpu>", _KNOWN_SECRET.sub(REMOVED, text)))
+        for name in _distinct(self.host, self.host.partition(".")[0]):
+            text = _word(name).sub("<host>", text)
+        return _word(self.user).sub("<user>", text) if self.user else text
+
+    def command(self, arguments: Sequence[str]) -> tuple[str, ...]:
+        """A command line: the program by its name alone, and no value of an option that names a secret.
+
+        >>> Redactor("/root", "", "").command(["/usr/bin/plumbline", "run", "--token", "abc", "--api-key=x y"])
+        ('plumbline', 'run', '--token', '<removed>', '--api-key=<removed>')
+        """
+        kept = [self.text(_program(arguments[0]))] if arguments else []
+        awaited = False
+        for argument in arguments[1:]:
+            name, assigned, _ = argument.partition("=")
+            if awaited:
+                kept.append(REMOVED)
+            elif assigned and _is_sensitive(name):
+                kept.append(f"{self.text(name)}={REMOVED}")
+            else:
+                kept.append(self.text(argument))
+            # The value of `--token value` is the next argument.
+            awaited = not (awaited or assigned) and name.startswith("-") and _is_sensitive(name)
+        return tuple(kept)
+
+    def variables(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The variables that change results, by allow-list; one that may hold a secret is left out.
+
+        >>> Redactor("/root", "", "").variables({"OMP_NUM_THREADS": "4", "PATH": "/bin", "TORCH_TOKEN": "x"})
+        {'OMP_NUM_THREADS': '4'}
+        """
+        return {
+            name: self.text(value)
+            for name, value in sorted(environment.items())
+            if (name.startswith(_PREFIXES) or name in _NAMES) and not _may_hold_a_secret(name, value)
+        }
+
+    def _homes(self) -> list[str]:
+        # "/" is the home of users without one; every path would begin with it.
+        return [h for h in _distinct(self.home, str(Path(self.home).resolve())) if h.strip("/")]
+
+
+def _is_sensitive(name: str) -> bool:
+    return _SENSITIVE_NAME.search(name) is not None
+
+
+def _may_hold_a_secret(name: str, value: str) -> bool:
+    patterns = (_URL_CREDENTIALS, _ASSIGNMENT, _BEARER, _KNOWN_SECRET)
+    return _is_sensitive(name) or any(pattern.search(value) for pattern in patterns)
+
+
+def _program(path: str) -> str:
+    """`python -m package` leaves the path of a file named `__main__.py`."""
+    program = Path(path)
+    return program.parent.name if program.name == "__main__.py" else program.name
+
+
+def _distinct(*names: str) -> Iterable[str]:
+    return dict.fromkeys(name for name in names if name)
+
+
+def _word(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", re.IGNORECASE)

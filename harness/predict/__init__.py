@@ -1,0 +1,1 @@
+"""What a case should cost and how fast it can be: closed forms, rooflines, datasheets. No torch."""

@@ -1,0 +1,169 @@
+"""What the machine can do at best, as measured: the ladder of ceilings.
+
+A ceiling is a ladder, not a number: datasheet, clock-true peak, micro-kernel, best peer, best of
+torch. Each rung is kept; the difference between two rungs is what the upper one loses.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from typing import TypeVar
+
+import msgspec
+
+from harness.records.base import Record
+
+
+class Rung(StrEnum):
+    """The rungs from the top down. All but the first two are measured by running something."""
+
+    DATASHEET = "datasheet"
+    CLOCK_TRUE = "clock-true"
+    MICRO_KERNEL = "micro-kernel"
+    PEER = "peer"
+    TORCH = "torch"
+
+    @property
+    def achieved(self) -> bool:
+        """Whether code really ran at this rate, so that nothing else may claim to beat it by much."""
+        return self in {Rung.MICRO_KERNEL, Rung.PEER, Rung.TORCH}
+
+
+class ComputeCeiling(Record, frozen=True):
+    """The best rate of one dtype on a number of threads, by one method.
+
+    `spread` is relative: how far repeats of the same method lie apart.
+    """
+
+    dtype: str
+    threads: int
+    rung: Rung
+    method: str
+    flops_per_second: float
+    spread: float = 0.0
+
+
+class MemoryLevel(Record, frozen=True):
+    """A level of the memory hierarchy; `capacity_bytes` is None for the last one, main memory.
+
+    `told_bytes` is what the system says where less was found: a last-level cache seen from inside
+    a virtual machine is the host's, of which the guest gets a share.
+    """
+
+    name: str
+    capacity_bytes: int | None
+    told_bytes: int | None = None
+
+
+class BandwidthCeiling(Record, frozen=True):
+    """The best rate at which bytes moved with a working set that lives in `level`."""
+
+    level: str
+    threads: int
+    rung: Rung
+    method: str
+    bytes_per_second: float
+    spread: float = 0.0
+
+
+class Ceilings(Record, frozen=True):
+    """One round of ceilings, or several merged into their upper envelope."""
+
+    compute: tuple[ComputeCeiling, ...] = ()
+    bandwidth: tuple[BandwidthCeiling, ...] = ()
+    levels: tuple[MemoryLevel, ...] = ()
+    clock_hertz: float | None = None
+    unmeasured: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def compute_ladder(self, dtype: str, threads: int) -> tuple[ComputeCeiling, ...]:
+        """The rungs of one dtype and thread count, from the top down."""
+        rungs = [c for c in self.compute if c.dtype == dtype and c.threads == threads]
+        return tuple(sorted(rungs, key=lambda c: list(Rung).index(c.rung)))
+
+    def compute_ceiling(self, dtype: str, threads: int) -> ComputeCeiling | None:
+        """The highest rung that code really reached; None where nothing was measured."""
+        return _best(c for c in self.compute_ladder(dtype, threads) if c.rung.achieved)
+
+    def torch_ceiling(self, dtype: str, threads: int) -> ComputeCeiling | None:
+        """The best that torch reached; None where nothing was measured."""
+        return _best(c for c in self.compute_ladder(dtype, threads) if c.rung is Rung.TORCH)
+
+    def level_of(self, working_set_bytes: int) -> MemoryLevel | None:
+        """The level that can serve a working set.
+
+        A working set of up to twice a level's capacity is counted to that level, because part of
+        it is still served from there: the bandwidth ceiling stays a bound.
+        """
+        for level in self.levels:
+            if level.capacity_bytes is None or working_set_bytes <= 2 * level.capacity_bytes:
+                return level
+        return None
+
+    def between_levels(self, working_set_bytes: int) -> bool:
+        """Whether a working set lies within a factor of two of a level's edge, where no one rate holds."""
+        edges = [level.capacity_bytes for level in self.levels if level.capacity_bytes is not None]
+        return any(edge / 2 < working_set_bytes <= 2 * edge for edge in edges)
+
+    def bandwidth_ceiling(self, level: str, threads: int) -> BandwidthCeiling | None:
+        """The best bandwidth of a level or of one farther out, as a near level is never slower.
+
+        That a far level reads faster than a near one happens where the near one is small and
+        per-call overhead takes a share of its time.
+        """
+        names = [known.name for known in self.levels]
+        if level not in names:
+            return None
+        outward = names[names.index(level) :]
+        return _best(
+            b for b in self.bandwidth if b.level in outward and b.threads == threads and b.rung.achieved
+        )
+
+
+def envelope(rounds: Sequence[Ceilings]) -> Ceilings:
+    """The upper envelope of several rounds: the best of each rung, its spread the range over rounds.
+
+    Bandwidth on a shared host moves by 1.5-2 times between rounds with no sign inside the guest,
+    so one round alone is no ceiling.
+
+    >>> slow = BandwidthCeiling(level="DRAM", threads=2, rung=Rung.TORCH, method="copy", bytes_per_second=5e9)
+    >>> fast = BandwidthCeiling(level="DRAM", threads=2, rung=Rung.TORCH, method="triad", bytes_per_second=1e10)
+    >>> merged = envelope([Ceilings(bandwidth=(slow,)), Ceilings(bandwidth=(fast,))])
+    >>> merged.bandwidth[0].method, merged.bandwidth[0].spread
+    ('triad', 0.5)
+    """
+    if not rounds:
+        return Ceilings()
+    clocks = [one.clock_hertz for one in rounds if one.clock_hertz is not None]
+    return Ceilings(
+        compute=_merge([c for one in rounds for c in one.compute], lambda c: (c.dtype, c.threads, c.rung)),
+        bandwidth=_merge(
+            [b for one in rounds for b in one.bandwidth], lambda b: (b.level, b.threads, b.rung)
+        ),
+        levels=rounds[0].levels,
+        clock_hertz=max(clocks, default=None),
+        unmeasured=rounds[0].unmeasured,
+    )
+
+
+_Ceiling = TypeVar("_Ceiling", ComputeCeiling, BandwidthCeiling)
+
+
+def _merge(ceilings: list[_Ceiling], key: Callable[[_Ceiling], object]) -> tuple[_Ceiling, ...]:
+    groups: dict[object, list[_Ceiling]] = {}
+    for ceiling in ceilings:
+        groups.setdefault(key(ceiling), []).append(ceiling)
+    return tuple(_widened(max(group, key=_rate), group) for group in groups.values())
+
+
+def _widened(best: _Ceiling, group: list[_Ceiling]) -> _Ceiling:
+    between = 1.0 - min(map(_rate, group)) / _rate(best)
+    return msgspec.structs.replace(best, spread=max(between, *[c.spread for c in group]))
+
+
+def _best(ceilings: Iterable[_Ceiling]) -> _Ceiling | None:
+    return max(ceilings, key=_rate, default=None)
+
+
+def _rate(ceiling: ComputeCeiling | BandwidthCeiling) -> float:
+    if isinstance(ceiling, ComputeCeiling):
+        return ceiling.flops_per_second
+    return ceiling.bytes_per_second

@@ -1,0 +1,1 @@
+"""What a person reads, made last, from records alone. Computes no number."""

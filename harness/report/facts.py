@@ -1,0 +1,47 @@
+"""What the machine is, as a person reads it."""
+
+from collections.abc import Iterator
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from harness import units
+from harness.records import Environment
+
+
+def show_facts(environment: Environment, console: Console) -> None:
+    """Prints every fact under its part of the record, then what could not be had and why."""
+    for part, value in msgspec.to_builtins(environment).items():
+        if part == "unavailable" or not isinstance(value, dict | list):
+            continue
+        console.print(Text(part, style="bold"))
+        for name, fact in _lines(value, ""):
+            console.print(Text(f"  {name:<34} ").append(fact), soft_wrap=True)
+    console.print(Text("unavailable", style="bold"))
+    for name, reason in sorted(environment.unavailable.items()):
+        console.print(Text(f"  {name:<34} {reason}"), soft_wrap=True)
+    console.print(Text(f"fingerprint {environment.fingerprint}"))
+
+
+def _lines(value: object, name: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _lines(part, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
+        for position, part in enumerate(value):
+            yield from _lines(part, f"{name}.{position}" if name else str(position))
+    elif isinstance(value, list):
+        yield name, " ".join(map(str, value))
+    elif value is not None:
+        yield name, _shown(name, value)
+
+
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and name.endswith("bytes"):
+        return units.size(value)
+    if isinstance(value, int | float) and name.endswith("hertz"):
+        return units.frequency(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,92 @@
+"""The progress of a run while it happens: a bar in a terminal, plain lines elsewhere."""
+
+import time
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from harness import units
+from harness.records import Failed, Header, Result, Skipped
+from harness.report.rows import rate
+
+
+class Live:
+    """Listens to a run; a plugin for pytest."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._plain = not console.is_terminal
+        self._progress = Progress(
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=console,
+            transient=True,
+            disable=self._plain,
+        )
+        self._task = self._progress.add_task("", total=None)
+        self._total = 0
+        self._count = 0
+        self._began = 0.0
+
+    def pytest_plumbline_started(self, header: Header, done: int) -> None:
+        """Shows where the run is recorded."""
+        self._total = len(header.planned)
+        self._console.print(
+            f"run {header.id}: {self._total} cases on {header.settings.device}", highlight=False
+        )
+        if done:
+            self._console.print(f"{done} of them are on record already", highlight=False)
+        self._began = time.monotonic()
+        self._progress.update(self._task, total=self._total)
+        self._progress.start()
+
+    def pytest_plumbline_note(self, text: str) -> None:
+        """Shows what else is being measured."""
+        self._progress.update(self._task, description=text)
+        if self._plain:
+            self._console.print(text, highlight=False)
+
+    def pytest_plumbline_case(self, case_id: str) -> None:
+        """Shows which case runs."""
+        self._progress.update(self._task, description=case_id)
+
+    def pytest_plumbline_result(self, result: Result) -> None:
+        """Counts a case, and tells of it where there is no bar; troubles are told everywhere."""
+        self._count += 1
+        self._progress.advance(self._task)
+        trouble = isinstance(result.outcome, Failed)
+        if self._plain or trouble:
+            self._console.print(
+                f"{self._position()} {result.case.id}  {_outcome(result)}", highlight=False, markup=False
+            )
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        self._progress.stop()
+
+    def _position(self) -> str:
+        elapsed = time.monotonic() - self._began
+        left = elapsed / self._count * (self._total - self._count)
+        return f"[{self._count}/{self._total}, {left:.0f} s left]"
+
+
+def _outcome(result: Result) -> str:
+    match result.outcome:
+        case Skipped(reason=reason):
+            return f"skipped: {reason}"
+        case Failed(reason=reason):
+            return f"FAILED: {reason}"
+        case measurement:
+            words = [units.seconds(measurement.typical), rate(result), *measurement.flags]
+            return "  ".join(word for word in words if word)

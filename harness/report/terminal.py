@@ -1,0 +1,84 @@
+"""A run as tables in a terminal."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.records import Answer, Run
+from harness.report import summary
+from harness.report.rows import COLUMNS, DISPENSABLE, absent_rows, case_rows, suites
+
+_STYLE = {Answer.HOLDS: "green", Answer.FAILS: "bold red", Answer.INCONCLUSIVE: "yellow"}
+_LEFT = {"case", "sweep", "level", "dtype", "flags", "by", "law"}
+# Columns that may fold: the others are numbers, or ids that must be readable whole.
+_FREE = {"flags", "by", "overhead", "rate", "worst residual"}
+# Where there is no terminal there is no width to fit: a pipe gets whole lines.
+_ENDLESS = 240
+
+
+def screen(stream: TextIO | None = None) -> Console:
+    """A console as wide as the terminal, or wide enough for every table where there is none."""
+    console = Console(file=stream)
+    return console if console.is_terminal else Console(file=stream, width=_ENDLESS)
+
+
+def show(run: Run, console: Console) -> None:
+    """Prints ceilings, sweeps, cases and claims; widths follow the terminal."""
+    console.print(Text(summary.machine(run), style="bold"))
+    print_table(console, "Compute ceilings", summary.LADDER_COLUMNS, summary.ladder(run))
+    print_table(console, "Bandwidth ceilings", summary.BANDWIDTH_COLUMNS, summary.bandwidths(run.ceilings))
+    print_table(console, "Scaling", summary.FIT_COLUMNS, map(summary.fit_row, run.header.fits))
+    for suite in suites(run.results):
+        print_table(console, f"Cases: {suite}", COLUMNS, case_rows(run, suite), DISPENSABLE)
+    for reason, word, cases in absent_rows(run):
+        console.print(Text(f"{word}: {reason}", style="red" if word == "FAILED" else "yellow"))
+        console.print(Text(f"  {cases}"))
+    show_claims(run, console)
+    for damage in run.damage:
+        console.print(Text(f"damaged: {damage}", style="red"))
+    console.print(Text(f"{run.header.id}: {summary.state(run)}", style="" if run.complete else "bold yellow"))
+
+
+def show_claims(run: Run, console: Console) -> None:
+    """Prints the verdicts: the count of each claim, and every one worth reading."""
+    for claim, answers in summary.claims(run):
+        console.print(Text(f"{claim}: {answers}"))
+    for verdict in summary.worth_reading(run):
+        line = Text("  ").append(verdict.answer.value, style=_STYLE[verdict.answer])
+        console.print(line.append(f"  {verdict.subject}: {verdict.reason}"))
+
+
+def print_table(
+    console: Console,
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    dispensable: Sequence[str] = (),
+) -> None:
+    """Prints a table, or nothing where it has no rows. Cells are text, never markup.
+
+    Columns that may go do, one after another, while the table is wider than the terminal.
+    """
+    cells = [list(row) for row in rows]
+    if not cells:
+        return
+    shown = list(range(len(columns)))
+    for name in dispensable:
+        if _width(columns, cells, shown) > console.width:
+            shown.remove(columns.index(name))
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for index in shown:
+        justify: Literal["left", "right"] = "left" if columns[index] in _LEFT else "right"
+        table.add_column(columns[index], justify=justify, no_wrap=columns[index] not in _FREE)
+    for row in cells:
+        table.add_row(*(Text(row[index]) for index in shown))
+    console.print(table)
+    console.print()
+
+
+def _width(columns: Sequence[str], cells: Sequence[Sequence[str]], shown: Sequence[int]) -> int:
+    gap = 2
+    return sum(max(len(columns[i]), *(len(row[i]) for row in cells)) + gap for i in shown) - gap

@@ -1,0 +1,97 @@
+"""Show quantities to a person. The only place that knows "TFLOP/s", "GiB" or "µs".
+
+Everything else in the harness is in base units: seconds, bytes, FLOPs, per second.
+GB = 10^9 bytes (rates); GiB = 2^30 bytes (sizes).
+"""
+
+_DECIMAL = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+_BINARY = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
+_TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+
+
+def _three_digits(value: float) -> str:
+    """Three significant digits without an exponent.
+
+    >>> [_three_digits(v) for v in (1.2345, 12.345, 123.45, 1234.5)]
+    ['1.23', '12.3', '123', '1234']
+    """
+    if abs(value) < 9.995:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if abs(value) < 99.95 else f"{value:.0f}"
+
+
+def _scaled(value: float, unit: str) -> str:
+    for factor, prefix in _DECIMAL:
+        if abs(value) >= 0.9995 * factor:
+            return f"{_three_digits(value / factor)} {prefix}{unit}"
+    return f"{_three_digits(value)} {unit}"
+
+
+def seconds(value: float) -> str:
+    """A duration.
+
+    >>> seconds(0.0123), seconds(4.2e-6), seconds(75.0)
+    ('12.3 ms', '4.20 µs', '75.0 s')
+    """
+    for factor, unit in _TIME:
+        if abs(value) >= 0.9995 * factor:
+            return f"{_three_digits(value / factor)} {unit}"
+    return f"{_three_digits(value * 1e9)} ns"
+
+
+def size(value: float) -> str:
+    """A number of bytes held, in binary units.
+
+    >>> size(16384), size(3 * 2**30), size(100)
+    ('16.0 KiB', '3.00 GiB', '100 B')
+    """
+    for factor, unit in _BINARY:
+        if abs(value) >= factor:
+            return f"{value:.0f} B" if unit == "B" else f"{_three_digits(value / factor)} {unit}"
+    return f"{value:.0f} B"
+
+
+def bandwidth(value: float) -> str:
+    """Bytes per second, in decimal units.
+
+    >>> bandwidth(27.3e9)
+    '27.3 GB/s'
+    """
+    return _scaled(value, "B/s")
+
+
+def work_rate(value: float) -> str:
+    """FLOPs per second.
+
+    >>> work_rate(2.2e12)
+    '2.20 TFLOP/s'
+    """
+    return _scaled(value, "FLOP/s")
+
+
+def work(value: float) -> str:
+    """A count of FLOPs.
+
+    >>> work(2 * 1024**3)
+    '2.15 GFLOP'
+    """
+    return _scaled(value, "FLOP")
+
+
+def frequency(value: float) -> str:
+    """A clock.
+
+    >>> frequency(3.53e9)
+    '3.53 GHz'
+    """
+    return _scaled(value, "Hz")
+
+
+def percent(ratio: float) -> str:
+    """A ratio as a percentage, with a decimal only where it tells something.
+
+    >>> percent(0.923), percent(0.0123), percent(1.5)
+    ('92 %', '1.2 %', '150 %')
+    """
+    value = 100.0 * ratio
+    return f"{value:.1f} %" if abs(value) < 9.95 else f"{value:.0f} %"

@@ -1,0 +1,183 @@
+"""Runs on disk: nothing finished is ever lost, and what is damaged is named."""
+
+import json
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from harness import store
+from harness.errors import RecordError, StorageError, UsageError
+from harness.records import Result, Run
+from tests import made_up
+
+
+def written(results: Path, run: Run) -> Path:
+    writer = store.Writer.create(results, run.header)
+    for result in run.results:
+        writer.append(result)
+    return writer.folder
+
+
+def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
+    run = made_up.run((made_up.measured_product(64), made_up.SKIPPED, made_up.FAILED))
+
+    assert store.load(written(tmp_path, run)) == run
+
+
+def test_a_case_is_on_disk_as_soon_as_it_is_recorded(tmp_path: Path) -> None:
+    run = made_up.run(finished=False)
+    writer = store.Writer.create(tmp_path, run.header)
+
+    for count, result in enumerate(run.results, start=1):
+        writer.append(result)
+
+        assert len(store.load(writer.folder).results) == count
+
+
+@pytest.mark.parametrize("cut", [1, 10, 300])
+def test_a_last_line_cut_off_costs_that_case_alone(tmp_path: Path, cut: int) -> None:
+    run = made_up.run(finished=False)
+    folder = written(tmp_path, run)
+    cases = folder / store.CASES
+    cases.write_bytes(cases.read_bytes()[:-cut])
+
+    read = store.load(folder)
+
+    assert read.results == run.results[:-1]
+    assert read.missing == (run.results[-1].case.id,)
+    assert "the last line is cut off" in read.damage[0]
+
+
+def test_resuming_after_a_cut_line_leaves_no_broken_one(tmp_path: Path) -> None:
+    run = made_up.run(finished=False)
+    folder = written(tmp_path, run)
+    cases = folder / store.CASES
+    cases.write_bytes(cases.read_bytes()[:-10])
+
+    store.Writer.reopen(folder).append(run.results[-1])
+
+    assert store.load(folder) == run
+
+
+def test_a_corrupt_line_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
+    run = made_up.run(finished=False)
+    folder = written(tmp_path, run)
+    lines = (folder / store.CASES).read_bytes().splitlines(keepends=True)
+    lines[1] = b'{"case": "\xff\xfe nonsense"}\n'
+    lines[3] = b"\x00\x00\x00\n"
+    (folder / store.CASES).write_bytes(b"".join(lines))
+
+    read = store.load(folder)
+
+    assert len(read.results) == len(run.results) - 2
+    assert [word.split(" is ")[0] for word in read.damage] == ["cases.jsonl: line 2", "cases.jsonl: line 4"]
+
+
+def test_a_case_recorded_twice_counts_as_it_came_out_last(tmp_path: Path) -> None:
+    first = Result(case=made_up.product(64), outcome=made_up.FAILED.outcome)
+    second = made_up.measured_product(64)
+    folder = written(tmp_path, made_up.run((first,), finished=False))
+    store.Writer.reopen(folder).append(second)
+
+    assert store.load(folder).results == (second,)
+
+
+def test_a_newer_schema_is_refused_by_name(tmp_path: Path) -> None:
+    folder = written(tmp_path, made_up.run())
+    header = json.loads((folder / store.HEADER).read_bytes())
+    header["schema_version"] = store.SCHEMA_VERSION + 1
+    header["settings"] = "in a form of tomorrow"
+    (folder / store.HEADER).write_text(json.dumps(header))
+
+    with pytest.raises(
+        RecordError, match=r"written by a newer Plumbline \(schema 2, this one reads up to 1\)"
+    ):
+        store.load(folder)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"schema_version": "one"}', b'{"schema_version": 1}', b"\xff"]
+)
+def test_a_header_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
+    folder = written(tmp_path, made_up.run())
+    (folder / store.HEADER).write_bytes(content)
+
+    with pytest.raises(RecordError, match=r"run\.json is not a run"):
+        store.load(folder)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_one_clear_error_and_loses_nothing(tmp_path: Path) -> None:
+    run = made_up.run(finished=False)
+    writer = store.Writer.create(tmp_path, run.header)
+    writer.append(run.results[0])
+    kept = writer.folder / "kept"
+    (writer.folder / store.CASES).rename(kept)
+    (writer.folder / store.CASES).symlink_to("/dev/full")
+
+    with pytest.raises(StorageError, match=r"cannot record matmul-float32-m128.*No space left on device"):
+        writer.append(run.results[1])
+
+    (writer.folder / store.CASES).unlink()
+    kept.rename(writer.folder / store.CASES)
+    assert store.load(writer.folder).results == run.results[:1]
+
+
+def test_a_header_that_cannot_be_written_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = made_up.run(finished=False)
+    writer = store.Writer.create(tmp_path, run.header)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="No space left"):
+        writer.put(msgspec.structs.replace(run.header, finished_at="later"))
+    monkeypatch.undo()
+
+    assert store.load(writer.folder).header == run.header
+    assert sorted(p.name for p in writer.folder.iterdir()) == [store.CASES, store.HEADER]
+
+
+def test_a_results_folder_that_cannot_be_made_is_a_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(UsageError, match=r"cannot write results under .*file"):
+        store.Writer.create(tmp_path / "file", made_up.run().header)
+
+
+def test_finding_runs_by_path_id_start_and_latest(tmp_path: Path) -> None:
+    ids = ["20260101T000000Z-nogit-aaaaaa", "20260102T000000Z-nogit-bbbbbb", "20260102T000000Z-nogit-cccccc"]
+    for one in ids:
+        store.Writer.create(tmp_path, made_up.header((), id=one))
+
+    assert store.find("latest", tmp_path).name == ids[2]
+    assert store.find(ids[1], tmp_path).name == ids[1]
+    assert store.find("20260101", tmp_path).name == ids[0]
+    assert store.find(str(tmp_path / ids[1]), Path("elsewhere")) == tmp_path / ids[1]
+    with pytest.raises(UsageError, match=r"2 runs begin with '20260102'"):
+        store.find("20260102", tmp_path)
+    with pytest.raises(UsageError, match=r"no run 'nothing'"):
+        store.find("nothing", tmp_path)
+    with pytest.raises(UsageError, match=r"plumbline bench"):
+        store.find("latest", tmp_path / "empty")
+
+
+def test_two_runs_of_the_same_second_get_different_names() -> None:
+    assert len({store.new_id("c" * 40) for _ in range(100)}) == 100
+    assert "-cccccccc-" in store.new_id("c" * 40)
+    assert "-nogit-" in store.new_id(None)
+
+
+def test_a_frame_has_a_row_per_case_in_base_units() -> None:
+    frame = store.frame(made_up.run((made_up.measured_product(1024), made_up.SKIPPED)))
+
+    assert list(frame["case"]) == ["matmul-float32-m1024-n1024-k1024", "matmul-tf32-m64-n64-k64"]
+    row = frame.iloc[0]
+    assert row["typical_seconds"] == pytest.approx(2e-6 + 2 * 1024**3 / 150e9)
+    assert row["flops_per_second"] == pytest.approx(2 * 1024**3 / row["typical_seconds"])
+    assert frame.iloc[1]["reason"] == "TF32 needs an NVIDIA GPU"
