@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,8 +57,8 @@ def run(request: Request, resume: str | None = None) -> int:
     console = screen()
     live = Live(console)
     watcher = _Watcher()
-    with tempfile.TemporaryDirectory() as folder:
-        export = Path(folder) / store.EXPORT
+    with tempfile.TemporaryDirectory() as temporary:
+        export = Path(temporary) / store.EXPORT
         options = [f"--benchmark-json={export}", f"--plumbline-results={request.results}"]
         options += [f"--plumbline-resume={resume}"] if resume else []
         try:
@@ -67,13 +68,15 @@ def run(request: Request, resume: str | None = None) -> int:
         session = watcher.session
         if session is None or session.conductor is None:
             raise watcher.trouble(request, exit_code, output)
+        folder = session.conductor.folder
+        if session.error is not None:
+            show(judge(store.load(folder)), console)
+            raise session.error
         if export.exists():
-            shutil.copyfile(export, session.conductor.folder / store.EXPORT)
-    concluded = conclude(session.conductor.folder)
+            shutil.copyfile(export, folder / store.EXPORT)
+    concluded = conclude(folder)
     show(concluded, console)
-    console.print(f"report: {session.conductor.folder / store.REPORT}", highlight=False, soft_wrap=True)
-    if session.error is not None:
-        raise session.error
+    console.print(f"report: {folder / store.REPORT}", highlight=False, soft_wrap=True)
     if exit_code == pytest.ExitCode.INTERNAL_ERROR:
         sys.stderr.write(output)
         return 3
@@ -151,7 +154,7 @@ def _pytest(request: Request, options: list[str], plugins: list[object]) -> tupl
         *("-c", os.devnull, "--rootdir", os.path.commonpath([path.parent for path in paths])),
         *("--disable-plugin-autoload", "--noconftest", "-p", "no:cacheprovider", "-p", "no:warnings"),
         *("-p", "pytest_benchmark.plugin", "-p", "harness.pytest_plugin"),
-        *("--capture=no", "--tb=short", "--benchmark-quiet"),
+        *("--capture=no", "--tb=short", "--benchmark-quiet", "--import-mode=importlib"),
         f"--plumbline-profile={request.profile}",
         f"--plumbline-device={request.device}",
         *([f"--plumbline-threads={request.threads}"] if request.threads is not None else []),
@@ -160,7 +163,14 @@ def _pytest(request: Request, options: list[str], plugins: list[object]) -> tupl
     ]
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with redirect_stdout(io.StringIO()) as output, redirect_stderr(io.StringIO()) as complaints:
+        with (
+            warnings.catch_warnings(),
+            redirect_stdout(io.StringIO()) as output,
+            redirect_stderr(io.StringIO()) as complaints,
+        ):
+            warnings.simplefilter("default")
+            # pytest-benchmark's words for a case that failed, and for a run stopped before its first case.
+            warnings.filterwarnings("ignore", "Benchmark fixture was not used|Not saving anything")
             exit_code = pytest.main(arguments, plugins=plugins)
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -192,7 +202,8 @@ class _Watcher:
             self.complaint = f"cannot load {Path(report.nodeid).name}: {lines[-1].removeprefix('E').strip()}"
 
     def pytest_keyboard_interrupt(self, excinfo: Any) -> None:
-        self.interrupted = isinstance(excinfo.value, KeyboardInterrupt)
+        # A subclass is pytest's own way to stop, as after a suite that does not load.
+        self.interrupted = type(excinfo.value) is KeyboardInterrupt
 
     def trouble(self, request: Request, exit_code: int, output: str) -> PlumblineError:
         """Why nothing was measured."""

@@ -153,7 +153,7 @@ def main() -> None:
     try:
         status = app(standalone_mode=False)
     except _CommandLineError as error:
-        status = _say(UsageError(getattr(error, "message", str(error))))
+        status = _say(UsageError(_format(error)))
     except PlumblineError as error:
         status = _say(error)
     except (KeyboardInterrupt, typer.Abort):
@@ -162,6 +162,12 @@ def main() -> None:
         sys.stderr.close()
         status = 0
     sys.exit(status)
+
+
+def _format(error: Exception) -> str:
+    """Typer's words, with the name of the option they are about."""
+    formatted = getattr(error, "format_message", None)
+    return formatted() if formatted else str(error)
 
 
 def _say(error: PlumblineError) -> int:

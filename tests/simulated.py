@@ -1,5 +1,7 @@
 """A device whose time is a number: every path of a real one, exact and in no time."""
 
+import os
+import signal
 from collections.abc import Callable
 
 import torch
@@ -66,3 +68,14 @@ class Simulated:
 
     def use_threads(self, threads: int) -> None:
         self.threads = threads
+
+
+CURRENT = Simulated()
+
+
+def work(kind: str, n: int, output: torch.Tensor) -> torch.Tensor:
+    """What the simulated suites call: n microseconds of work, or the trouble they are named for."""
+    if kind == "fragile" and (trouble := os.environ.get("SIMULATED_TROUBLE")):
+        os.kill(os.getpid(), getattr(signal, trouble))
+    CURRENT.submit(n * 1e-6 if kind != "impossible" else n * 1e-15)
+    return output

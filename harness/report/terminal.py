@@ -1,7 +1,8 @@
 """A run as tables in a terminal."""
 
+import sys
 from collections.abc import Iterable, Sequence
-from typing import Literal, TextIO
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -19,10 +20,13 @@ _FREE = {"flags", "by", "overhead", "rate", "worst residual"}
 _ENDLESS = 240
 
 
-def screen(stream: TextIO | None = None) -> Console:
-    """A console as wide as the terminal, or wide enough for every table where there is none."""
-    console = Console(file=stream)
-    return console if console.is_terminal else Console(file=stream, width=_ENDLESS)
+def screen() -> Console:
+    """A console as wide as the terminal, or wide enough for every table where there is none.
+
+    It keeps to the standard output of this moment, whatever takes its place later.
+    """
+    console = Console(file=sys.stdout)
+    return console if console.is_terminal else Console(file=sys.stdout, width=_ENDLESS)
 
 
 def show(run: Run, console: Console) -> None:

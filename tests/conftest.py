@@ -1,0 +1,123 @@
+"""Fixtures shared by the tests."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from harness.measure import conductor, device, environment
+from harness.measure.openmp import bound_spinning
+from tests import made_up, simulated
+
+pytest_plugins = ["pytester"]
+
+SUITE = '''
+"""Workloads that take as long as they are told, on a simulated device."""
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from harness import Cost, Series, Sweep, Unsupported, Workload
+from tests import simulated
+
+
+@dataclass(frozen=True)
+class Work(Workload):
+    kind: str
+    n: int
+
+    def cost(self):
+        return Cost(flops=self.n, bytes_read=4, bytes_written=4, memory_bytes=0)
+
+    def prepare(self, device):
+        if self.kind == "missing":
+            raise Unsupported("needs a device of tomorrow")
+        if self.kind == "huge":
+            raise MemoryError("no room for it")
+        if self.kind == "crash":
+            raise RuntimeError("it broke\\nbadly")
+        output = torch.full((4,), float("nan") if self.kind == "nan" else 1.0)
+        if self.kind == "elsewhere":
+            output = torch.ones(4, device="meta")
+        return lambda: simulated.work(self.kind, self.n, output)
+
+
+WORKLOADS = Sweep(
+    quick=[Work("steady", n) for n in (100, 200, 400)],
+    standard=[Work("steady", 800)],
+)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=str)
+def test_work(workload, bench):
+    bench(workload)
+'''
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> simulated.Simulated:
+    """A simulated device in place of the real one, with made-up ceilings."""
+    one = simulated.Simulated()
+    monkeypatch.setattr(simulated, "CURRENT", one)
+
+    def resolve(name: str, threads: int | None = None) -> simulated.Simulated:
+        if name not in {"auto", "cpu", "simulated"}:
+            return device.resolve.__wrapped__(name, threads)  # type: ignore[attr-defined,no-any-return]
+        one.threads = threads or 2
+        return one
+
+    resolve.__wrapped__ = device.resolve  # type: ignore[attr-defined]
+    monkeypatch.setattr(device, "resolve", resolve)
+    monkeypatch.setattr(conductor, "measure_ceilings", lambda *_: made_up.CEILINGS)
+    monkeypatch.setattr(environment, "capture", lambda *_: made_up.environment())
+    monkeypatch.setitem(conductor.SAMPLING, "quick", made_up.SAMPLING)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1")
+    bound_spinning()
+    return one
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a suite of simulated work; a keyword replaces the quick workloads."""
+
+    def write(quick: str = "", name: str = "work.py") -> Path:
+        text = SUITE.replace('[Work("steady", n) for n in (100, 200, 400)]', quick) if quick else SUITE
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def plumbline(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command in this process, in an empty folder: exit status, standard output, standard error."""
+    from harness.cli import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        for name in [
+            n
+            for n, m in sys.modules.items()
+            if str(getattr(m, "__file__", "")).startswith(str(tmp_path.parent))
+        ]:
+            del sys.modules[name]  # a command of its own would load its suites anew
+        monkeypatch.setattr("sys.argv", ["plumbline", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_info:
+            main()
+        output, errors = capsys.readouterr()
+        return int(exit_info.value.code or 0), output, errors
+
+    return run
+
+
+def decoded(text: str) -> Any:
+    """JSON that must be all there is."""
+    return msgspec.json.decode(text.encode())

@@ -1,0 +1,383 @@
+"""The whole path from a suite to a report, on a simulated device; and everything that can go wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from harness import store
+from harness.measure import environment
+from harness.records import Failed, Measurement, Run, Skipped
+from tests import made_up
+from tests.conftest import decoded
+from tests.simulated import Simulated
+
+Plumbline = Callable[..., tuple[int, str, str]]
+Suite = Callable[..., Path]
+
+
+def latest() -> Run:
+    return store.load(store.find("latest"))
+
+
+def one_line(errors: str) -> str:
+    assert errors.startswith("plumbline: ")
+    assert errors.count("\n") == 1
+    assert "Traceback" not in errors
+    return errors
+
+
+def test_a_suite_is_measured_recorded_judged_and_reported(
+    machine: Simulated, suite: Suite, plumbline: Plumbline
+) -> None:
+    status, output, errors = plumbline("bench", suite())
+
+    run = latest()
+    assert (status, errors) == (0, "")
+    assert run.complete
+    assert [r.case.id for r in run.results] == ["work-steady-n100", "work-steady-n200", "work-steady-n400"]
+    assert [r.measurement.typical for r in run.results if r.measurement] == pytest.approx(
+        [1e-4, 2e-4, 4e-4], rel=1e-2
+    )
+    assert len(run.header.ceilings) == 2  # at the start and at the end
+    assert run.header.verdicts
+    assert "work-steady-n400" in output
+    folder = store.find("latest")
+    assert sorted(p.name for p in folder.iterdir()) == [store.CASES, store.EXPORT, store.REPORT, store.HEADER]
+    assert "work-steady-n100" in (folder / store.REPORT).read_text()
+
+
+def test_the_export_is_pytest_benchmarks_own_json_with_our_samples(
+    machine: Simulated, suite: Suite, plumbline: Plumbline
+) -> None:
+    plumbline("bench", suite())
+
+    export = json.loads((store.find("latest") / store.EXPORT).read_text())
+    for result, entry in zip(latest().measured, export["benchmarks"], strict=True):
+        assert result.measurement is not None
+        assert entry["stats"]["data"] == pytest.approx(list(result.measurement.seconds), abs=1e-12)
+        assert entry["extra_info"]["case"] == result.case.id
+        assert entry["params"] == {"dtype": "", **result.case.sizes}
+    assert "node" not in export["machine_info"]
+
+
+def test_profiles_and_expressions_select(machine: Simulated, suite: Suite, plumbline: Plumbline) -> None:
+    plumbline("bench", suite(), "-k", "n200 or n400")
+    assert len(latest().results) == 2
+
+    status, output, _ = plumbline("list", suite(), "--profile", "standard", "--json")
+    assert status == 0
+    assert [case["id"] for case in decoded(output)][-1] == "work-steady-n800"
+
+
+def test_troubles_of_a_workload_are_records(machine: Simulated, suite: Suite, plumbline: Plumbline) -> None:
+    kinds = ("steady", "missing", "huge", "crash", "nan", "elsewhere")
+    status, output, _ = plumbline("bench", suite(f"[Work(kind, 100) for kind in {kinds}]"))
+
+    outcomes = {r.case.id.split("-")[1]: r.outcome for r in latest().results}
+    assert status == 3
+    assert isinstance(outcomes["steady"], Measurement)
+    assert outcomes["missing"] == Skipped("needs a device of tomorrow")
+    assert outcomes["huge"] == Skipped("out of memory: no room for it")
+    assert outcomes["crash"] == Failed("RuntimeError: it broke badly")
+    assert outcomes["nan"] == Failed("the output holds NaN or infinity")
+    assert outcomes["elsewhere"] == Failed("the output is on meta, not on cpu")
+    assert "FAILED: RuntimeError: it broke badly" in output
+
+
+def test_work_that_beats_the_machine_fails_a_claim(
+    machine: Simulated, suite: Suite, plumbline: Plumbline
+) -> None:
+    """10 GFLOP in 10 us at the simulated clock: no such machine."""
+    text = (
+        suite('[Work("impossible", 10**10)]')
+        .read_text()
+        .replace("kind: str", "kind: str\n    dtype = 'float32'")
+    )
+    path = suite(name="fast.py")
+    path.write_text(text)
+
+    status, output, _ = plumbline("bench", path)
+
+    assert status == 1
+    assert "the cost, the clock or the ceiling is wrong" in output
+    assert plumbline("check", "latest")[0] == 1
+
+
+def test_nothing_measured_is_status_three(machine: Simulated, suite: Suite, plumbline: Plumbline) -> None:
+    assert plumbline("bench", suite('[Work("missing", 1)]'))[0] == 3
+
+
+@pytest.mark.parametrize("trouble", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_keeps_what_is_done_and_resuming_measures_what_is_missing(
+    machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    path = suite('[Work("steady", 100), Work("fragile", 200), Work("steady", 400)]')
+    monkeypatch.setenv("SIMULATED_TROUBLE", trouble)
+    status, output, _ = plumbline("bench", path)
+    assert status == 130
+    assert "INCOMPLETE: 1 of 3 cases" in output
+    assert not latest().complete
+    status, output, _ = plumbline("report")
+    assert status == 0
+    assert "INCOMPLETE: 1 of 3 cases" in output
+
+    monkeypatch.delenv("SIMULATED_TROUBLE")
+    before = latest().results[0]
+    status, output, _ = plumbline("bench", "--resume", "latest")
+
+    run = latest()
+    assert status == 0
+    assert run.complete
+    assert run.results[0] == before
+    assert [r.case.id for r in run.results] == ["work-steady-n100", "work-fragile-n200", "work-steady-n400"]
+    assert "1 of them are on record already" in output
+    assert len(list(Path("results").iterdir())) == 1
+    export = json.loads((store.find("latest") / store.EXPORT).read_text())
+    assert len(export["benchmarks"]) == 3  # the recorded case is replayed
+
+
+def test_a_failed_case_is_measured_again_on_resuming(
+    machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = suite('[Work("crash", 100), Work("fragile", 100)]')
+    monkeypatch.setenv("SIMULATED_TROUBLE", "SIGINT")
+    plumbline("bench", path)
+    path.write_text(path.read_text().replace("it broke", "it broke again"))
+    monkeypatch.delenv("SIMULATED_TROUBLE")
+
+    plumbline("bench", "--resume", "latest")
+
+    assert [r.outcome for r in latest().failed] == [Failed("RuntimeError: it broke again badly")]
+
+
+def test_resuming_on_another_machine_is_refused(
+    machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIMULATED_TROUBLE", "SIGINT")
+    plumbline("bench", suite('[Work("steady", 100), Work("fragile", 1)]'))
+    other = made_up.environment(host="f" * 16, model_name="Another CPU")
+    monkeypatch.setattr(environment, "capture", lambda *_: other)
+
+    status, _, errors = plumbline("bench", "--resume", "latest")
+
+    assert status == 2
+    assert "was measured on another machine (it differs in processor.model_name, host.id)" in one_line(errors)
+    assert len(latest().results) == 1
+
+
+def test_resuming_takes_no_other_settings_and_no_complete_run(
+    machine: Simulated, suite: Suite, plumbline: Plumbline
+) -> None:
+    plumbline("bench", suite())
+
+    status, _, errors = plumbline("bench", "--resume", "latest")
+    assert status == 2
+    assert "is complete: nothing to resume" in one_line(errors)
+    status, _, errors = plumbline("bench", "--resume", "latest", "--profile", "full")
+    assert status == 2
+    assert "leave them out" in one_line(errors)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["bench", "nosuch"], "unknown suite 'nosuch': one of bandwidth, matmul, or the path of a .py file"),
+        (["bench", "--device", "cuda:99"], "no device 'cuda:99' here: auto, cpu"),
+        (["bench", "--device", "tpu"], "no device 'tpu' here: auto, cpu"),
+        (["bench", "--profile", "hasty"], "'hasty' is not one of 'quick', 'standard', 'full'"),
+        (["bench", "--threads", "many"], "Invalid value for '--threads'"),
+        (["bench", "--nonsense"], "No such option: --nonsense"),
+        (["bench", "-k", "no_such_case"], "no workload matches -k 'no_such_case' in profile quick"),
+        (["bench", "-k", "(("], "Wrong expression passed to '-k': ((:"),
+        (["report"], "no run in results: `plumbline bench` makes one"),
+        (["check", "20200101"], "no run in results"),
+        (["list", "nosuch"], "unknown suite 'nosuch'"),
+        (["sing"], "No such command 'sing'"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_status_two(
+    plumbline: Plumbline, arguments: list[str], words: str
+) -> None:
+    status, output, errors = plumbline(*arguments)
+
+    assert (status, output) == (2, "")
+    assert words in one_line(errors)
+    assert not Path("results").exists()
+
+
+def test_a_suite_that_does_not_load_is_named(machine: Simulated, suite: Suite, plumbline: Plumbline) -> None:
+    path = suite()
+    path.write_text("import no_such_module_anywhere\n")
+    status, _, errors = plumbline("bench", path)
+    assert status == 2
+    assert "cannot load work.py: ModuleNotFoundError: No module named 'no_such_module_anywhere'" in one_line(
+        errors
+    )
+
+    path = suite('[Matmul("float31", 1, 1, 1)]', name="wrong.py")
+    path.write_text("from suites.matmul import Matmul\n" + path.read_text())
+    status, _, errors = plumbline("bench", path)
+    assert status == 2
+    assert "unknown dtype 'float31': one of float32" in one_line(errors)
+
+
+def test_two_workloads_of_one_id_are_refused(machine: Simulated, suite: Suite, plumbline: Plumbline) -> None:
+    status, _, errors = plumbline("bench", suite(), suite(name="again.py"))
+
+    assert status == 2
+    assert "two workloads have the id work-steady-n100" in one_line(errors)
+
+
+def test_results_that_cannot_be_written_end_before_measuring(
+    machine: Simulated, suite: Suite, plumbline: Plumbline
+) -> None:
+    Path("file").touch()
+    status, _, errors = plumbline("bench", suite(), "--results", "file")
+
+    assert status == 2
+    assert "cannot write results under file: Not a directory" in one_line(errors)
+    assert machine.submitted == 0
+
+
+def test_a_disk_that_fills_up_ends_the_run_and_keeps_what_is_recorded(
+    machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, written = store.Writer.append, []
+
+    def full_after_two(self: store.Writer, result: object) -> None:
+        if len(written) == 2:
+            monkeypatch.setattr(os, "fsync", _no_space)
+        append(self, result)  # type: ignore[arg-type]
+        written.append(result)
+
+    monkeypatch.setattr(store.Writer, "append", full_after_two)
+    status, output, errors = plumbline("bench", suite())
+
+    assert status == 3
+    assert "INCOMPLETE: 2 of 3 cases" in output
+    assert len(latest().results) == 2
+    assert "cannot record work-steady-n400" in one_line(errors)
+    assert "No space left on device" in errors
+
+
+def _no_space(_: int) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_newer_schema_and_a_corrupt_header_are_named(
+    machine: Simulated, suite: Suite, plumbline: Plumbline
+) -> None:
+    plumbline("bench", suite())
+    header = store.find("latest") / store.HEADER
+    header.write_bytes(header.read_bytes().replace(b'"schema_version": 1', b'"schema_version": 99'))
+
+    status, _, errors = plumbline("report")
+    assert status == 2
+    assert "written by a newer Plumbline" in one_line(errors)
+
+    header.write_text("{")
+    status, _, errors = plumbline("check")
+    assert status == 2
+    assert "is not a run" in one_line(errors)
+
+
+@pytest.mark.parametrize("command", [["report", "latest"], ["check", "latest"], ["list"], ["env"]])
+def test_json_stands_alone_on_standard_output(
+    machine: Simulated, suite: Suite, plumbline: Plumbline, command: list[str]
+) -> None:
+    path = suite()
+    plumbline("bench", path)
+
+    status, output, errors = plumbline(*command, *([path] if command == ["list"] else []), "--json")
+
+    assert (status, errors) == (0, "")
+    value = decoded(output)
+    if command[0] == "report":
+        assert value["complete"] is True
+        assert [case["case"] for case in value["cases"]] == [f"work-steady-n{n}" for n in (100, 200, 400)]
+    elif command[0] == "check":
+        assert {v["answer"] for v in value["verdicts"]} <= {"holds", "fails", "inconclusive"}
+
+
+@pytest.mark.worker
+def test_a_killed_run_is_read_and_resumed(suite: Suite, tmp_path: Path) -> None:
+    """A real process, killed with SIGKILL in the middle of its second case."""
+    path = suite('[Work("steady", 100), Work("fragile", 1), Work("steady", 400)]')
+    script = tmp_path / "run.py"
+    script.write_text(_SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+
+    def run(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, str(script), *arguments]
+        known = environment | variables
+        return subprocess.run(command, cwd=tmp_path, env=known, capture_output=True, text=True, check=False)
+
+    killed = run("bench", str(path), SIMULATED_TROUBLE="SIGKILL")
+    assert killed.returncode == -signal.SIGKILL
+    read = store.load(store.find("latest", tmp_path / "results"))
+    assert [r.case.id for r in read.results] == ["work-steady-n100"]
+    assert "INCOMPLETE: 1 of 3 cases" in run("report").stdout
+
+    resumed = run("bench", "--resume", "latest")
+
+    assert resumed.returncode == 0, resumed.stderr
+    after = store.load(store.find("latest", tmp_path / "results"))
+    assert after.complete
+    assert after.results[0] == read.results[0]
+
+
+_SCRIPT = """
+from harness.measure import conductor, device, environment
+from harness.cli import main
+from tests import made_up, simulated
+device.resolve = lambda *_: simulated.CURRENT
+conductor.measure_ceilings = lambda *_: made_up.CEILINGS
+environment.capture = lambda *_: made_up.environment()
+main()
+"""
+
+
+def test_a_run_read_from_elsewhere_needs_no_torch(tmp_path: Path) -> None:
+    """`plumbline report` and `check` on a laptop: the analysis must not load torch or pytest."""
+    writer = store.Writer.create(tmp_path, made_up.run().header)
+    for result in made_up.run().results:
+        writer.append(result)
+    probe = (
+        "import sys; from harness.cli import main\n"
+        f"sys.argv = ['plumbline', COMMAND, '--results', {str(tmp_path)!r}]\n"
+        "try: main()\n"
+        "except SystemExit as end: status = end.code\n"
+        "loaded = {'torch', 'pytest', 'pynvml'} & sys.modules.keys()\n"
+        "assert not loaded and not status, (loaded, status)\n"
+    )
+    for command in ("report", "check"):
+        code = probe.replace("COMMAND", repr(command))
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from harness.cli import main\n"
+        "sys.argv = ['plumbline', '--help']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'pandas', 'scipy', 'numpy', 'pytest'} & sys.modules.keys()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_settings_are_stored(machine: Simulated, suite: Suite, plumbline: Plumbline) -> None:
+    plumbline("bench", suite(), "-k", "n100", "--threads", "1")
+
+    settings = latest().header.settings
+    assert settings.expression == "n100"
+    assert settings.threads == 1
+    assert settings.suites == ("work.py",)
+    assert msgspec.json.decode(msgspec.json.encode(settings), type=type(settings)) == settings
