@@ -6,7 +6,6 @@ pytest is the one runner, so `-k`, ids and fixtures mean the same in `plumbline 
 
 import io
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -20,7 +19,7 @@ import pytest
 
 from harness import pytest_plugin, store
 from harness.check.judge import exit_status, judge
-from harness.errors import PlumblineError, UsageError
+from harness.errors import NothingMeasuredError, PlumblineError, UsageError
 from harness.measure.openmp import bound_spinning
 from harness.records import Case, Run
 from harness.report.live import Live
@@ -67,16 +66,16 @@ def run(request: Request, resume: str | None = None) -> int:
             live.close()
         session = watcher.session
         if session is None or session.conductor is None:
-            raise watcher.trouble(request, exit_code, output)
+            raise watcher.trouble(request, exit_code)
         folder = session.conductor.folder
         if session.error is not None:
             show(judge(store.load(folder)), console)
             raise session.error
         if export.exists():
-            shutil.copyfile(export, folder / store.EXPORT)
+            store.write_whole(folder / store.EXPORT, export.read_bytes())
     concluded = conclude(folder)
     show(concluded, console)
-    console.print(f"report: {folder / store.REPORT}", highlight=False, soft_wrap=True)
+    console.print(f"report: {folder / store.REPORT}", highlight=False, markup=False, soft_wrap=True)
     if exit_code == pytest.ExitCode.INTERNAL_ERROR:
         sys.stderr.write(output)
         return 3
@@ -91,9 +90,9 @@ def collect(request: Request) -> tuple[Case, ...]:
     """
     bound_spinning()
     watcher = _Watcher()
-    exit_code, output = _pytest(request, ["--collect-only"], [watcher])
+    exit_code, _ = _pytest(request, ["--collect-only"], [watcher])
     if exit_code != pytest.ExitCode.OK or watcher.session is None:
-        raise watcher.trouble(request, exit_code, output)
+        raise watcher.trouble(request, exit_code)
     return tuple(workload.describe(suite) for workload, suite in watcher.session.workloads)
 
 
@@ -112,10 +111,10 @@ def _resumed(request: Request, reference: str) -> tuple[Request, str]:
             "--resume takes suites, -k, profile, device and threads from the run: leave them out"
         )
     folder = store.find(reference, request.results)
-    header = store.load(folder).header
-    if header.finished_at is not None:
-        raise UsageError(f"{header.id} is complete: nothing to resume")
-    settings = header.settings
+    resumed = store.load(folder)
+    if resumed.complete:
+        raise UsageError(f"{resumed.header.id} is complete: nothing to resume")
+    settings = resumed.header.settings
     return (
         replace(
             request,
@@ -138,7 +137,7 @@ def suite_paths(names: tuple[str, ...]) -> list[Path]:
     bundled = {p.stem: p for p in sorted(pytest_plugin.BUNDLED_SUITES.glob("*.py")) if p.stem != "__init__"}
     paths = []
     for name in names or tuple(bundled):
-        path = bundled.get(name, Path(name))
+        path = bundled.get(name, Path(name).expanduser())
         if not (path.suffix == ".py" and path.is_file()):
             raise UsageError(
                 f"unknown suite {name!r}: one of {', '.join(bundled)}, or the path of a .py file"
@@ -191,6 +190,7 @@ class _Watcher:
         self.session: pytest_plugin.BenchSession | None = None
         self.interrupted = False
         self.complaint: str | None = None
+        self.failure: str | None = None
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -201,11 +201,15 @@ class _Watcher:
             lines = [line for line in str(report.longrepr).splitlines() if line.strip()]
             self.complaint = f"cannot load {Path(report.nodeid).name}: {lines[-1].removeprefix('E').strip()}"
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and self.failure is None:
+            self.failure = f"{report.nodeid}: {pytest_plugin.last_line(report)}"
+
     def pytest_keyboard_interrupt(self, excinfo: Any) -> None:
         # A subclass is pytest's own way to stop, as after a suite that does not load.
         self.interrupted = type(excinfo.value) is KeyboardInterrupt
 
-    def trouble(self, request: Request, exit_code: int, output: str) -> PlumblineError:
+    def trouble(self, request: Request, exit_code: int) -> PlumblineError:
         """Why nothing was measured."""
         if self.session is not None and self.session.error is not None:
             return self.session.error
@@ -216,4 +220,4 @@ class _Watcher:
         if exit_code == pytest.ExitCode.NO_TESTS_COLLECTED:
             among = f" matches -k {request.expression!r}" if request.expression else ""
             return UsageError(f"no workload{among} in profile {request.profile}: `plumbline list` shows all")
-        return UsageError(output.strip() or "nothing was measured")
+        return NothingMeasuredError(self.failure or "nothing was measured")

@@ -6,14 +6,17 @@ failed or nothing was measured; 130 interrupted, with everything finished kept.
 Imports stand inside the commands: `plumbline --help` and `plumbline report` must not load torch.
 """
 
+import io
+import os
 import sys
+import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from harness.errors import PlumblineError, UsageError
+from harness.errors import PlumblineError, StorageError, UsageError
 
 app = typer.Typer(
     add_completion=False,
@@ -150,8 +153,11 @@ def _print_json(value: Any) -> None:
 
 def main() -> None:
     """The `plumbline` command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no µ gets a question mark
     try:
         status = app(standalone_mode=False)
+        sys.stdout.flush()
     except _CommandLineError as error:
         status = _say(UsageError(_format(error)))
     except PlumblineError as error:
@@ -159,8 +165,14 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     except BrokenPipeError:
-        sys.stderr.close()
+        # The reader has seen enough; nothing more may be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
+    except OSError as error:
+        status = _say(StorageError(f"{error.filename or 'standard output'}: {error.strerror}"))
+    except Exception:  # noqa: BLE001 - a fault of our own; 1 is kept for a claim that fails
+        traceback.print_exc()
+        status = StorageError.exit_status
     sys.exit(status)
 
 

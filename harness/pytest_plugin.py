@@ -6,7 +6,6 @@ replays them, by public means alone: its table, JSON, comparison and options wor
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness import store
-from harness.errors import PlumblineError, Unsupported
+from harness.errors import PlumblineError
 from harness.measure.openmp import bound_spinning
 from harness.records import Failed, Header, Measurement, Result, Settings, Skipped
 from harness.workload import PROFILES, Bench, Sweep, Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -63,8 +62,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Before pytest-benchmark reads its options, and before any suite loads torch."""
-    session = BenchSession(config, spinning_bounded=bound_spinning())
-    config.pluginmanager.register(session, "plumbline-session")
+    config.pluginmanager.register(BenchSession(config, bound_spinning()), "plumbline-session")
+    # A case that failed hands no samples over: its reason is said, this adds nothing.
+    config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used")
 
 
 class ReplayTimer:
@@ -86,53 +86,80 @@ class ReplayTimer:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Gives each measuring test the replay timer, merged with what its own markers say."""
-    if "bench" in getattr(item, "fixturenames", ()):
+    if _measures(item):
         options: dict[str, Any] = {}
         for marker in reversed(list(item.iter_markers("benchmark"))):
             options |= marker.kwargs
         item.add_marker(pytest.mark.benchmark(**{**options, "timer": ReplayTimer()}), append=False)
 
 
+def _measures(item: pytest.Item) -> bool:
+    return "bench" in getattr(item, "fixturenames", ())
+
+
 def _workload(item: pytest.Item) -> Workload | None:
+    """The workload among the parameters of a test."""
     callspec = getattr(item, "callspec", None)
-    workload = callspec.params.get("workload") if callspec else None
-    return workload if isinstance(workload, Workload) else None
+    parameters = callspec.params.values() if callspec else ()
+    return next((value for value in parameters if isinstance(value, Workload)), None)
 
 
 def _suite(item: pytest.Item) -> str:
-    """The bundled suite's name, or the path of the user's own as seen from here."""
+    """What names the suite again later: a bundled one's name, or the path of the user's own."""
     if item.path.parent == BUNDLED_SUITES:
         return item.path.stem
-    return os.path.relpath(item.path)
+    home = Path.home()
+    return f"~/{item.path.relative_to(home)}" if item.path.is_relative_to(home) else str(item.path)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what the profile does not measure."""
-    profile = config.getoption("plumbline_profile")
+    """Leaves out what the profile does not measure, or the run that is resumed did not plan."""
+    planned = _planned(config)
     kept: list[pytest.Item] = []
     dropped: list[pytest.Item] = []
     for item in items:
-        workload, sweep = _workload(item), getattr(getattr(item, "module", None), "WORKLOADS", None)
-        beyond = isinstance(sweep, Sweep) and workload is not None and not sweep.includes(workload, profile)
-        (dropped if beyond else kept).append(item)
+        (kept if _wanted(item, config.getoption("plumbline_profile"), planned) else dropped).append(item)
     if dropped:
         items[:] = kept
         config.hook.pytest_deselected(items=dropped)
 
 
+def _wanted(item: pytest.Item, profile: str, planned: set[str] | None) -> bool:
+    workload = _workload(item)
+    if workload is None or not _measures(item):
+        return True
+    if planned is not None:
+        return str(workload) in planned
+    sweep = getattr(getattr(item, "module", None), "WORKLOADS", None)
+    return not isinstance(sweep, Sweep) or sweep.includes(workload, profile)
+
+
+def _planned(config: pytest.Config) -> set[str] | None:
+    resumed = config.getoption("plumbline_resume")
+    if not resumed:
+        return None
+    try:
+        return set(store.load(store.find(resumed, config.getoption("plumbline_results"))).header.planned)
+    except PlumblineError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
 class BenchSession:
     """What one pytest session measures: a run, begun at the first case."""
 
-    def __init__(self, config: pytest.Config, *, spinning_bounded: bool) -> None:
+    def __init__(self, config: pytest.Config, spinning_is_bounded: bool) -> None:  # noqa: FBT001
         self.config = config
-        self.spinning_bounded = spinning_bounded
+        self.spinning_is_bounded = spinning_is_bounded
         self.items: list[pytest.Item] = []
         self.conductor: Conductor | None = None
         self.error: PlumblineError | None = None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Takes the measuring tests that were selected; refuses two workloads of one id."""
-        self.items = [item for item in session.items if _workload(item) and "bench" in item.fixturenames]  # type: ignore[attr-defined]
+        """Takes the measuring tests that were selected; refuses what has no workload, or one twice."""
+        self.items = [item for item in session.items if _measures(item)]
+        bare = [item.name for item in self.items if _workload(item) is None]
+        if bare:
+            raise pytest.UsageError(f"{bare[0]} takes `bench` and no Workload: parametrize it with workloads")
         twice = [name for name, count in Counter(self.planned).items() if count > 1]
         if twice:
             raise pytest.UsageError(f"two workloads have the id {twice[0]}: ids name cases and must differ")
@@ -153,7 +180,7 @@ class BenchSession:
             if self.conductor is None:
                 self.conductor = self._begin()
             self.config.hook.pytest_plumbline_case(case_id=str(workload))
-            result = self.conductor.measure(workload, _suite(item))
+            result = self.conductor.measure(workload, Path(_suite(item)).name)
         except PlumblineError as error:
             self.error = error
             pytest.exit(str(error), returncode=error.exit_status)
@@ -172,7 +199,7 @@ class BenchSession:
         resumed = option("plumbline_resume")
         if resumed:
             folder = store.find(resumed, option("plumbline_results"))
-            conductor = Conductor.resume(store.load(folder), folder, environment, device, self._note)
+            conductor = Conductor.resume(folder, environment, device, self._note)
         else:
             settings = Settings(
                 suites=tuple(dict.fromkeys(map(_suite, self.items))),
@@ -185,10 +212,33 @@ class BenchSession:
             results = option("plumbline_results")
             conductor = Conductor.start(results, settings, environment, device, self.planned, self._note)
         self.config.hook.pytest_plumbline_started(header=conductor.header, done=conductor.done)
+        if not self.spinning_is_bounded:
+            self._note("torch was loaded before: OpenMP threads spin as long as the library likes")
         return conductor
 
     def _note(self, text: str) -> None:
         self.config.hook.pytest_plumbline_note(text=text)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Records what a test itself says of its case: a failed assertion, a skip of its own."""
+        report = yield
+        workload = _workload(item) if _measures(item) else None
+        if self.conductor is None or workload is None or self.error is not None:
+            return report
+        known = self.conductor.recorded(str(workload))
+        outcome: Failed | Skipped | None = None
+        if report.failed and not (known and isinstance(known.outcome, Failed)):
+            outcome = Failed(reason=f"its test failed: {last_line(report)}")
+        elif report.skipped and known is None:
+            outcome = Skipped(reason=last_line(report))
+        if outcome is not None:
+            result = Result(case=workload.describe(Path(_suite(item)).name), outcome=outcome)
+            self.conductor.record(result)
+            self.config.hook.pytest_plumbline_result(result=result)
+        return report
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
@@ -200,6 +250,11 @@ class BenchSession:
                 self.error = error
                 pytest.exit(str(error), returncode=error.exit_status)
 
+    def pytest_unconfigure(self) -> None:
+        """Lets others write the run."""
+        if self.conductor is not None:
+            self.conductor.close()
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Says where the record is."""
         if self.conductor is not None:
@@ -209,12 +264,10 @@ class BenchSession:
             )
 
     def pytest_benchmark_update_machine_info(self, machine_info: dict[str, Any]) -> None:
-        """Takes out what names the host or differs from run to run, puts in what names the machine."""
+        """Takes out what names the host, and what differs from run to run on one machine."""
         machine_info.pop("node", None)
         machine_info.get("cpu", {}).pop("hz_actual", None)
         machine_info.get("cpu", {}).pop("hz_actual_friendly", None)
-        if self.conductor is not None:
-            machine_info["plumbline_fingerprint"] = self.conductor.header.environment.fingerprint
 
 
 @pytest.fixture
@@ -263,11 +316,24 @@ def _replay(
 
 def _call_once(workload: Workload, benchmark: BenchmarkFixture, session: BenchSession) -> None:
     """With `--benchmark-disable`: that the workload runs, nothing more."""
-    from harness.measure.device import resolve  # noqa: PLC0415
+    from harness.measure.device import impossible, resolve  # noqa: PLC0415
 
-    device = resolve(session.config.getoption("plumbline_device"))
+    option = session.config.getoption
+    device = resolve(option("plumbline_device"), option("plumbline_threads"))
     try:
         with workload.context():
             benchmark.pedantic(workload.prepare(device.torch_device))  # type: ignore[no-untyped-call]
-    except Unsupported as error:
-        pytest.skip(str(error))
+    except Exception as error:
+        reason = impossible(error)
+        if reason is None:
+            raise
+        pytest.skip(reason)
+
+
+def last_line(report: pytest.TestReport) -> str:
+    """The line that says what happened, without the traceback above it."""
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash is not None else str(report.longrepr)
+    return " ".join(text.split())[:300]

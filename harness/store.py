@@ -11,9 +11,11 @@ History of the schema
 """
 
 import contextlib
+import fcntl
 import os
 import secrets
 import tempfile
+import weakref
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +27,8 @@ from harness.records import Header, Result, Run
 from harness.records.base import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
 
 SCHEMA_VERSION = 1
@@ -53,6 +57,28 @@ class Writer:
     def __init__(self, folder: Path, header: Header) -> None:
         self.folder = folder
         self.header = header
+        self._unlock: Callable[[], object] = _nothing
+
+    def lock(self) -> "Writer":
+        """Keeps every other process from writing this run while this one lives.
+
+        Raises:
+            UsageError: another process measures it now.
+            StorageError: it cannot be written.
+        """
+        try:
+            descriptor = os.open(self.folder / CASES, os.O_WRONLY)
+            self._unlock = weakref.finalize(self, os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(f"{self.folder} is being measured by another process") from error
+        except OSError as error:
+            raise StorageError(f"cannot write {self.folder / CASES}: {error.strerror}") from error
+        return self
+
+    def close(self) -> None:
+        """Lets other processes write this run again."""
+        self._unlock()
 
     @classmethod
     def create(cls, results: Path, header: Header) -> "Writer":
@@ -67,7 +93,7 @@ class Writer:
             (folder / CASES).touch()
         except OSError as error:
             raise UsageError(f"cannot write results under {results}: {error.strerror}") from error
-        writer = cls(folder, header)
+        writer = cls(folder, header).lock()
         writer.put(header)
         return writer
 
@@ -77,9 +103,10 @@ class Writer:
 
         Raises:
             RecordError: the run cannot be read.
+            UsageError: another process measures it now.
             StorageError: the run cannot be written.
         """
-        header = load(folder).header
+        writer = cls(folder, load(folder).header).lock()
         cases = folder / CASES
         try:
             content = cases.read_bytes() if cases.exists() else b""
@@ -87,7 +114,7 @@ class Writer:
                 file.truncate(content.rfind(b"\n") + 1)
         except OSError as error:
             raise StorageError(f"cannot write {cases}: {error.strerror}") from error
-        return cls(folder, header)
+        return writer
 
     def append(self, result: Result) -> None:
         """Records a case; it is on disk when this returns.
@@ -117,6 +144,10 @@ class Writer:
         """
         write_whole(self.folder / HEADER, msgspec.json.format(msgspec.json.encode(header), indent=1))
         self.header = header
+
+
+def _nothing() -> None:
+    pass
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -151,8 +182,9 @@ def find(reference: str, results: Path = DEFAULT_RESULTS) -> Path:
     Raises:
         UsageError: there is none, or more than one.
     """
-    if (Path(reference) / HEADER).is_file():
-        return Path(reference)
+    with contextlib.suppress(OSError):  # a reference no path can be, such as one too long
+        if (Path(reference) / HEADER).is_file():
+            return Path(reference)
     runs = sorted(path.parent for path in results.glob(f"*/{HEADER}"))
     if not runs:
         raise UsageError(f"no run in {results}: `plumbline bench` makes one")

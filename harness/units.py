@@ -87,6 +87,15 @@ def frequency(value: float) -> str:
     return _scaled(value, "Hz")
 
 
+def change(ratio: float) -> str:
+    """A ratio to something else as a signed percentage.
+
+    >>> change(0.83), change(1.02)
+    ('-17 %', '+2 %')
+    """
+    return f"{round(100.0 * (ratio - 1.0)):+d} %"
+
+
 def percent(ratio: float) -> str:
     """A ratio as a percentage, with a decimal only where it tells something.
 

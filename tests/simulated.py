@@ -51,7 +51,7 @@ class Simulated:
     def counters(self) -> Counters | None:
         if self.asynchronous:
             return None
-        return Counters(self.host, involuntary_switches=0, page_faults=0, run_delay_seconds=self.run_delay)
+        return Counters(self.host, 0, 0, run_delay_seconds={"1": self.run_delay})
 
     def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
         call = prepare(self.torch_device)

@@ -249,7 +249,8 @@ def test_results_that_cannot_be_written_end_before_measuring(
 def test_a_disk_that_fills_up_ends_the_run_and_keeps_what_is_recorded(
     machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append, written = store.Writer.append, []
+    append = store.Writer.append
+    written: list[object] = []
 
     def full_after_two(self: store.Writer, result: object) -> None:
         if len(written) == 2:
@@ -379,5 +380,5 @@ def test_settings_are_stored(machine: Simulated, suite: Suite, plumbline: Plumbl
     settings = latest().header.settings
     assert settings.expression == "n100"
     assert settings.threads == 1
-    assert settings.suites == ("work.py",)
+    assert [Path(suite).name for suite in settings.suites] == ["work.py"]
     assert msgspec.json.decode(msgspec.json.encode(settings), type=type(settings)) == settings

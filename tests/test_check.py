@@ -57,7 +57,7 @@ def test_another_round_of_ceilings_raises_the_roof() -> None:
     merged = envelope([slow, made_up.CEILINGS])
 
     assert merged.bandwidth[0].bytes_per_second == 20e9
-    assert merged.bandwidth[0].spread == pytest.approx(0.5)
+    assert merged.bandwidth[0].moved == pytest.approx(0.5)
 
 
 def test_scaling_holds_fails_or_stays_open() -> None:

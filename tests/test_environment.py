@@ -315,12 +315,6 @@ def test_numerics_follow_torch() -> None:
     assert read_numerics(Gaps()).float32_matmul_precision == before
 
 
-def test_more_threads_than_cores_are_told(here: Environment) -> None:
-    limits = changed(here.limits, usable_physical_cores=2, intraop_threads=3)
-    assert limits.oversubscribed
-    assert not changed(limits, intraop_threads=2).oversubscribed
-
-
 def test_a_power_cap_is_a_ratio_of_the_default() -> None:
     assert GPU.power_cap is None
     capped = changed(GPU, power_limit_default_watts=420.0, power_limit_enforced_watts=230.0)

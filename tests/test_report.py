@@ -48,12 +48,15 @@ def test_the_numbers_of_a_row_are_those_of_the_record() -> None:
 
 
 def test_the_ladder_names_the_rungs_and_what_each_loses() -> None:
-    line = next(line for line in markdown(RUN).splitlines() if line.startswith("| float32 | 2 |"))
+    rows = [line for line in markdown(RUN).splitlines() if line.startswith("| float32 | 2 |")]
 
-    assert line == (
-        "| float32 | 2 |  | 192 GFLOP/s | 190 GFLOP/s (-1 %) | 180 GFLOP/s (-5 %) | 150 GFLOP/s (-17 %) "
-        "| 150 GFLOP/s (+0 %) |"
-    )
+    assert [tuple(cell.strip() for cell in row.strip("|").split("|")[2:5]) for row in rows] == [
+        ("clock-true", "192 GFLOP/s", ""),
+        ("micro-kernel", "190 GFLOP/s", "-1 %"),
+        ("peer", "180 GFLOP/s", "-5 %"),
+        ("torch", "150 GFLOP/s", "-17 %"),
+        ("best case", "150 GFLOP/s", "+0 %"),
+    ]
 
 
 def test_an_incomplete_run_says_so_and_how_to_go_on() -> None:

@@ -22,10 +22,10 @@ def judged(run: Run) -> Run:
 
 
 def exit_status(run: Run) -> int:
-    """What a command returns for a run: 3 a case failed or nothing was measured, 1 a claim fails, else 0.
+    """What a command returns for a run: 3 cases failed or are missing, 1 a claim fails, else 0.
 
     3 before 1: a run with holes proves little.
     """
-    if run.failed or not run.measured:
+    if run.failed or run.damage or not run.measured or not run.complete:
         return 3
     return 1 if any(verdict.answer is Answer.FAILS for verdict in run.header.verdicts) else 0

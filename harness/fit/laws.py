@@ -81,27 +81,28 @@ def fit_sweep(
             for one, law_says in zip(observed, fitted, strict=True)
         ),
         theory_exponent=exponent,
-        exponent=_free_exponent(exponent, works, seconds, member, solution.x),
+        exponent=_free_exponent(exponent, [one.size for one in observed], seconds, member, solution.x),
     )
 
 
 def _free_exponent(
-    theory: float, works: Vector, seconds: Vector, member: NDArray[np.int_], start: Vector
+    theory: float, sizes: Sequence[int], seconds: Vector, member: NDArray[np.int_], start: Vector
 ) -> Parameter:
-    """The exponent of size the data choose when it is free: theory's, times the power of work."""
-    relative = works / works.max()
+    """The exponent of size the data choose: overhead + c size^k, one c per memory level, one k."""
+    relative = np.array(sizes) / max(sizes)
 
     def law(free: Vector) -> Vector:
-        rates = np.exp(-free[2:][member]) * works.max()
-        return np.asarray(np.exp(free[0]) + rates * relative ** free[1])
+        return np.asarray(np.exp(free[0]) + np.exp(free[2:][member]) * relative ** free[1])
 
-    solution = _solve(law, seconds, [[start[0], power, *start[1:]] for power in (1.0, 0.9)])
-    half = float(_half_widths(solution, len(seconds))[1])
-    power = float(solution.x[1])
+    largest = [
+        math.log(float(np.max((seconds / relative**theory)[member == i]))) for i in range(member.max() + 1)
+    ]
+    starts = [[start[0], k, *largest] for k in (theory, 0.9 * theory, 0.7 * theory)]
+    solution = _solve(law, seconds, starts)
+    half, exponent = float(_half_widths(solution, len(seconds))[1]), float(solution.x[1])
     if not math.isfinite(half):
         return Parameter(name="exponent", unit="")
-    low, high = theory * (power - half), theory * (power + half)
-    return Parameter(name="exponent", unit="", value=theory * power, low=low, high=high)
+    return Parameter(name="exponent", unit="", value=exponent, low=exponent - half, high=exponent + half)
 
 
 def _solve(

@@ -14,8 +14,9 @@ from threadpoolctl import threadpool_limits
 from torch.nn.functional import ScalingType, scaled_mm
 
 from harness import stats
+from harness.errors import Unsupported
 from harness.measure import microkernel
-from harness.measure.device import MAIN_MEMORY, Device, impossible
+from harness.measure.device import MAIN_MEMORY, Device
 from harness.measure.stopwatch import Stopwatch
 from harness.measure.streams import Stream, best_by_level, effective_levels, measure_streams, stream_buffer
 from harness.predict import datasheet
@@ -47,38 +48,123 @@ def measure_ceilings(
 ) -> Ceilings:
     """One round of all ceilings; `note` hears what is being measured.
 
-    Memory levels are found by this round unless those of an earlier one are given.
+    Memory levels are found by this round unless those of an earlier one are given. A rung that
+    breaks is named in `unmeasured` and costs no other.
     """
-    stopwatch = Stopwatch(device)
-    compute: list[ComputeCeiling] = []
-    bandwidth: list[BandwidthCeiling] = []
-    unmeasured: dict[str, str] = {}
-    streams: dict[int, list[Stream]] = {}
+    found = _Round(device)
     told = device.memory_levels()
-    buffer = stream_buffer(device, told)
-    clock = microkernel.clock_hz() if device.torch_device.type == "cpu" else None
+    with found.attempt("bandwidth"):
+        buffer = stream_buffer(device, told)
+    curves: dict[int, list[Stream]] = {}
     for threads in thread_counts:
         with _threads(device, threads):
             note(f"compute ceilings, {threads} threads")
-            if device.torch_device.type == "cpu":
-                compute += _micro_kernels(threads, clock.hertz if clock else None, unmeasured)
-                compute.append(_numpy_product(stopwatch, threads))
-            else:
-                gpu = _gpu(device, unmeasured)
-                compute += _datasheet_compute(gpu, threads)
-                bandwidth += _datasheet_bandwidth(gpu, threads)
-            compute += _torch_products(device, stopwatch, threads, unmeasured)
+            found.compute_ceilings(threads)
             note(f"bandwidth ceilings, {threads} threads")
-            streams[threads] = measure_streams(stopwatch, told, buffer)
-    levels = levels or effective_levels(told, streams[max(streams)])
-    bandwidth += [c for threads, curve in streams.items() for c in best_by_level(levels, threads, curve)]
+            with found.attempt("bandwidth"):
+                curves[threads] = measure_streams(found.stopwatch, told, buffer)
+    levels = levels or (effective_levels(told, curves[max(curves)]) if curves else told)
+    streams = [c for threads, curve in curves.items() for c in best_by_level(levels, threads, curve)]
     return Ceilings(
-        compute=tuple(compute),
-        bandwidth=tuple(bandwidth),
+        compute=tuple(found.compute),
+        bandwidth=(*found.bandwidth, *streams),
         levels=levels,
-        clock_hertz=clock.hertz if clock else None,
-        unmeasured=unmeasured,
+        clock_hertz=found.clock_hertz,
+        unmeasured=found.unmeasured,
     )
+
+
+class _Round:
+    """What one round has found so far."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.stopwatch = Stopwatch(device)
+        self.compute: list[ComputeCeiling] = []
+        self.bandwidth: list[BandwidthCeiling] = []
+        self.unmeasured: dict[str, str] = {}
+        self.clock_hertz: float | None = None
+        if device.torch_device.type == "cpu":
+            self._read_clock()
+
+    @contextmanager
+    def attempt(self, what: str) -> Iterator[None]:
+        """What breaks inside is named and goes no further."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - a ceiling that cannot be had must not end a run
+            self.unmeasured[what] = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+
+    def compute_ceilings(self, threads: int) -> None:
+        """All rungs of all dtypes for one number of threads."""
+        if self.device.torch_device.type == "cpu":
+            self._micro_kernels(threads)
+            with self.attempt("numpy"):
+                best = _best_product(self.stopwatch, SIDES["cpu"], _numpy_product)
+                self.compute.append(best.ceiling("float32", threads, Rung.PEER, "numpy"))
+        else:
+            self._datasheet(threads)
+        for dtype in DTYPES:
+            with self.attempt(f"torch {dtype}"):
+                self.compute.append(self._torch_product(dtype, threads))
+
+    def _read_clock(self) -> None:
+        clock = microkernel.clock_hz()
+        self.clock_hertz = clock.hertz if clock else None
+        if self.clock_hertz is None:
+            self.unmeasured["clock"] = (
+                clock.reason if clock else microkernel.unavailable_reason()
+            ) or "unknown"
+
+    def _micro_kernels(self, threads: int) -> None:
+        """The best kernel of each dtype, and the peak its width and the true clock make."""
+        self.unmeasured |= {f"micro-kernel {name}": why for name, why in microkernel.unusable().items()}
+        best: dict[str, ComputeCeiling] = {}
+        for kernel in microkernel.kernels():
+            with self.attempt(f"micro-kernel {kernel.name}"):
+                peak = microkernel.peak(kernel, threads)
+                rate = peak.flops_per_second
+                ceiling = ComputeCeiling(
+                    kernel.dtype, threads, Rung.MICRO_KERNEL, kernel.name, rate, peak.spread
+                )
+                best[kernel.dtype] = max(
+                    best.get(kernel.dtype, ceiling), ceiling, key=lambda c: c.flops_per_second
+                )
+        for ceiling in best.values():
+            clock_true = _clock_true(ceiling, self.clock_hertz)
+            self.compute += [clock_true, ceiling] if clock_true else [ceiling]
+
+    def _datasheet(self, threads: int) -> None:
+        """The peaks of a known GPU; nothing for an unknown one."""
+        known = torch.cuda.get_device_properties(self.device.torch_device)
+        gpu = datasheet.lookup(known.name, sms=known.multi_processor_count, memory_bytes=known.total_memory)
+        if gpu is None:
+            self.unmeasured["datasheet"] = f"no datasheet row for {known.name!r}: no percentage of its peak"
+            return
+        for dtype in DTYPES:
+            rate = gpu.flops_per_second(dtype)
+            if rate is not None:
+                self.compute.append(ComputeCeiling(dtype, threads, Rung.DATASHEET, gpu.name, rate))
+        self.bandwidth.append(
+            BandwidthCeiling(MAIN_MEMORY, threads, Rung.DATASHEET, gpu.name, gpu.bytes_per_second)
+        )
+
+    def _torch_product(self, dtype: str, threads: int) -> ComputeCeiling:
+        device = self.device.torch_device
+        if dtype == "tf32" and not (
+            device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+        ):
+            raise Unsupported("TF32 needs an NVIDIA GPU of compute capability 8.0 or later")
+        # FP8 on Hopper: fast accumulation is another, faster kernel.
+        variants = (False, True) if dtype == "float8_e4m3fn" and device.type == "cuda" else (False,)
+        with _float32_precision("tf32" if dtype == "tf32" else "ieee"):
+            tried = [
+                _best_product(self.stopwatch, SIDES[device.type], _torch_product_of(dtype, device, fast=fast))
+                for fast in variants
+            ]
+        best = max(tried, key=lambda one: one.flops_per_second)
+        fast = ", fast accumulation" if variants[tried.index(best)] else ""
+        return best.ceiling(dtype, threads, Rung.TORCH, f"torch{fast}")
 
 
 @contextmanager
@@ -89,32 +175,6 @@ def _threads(device: Device, threads: int) -> Iterator[None]:
             yield
     finally:
         device.use_threads(device.threads)
-
-
-def _micro_kernels(
-    threads: int, clock_hertz: float | None, unmeasured: dict[str, str]
-) -> Iterator[ComputeCeiling]:
-    """The best kernel of each dtype, and the peak its width and the true clock make."""
-    unmeasured |= {f"micro-kernel {name}": reason for name, reason in microkernel.unusable().items()}
-    best: dict[str, ComputeCeiling] = {}
-    for kernel in microkernel.kernels():
-        peak = microkernel.peak(kernel, threads)
-        if kernel.dtype not in best or peak.flops_per_second > best[kernel.dtype].flops_per_second:
-            best[kernel.dtype] = ComputeCeiling(
-                dtype=kernel.dtype,
-                threads=threads,
-                rung=Rung.MICRO_KERNEL,
-                method=kernel.name,
-                flops_per_second=peak.flops_per_second,
-                spread=peak.spread,
-            )
-    for ceiling in best.values():
-        yield ceiling
-        clock_true = _clock_true(ceiling, clock_hertz)
-        if clock_true is None:
-            unmeasured[f"clock-true {ceiling.dtype}"] = "the micro-kernel fits no whole width at the clock"
-        else:
-            yield clock_true
 
 
 def _clock_true(kernel: ComputeCeiling, clock_hertz: float | None) -> ComputeCeiling | None:
@@ -139,79 +199,36 @@ def _clock_true(kernel: ComputeCeiling, clock_hertz: float | None) -> ComputeCei
     )
 
 
-def _gpu(device: Device, unmeasured: dict[str, str]) -> datasheet.Gpu | None:
-    """The datasheet's row of this GPU; none for an unknown one."""
-    properties = torch.cuda.get_device_properties(device.torch_device)
-    gpu = datasheet.lookup(
-        properties.name, sms=properties.multi_processor_count, memory_bytes=properties.total_memory
-    )
-    if gpu is None:
-        unmeasured["datasheet"] = f"no datasheet row for {properties.name!r}: no percentage of its peak"
-    return gpu
+def _numpy_product(side: int) -> Callable[[], object]:
+    a, b = (np.random.default_rng(seed).random((side, side), dtype=np.float32) for seed in (0, 1))
+    out = np.empty_like(a)
+    return lambda: np.matmul(a, b, out=out)
 
 
-def _datasheet_compute(gpu: datasheet.Gpu | None, threads: int) -> Iterator[ComputeCeiling]:
-    for dtype in DTYPES if gpu is not None else ():
-        rate = gpu.flops_per_second(dtype) if gpu is not None else None
-        if gpu is not None and rate is not None:
-            yield ComputeCeiling(dtype, threads, Rung.DATASHEET, gpu.name, rate)
-
-
-def _datasheet_bandwidth(gpu: datasheet.Gpu | None, threads: int) -> Iterator[BandwidthCeiling]:
-    if gpu is not None:
-        yield BandwidthCeiling(MAIN_MEMORY, threads, Rung.DATASHEET, gpu.name, gpu.bytes_per_second)
-
-
-def _numpy_product(stopwatch: Stopwatch, threads: int) -> ComputeCeiling:
-    """NumPy's BLAS, the peer that is always there, on float32."""
-
-    def product(side: int) -> Callable[[], object]:
-        a, b = (np.random.default_rng(seed).random((side, side), dtype=np.float32) for seed in (0, 1))
-        out = np.empty_like(a)
-        return lambda: np.matmul(a, b, out=out)
-
-    best = _best_product(stopwatch, SIDES["cpu"], product)
-    return best.ceiling("float32", threads, Rung.PEER, "numpy")
-
-
-def _torch_products(
-    device: Device, stopwatch: Stopwatch, threads: int, unmeasured: dict[str, str]
-) -> Iterator[ComputeCeiling]:
-    for dtype in DTYPES:
-        if dtype == "tf32" and device.torch_device.type != "cuda":
-            continue
-        try:
-            sides = SIDES[device.torch_device.type]
-            best = _best_product(stopwatch, sides, _product_of(dtype, device.torch_device))
-            yield best.ceiling(dtype, threads, Rung.TORCH, "torch")
-        except Exception as error:
-            reason = impossible(error)
-            if reason is None:
-                raise
-            unmeasured[f"torch {dtype}"] = reason
-
-
-def _product_of(dtype: str, device: torch.device) -> Callable[[int], Callable[[], object]]:
+def _torch_product_of(
+    dtype: str, device: torch.device, *, fast: bool
+) -> Callable[[int], Callable[[], object]]:
     def product(side: int) -> Callable[[], object]:
         a, b = (torch.randn(side, side, device=device) for _ in range(2))
         if dtype == "float8_e4m3fn":
             left, right = a.to(torch.float8_e4m3fn), b.to(torch.float8_e4m3fn).t()
             one, tensorwise = torch.ones((), device=device), ScalingType.TensorWise
-            return lambda: scaled_mm(left, right, one, tensorwise, one, tensorwise)
-        if dtype == "tf32":
-            return lambda: _tf32_product(a, b)
-        left, right = a.to(getattr(torch, dtype)), b.to(getattr(torch, dtype))
+            return lambda: scaled_mm(left, right, one, tensorwise, one, tensorwise, use_fast_accum=fast)
+        stored = torch.float32 if dtype == "tf32" else getattr(torch, dtype)
+        left, right = a.to(stored), b.to(stored)
         out = torch.empty_like(left)
         return lambda: torch.mm(left, right, out=out)
 
     return product
 
 
-def _tf32_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+@contextmanager
+def _float32_precision(precision: str) -> Iterator[None]:
+    """What a float32 product on a GPU may be: "ieee", whatever was set before, or "tf32"."""
     before = torch.backends.cuda.matmul.fp32_precision
-    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    torch.backends.cuda.matmul.fp32_precision = precision
     try:
-        return torch.mm(a, b)
+        yield
     finally:
         torch.backends.cuda.matmul.fp32_precision = before
 

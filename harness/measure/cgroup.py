@@ -63,6 +63,20 @@ def cgroup_memory_limit(root: Path = Path("/")) -> int | None:
     return min(limits, default=None)
 
 
+def cgroup_memory_left(root: Path = Path("/")) -> int | None:
+    """The bytes this process may still take before a limit kills it; None where there is no limit."""
+    left = []
+    for group in _groups("memory", root):
+        for limit_name, used_name in (
+            ("memory.max", "memory.current"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ):
+            limit, used = read_integer(group / limit_name), read_integer(group / used_name)
+            if limit is not None and used is not None and limit < _UNLIMITED_BYTES:
+                left.append(max(limit - used, 0))
+    return min(left, default=None)
+
+
 def cgroup_throttling(root: Path = Path("/")) -> Throttling | None:
     """The counters of all enclosing groups added up; None where no group keeps them."""
     found = [_statistics(group) for group in _groups("cpu", root)]

@@ -1,7 +1,8 @@
 """Leads a run: ceilings first, then each case as it is asked for, each recorded when it is done.
 
-`measure_case` is the one place where a workload meets a device. It returns a record whatever
-happens inside the workload; only a full disk or an interrupt ends the run.
+`measure_case` is the one place where a workload meets a device. It returns a record whatever the
+workload raises. Cases run in this very process: one that kills it (a segmentation fault, the kernel's
+out-of-memory killer) or hangs ends the run, and `--resume` goes on with it.
 """
 
 import gc
@@ -25,7 +26,6 @@ from harness.records import (
     Header,
     Measurement,
     Result,
-    Run,
     Sampling,
     Settings,
     Skipped,
@@ -65,6 +65,8 @@ SAMPLING = {
 # A case whose single call must take longer than this, at the best rate torch reached in its dtype,
 # is skipped: float16 on a CPU without the instructions is 30-150 times slower than float32.
 LONGEST_CALL_SECONDS = {"quick": 1.0, "standard": 5.0, "full": 30.0}
+# What else must be as it was before a run may go on: half a record of one torch and half of another is none.
+SAME_ON_RESUMING = ("software.torch.", "software.environment_variables.", "numerics.")
 # Memory left to everything else.
 MEMORY_SHARE = 0.8
 
@@ -118,7 +120,10 @@ def _not_worth_it(case: Case, device: Device, ceilings: Ceilings, longest_call_s
         return None
     free = device.free_bytes()
     if case.cost.memory_bytes > MEMORY_SHARE * free:
-        return f"needs {units.size(case.cost.memory_bytes)} of memory, {units.size(free)} are free"
+        return (
+            f"needs {units.size(case.cost.memory_bytes)} of memory; {units.size(free)} are free, and a fifth "
+            "of that is left to the rest"
+        )
     torch_best = ceilings.torch_ceiling(case.dtype, device.threads)
     if torch_best is None or not case.cost.flops:
         return None
@@ -175,17 +180,22 @@ class Conductor:
 
     @classmethod
     def resume(
-        cls, run: Run, folder: Path, environment: Environment, device: Device, note: Callable[[str], None]
+        cls, folder: Path, environment: Environment, device: Device, note: Callable[[str], None]
     ) -> "Conductor":
         """Goes on with a run; cases that failed are measured again.
 
         Raises:
-            UsageError: the run was measured on another machine.
+            UsageError: the run was measured on another machine, or with another torch or settings.
         """
+        run = store.load(folder)
         then = run.header.environment
+        differing = [d.field for d in then.differences(environment)]
         if (then.host.id, then.fingerprint) != (environment.host.id, environment.fingerprint):
-            differing = ", ".join(d.field for d in then.differences(environment)[:4])
-            raise UsageError(f"{run.header.id} was measured on another machine (it differs in {differing})")
+            words = ", ".join(differing[:4])
+            raise UsageError(f"{run.header.id} was measured on another machine (it differs in {words})")
+        changed = [field for field in differing if field.startswith(SAME_ON_RESUMING)]
+        if changed:
+            raise UsageError(f"{run.header.id} was measured with another {', '.join(changed[:4])}")
         done = {r.case.id: r for r in run.results if not isinstance(r.outcome, Failed)}
         return cls(device, store.Writer.reopen(folder), done, note)
 
@@ -213,9 +223,17 @@ class Conductor:
             envelope(self.header.ceilings),
             self.header.settings,
         )
+        self.record(result)
+        return result
+
+    def record(self, result: Result) -> None:
+        """Puts a result on disk; one recorded before under the same id no longer counts."""
         self._writer.append(result)
         self._done[result.case.id] = result
-        return result
+
+    def recorded(self, case_id: str) -> Result | None:
+        """The result on record."""
+        return self._done.get(case_id)
 
     def measure_ceilings(self) -> None:
         """Adds a round of ceilings to the record; after the first, of the run's own thread count alone."""
@@ -229,6 +247,10 @@ class Conductor:
     def done(self) -> int:
         """How many cases are on record."""
         return len(self._done)
+
+    def close(self) -> None:
+        """Ends writing."""
+        self._writer.close()
 
     def finish(self) -> None:
         """Closes the run if every planned case is on record; a last round of ceilings shows drift."""

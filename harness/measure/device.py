@@ -12,6 +12,7 @@ import psutil
 import torch
 
 from harness.errors import Unsupported, UsageError
+from harness.measure.cgroup import cgroup_memory_left
 from harness.measure.disturbance import Counters, ProcessCounters
 from harness.measure.host import cache_levels, usable_physical_cores
 from harness.measure.memory import Weighed, weigh_on_cpu, weigh_on_cuda
@@ -83,8 +84,10 @@ class Cpu:
         return weigh_on_cpu(prepare)
 
     def free_bytes(self) -> int:
-        """What the system calls available."""
-        return int(psutil.virtual_memory().available)
+        """What the system calls available, or what the control group leaves of it."""
+        available = int(psutil.virtual_memory().available)
+        left = cgroup_memory_left()
+        return available if left is None else min(available, left)
 
     def memory_levels(self) -> tuple[MemoryLevel, ...]:
         """Private caches counted once a thread, shared ones as often as this process sees them."""
@@ -186,13 +189,7 @@ def resolve(name: str, threads: int | None = None) -> Device:
 
 
 # Words in torch's errors that mean "not on this device", not "broken".
-_IMPOSSIBLE = (
-    "not implemented for",
-    "not supported",
-    "only supported",
-    "unsupported",
-    "requires compute capability",
-)
+_IMPOSSIBLE = ("not implemented for", "is only supported on", "requires compute capability")
 
 
 def impossible(error: Exception) -> str | None:

@@ -7,7 +7,7 @@ running does (Linux, Documentation/scheduler/sched-stats.rst: the second field o
 import os
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +16,12 @@ from harness.records import Disturbance
 
 @dataclass(frozen=True)
 class Counters:
-    """What this process, all threads together, has used and suffered so far."""
+    """What this process has used and suffered so far: all threads together, the delays by thread."""
 
     cpu_seconds: float
     involuntary_switches: int
     page_faults: int
-    run_delay_seconds: float | None
+    run_delay_seconds: Mapping[str, float] | None
 
 
 class ProcessCounters:
@@ -30,10 +30,7 @@ class ProcessCounters:
     def __init__(self, tasks: Path = Path("/proc/self/task")) -> None:
         self._tasks = tasks
         self._files: dict[str, int] = {}
-        # The delay of threads that ended since, so that the total never falls.
-        self._known = (tasks / str(os.getpid()) / "schedstat").exists() or any(tasks.glob("*/schedstat"))
-        self._ended = 0
-        self._last: dict[str, int] = {}
+        self._known = any(tasks.glob("*/schedstat"))
 
     def read(self) -> Counters:
         """The totals now."""
@@ -42,7 +39,7 @@ class ProcessCounters:
             cpu_seconds=time.process_time(),
             involuntary_switches=usage.ru_nivcsw,
             page_faults=usage.ru_minflt + usage.ru_majflt,
-            run_delay_seconds=self._run_delay_nanoseconds() * 1e-9 if self._known else None,
+            run_delay_seconds=self._run_delays() if self._known else None,
         )
 
     def close(self) -> None:
@@ -51,36 +48,45 @@ class ProcessCounters:
             os.close(descriptor)
         self._files.clear()
 
-    def _run_delay_nanoseconds(self) -> int:
+    def _run_delays(self) -> dict[str, float]:
         threads = os.listdir(self._tasks)  # noqa: PTH208 - names alone, in the hot path
         for gone in self._files.keys() - set(threads):
             self._forget(gone)
+        delays = {}
         for thread in threads:
             try:
                 if thread not in self._files:
                     self._files[thread] = os.open(self._tasks / thread / "schedstat", os.O_RDONLY)
-                self._last[thread] = int(os.pread(self._files[thread], 64, 0).split()[1])
+                delays[thread] = int(os.pread(self._files[thread], 64, 0).split()[1]) * 1e-9
             except (FileNotFoundError, ProcessLookupError):  # the thread ended just now
                 self._forget(thread)
-        return self._ended + sum(self._last.values())
+        return delays
 
     def _forget(self, thread: str) -> None:
         descriptor = self._files.pop(thread, None)
         if descriptor is not None:
             os.close(descriptor)
-        self._ended += self._last.pop(thread, 0)
 
 
 def disturbance_between(pairs: Sequence[tuple[Counters, Counters]]) -> Disturbance:
-    """The difference of each pair of counters, as columns in the order of the samples."""
-    delays = [
-        after.run_delay_seconds - before.run_delay_seconds
-        for before, after in pairs
-        if before.run_delay_seconds is not None and after.run_delay_seconds is not None
-    ]
+    """The difference of each pair of counters, as columns in the order of the samples.
+
+    The run delay of a sample is that of the thread that waited longest: the others wait for it. A
+    sum would grow with the number of threads.
+    """
+    delays = [_longest_wait(before, after) for before, after in pairs]
+    known = [delay for delay in delays if delay is not None]
     return Disturbance(
         cpu_seconds=tuple(after.cpu_seconds - before.cpu_seconds for before, after in pairs),
         involuntary_switches=tuple(a.involuntary_switches - b.involuntary_switches for b, a in pairs),
         page_faults=tuple(after.page_faults - before.page_faults for before, after in pairs),
-        run_delay_seconds=tuple(delays) if len(delays) == len(pairs) else None,
+        run_delay_seconds=tuple(known) if len(known) == len(pairs) else None,
     )
+
+
+def _longest_wait(before: Counters, after: Counters) -> float | None:
+    if before.run_delay_seconds is None or after.run_delay_seconds is None:
+        return None
+    known = before.run_delay_seconds
+    waits = (delay - known[thread] for thread, delay in after.run_delay_seconds.items() if thread in known)
+    return max(waits, default=0.0)

@@ -64,12 +64,13 @@ class Stopwatch:
         with _garbage_collection_off():
             estimate, warmup_calls = self.warm_up(call, sampling.warmup_seconds)
             calls = self._calls_per_sample(estimate, sampling)
+            affordable = max(1, int(sampling.max_seconds / (calls * estimate)))
             samples: list[float] = []
             counters: list[tuple[Counters, Counters]] = []
             started = self._clock.host_seconds()
             look = max(FIRST_LOOK, sampling.min_samples)
             while True:
-                block = min(self._clock.block, look - len(samples))
+                block = min(self._clock.block, look - len(samples), affordable)
                 before = self._clock.counters()
                 samples += self._sample(call, calls, block)
                 after = self._clock.counters()

@@ -31,7 +31,8 @@ class Rung(StrEnum):
 class ComputeCeiling(Record, frozen=True):
     """The best rate of one dtype on a number of threads, by one method.
 
-    `spread` is relative: how far repeats of the same method lie apart.
+    `spread` is the relative interquartile range of its samples, `moved` how far several rounds of
+    it lie apart, relative to the best.
     """
 
     dtype: str
@@ -40,6 +41,16 @@ class ComputeCeiling(Record, frozen=True):
     method: str
     flops_per_second: float
     spread: float = 0.0
+    moved: float = 0.0
+
+
+class Step(Record, frozen=True):
+    """A rung as part of its ladder; `to_above` is its rate over that of the rung above."""
+
+    rung: str
+    flops_per_second: float
+    method: str
+    to_above: float | None
 
 
 class MemoryLevel(Record, frozen=True):
@@ -55,7 +66,7 @@ class MemoryLevel(Record, frozen=True):
 
 
 class BandwidthCeiling(Record, frozen=True):
-    """The best rate at which bytes moved with a working set that lives in `level`."""
+    """The best rate at which bytes moved with a working set in `level`; `spread` and `moved` as above."""
 
     level: str
     threads: int
@@ -63,6 +74,7 @@ class BandwidthCeiling(Record, frozen=True):
     method: str
     bytes_per_second: float
     spread: float = 0.0
+    moved: float = 0.0
 
 
 class Ceilings(Record, frozen=True):
@@ -119,7 +131,7 @@ class Ceilings(Record, frozen=True):
 
 
 def envelope(rounds: Sequence[Ceilings]) -> Ceilings:
-    """The upper envelope of several rounds: the best of each rung, its spread the range over rounds.
+    """The upper envelope of several rounds: the best of each rung, and how far the rounds lie apart.
 
     Bandwidth on a shared host moves by 1.5-2 times between rounds with no sign inside the guest,
     so one round alone is no ceiling.
@@ -127,7 +139,7 @@ def envelope(rounds: Sequence[Ceilings]) -> Ceilings:
     >>> slow = BandwidthCeiling(level="DRAM", threads=2, rung=Rung.TORCH, method="copy", bytes_per_second=5e9)
     >>> fast = BandwidthCeiling(level="DRAM", threads=2, rung=Rung.TORCH, method="triad", bytes_per_second=1e10)
     >>> merged = envelope([Ceilings(bandwidth=(slow,)), Ceilings(bandwidth=(fast,))])
-    >>> merged.bandwidth[0].method, merged.bandwidth[0].spread
+    >>> merged.bandwidth[0].method, merged.bandwidth[0].moved
     ('triad', 0.5)
     """
     if not rounds:
@@ -155,8 +167,7 @@ def _merge(ceilings: list[_Ceiling], key: Callable[[_Ceiling], object]) -> tuple
 
 
 def _widened(best: _Ceiling, group: list[_Ceiling]) -> _Ceiling:
-    between = 1.0 - min(map(_rate, group)) / _rate(best)
-    return msgspec.structs.replace(best, spread=max(between, *[c.spread for c in group]))
+    return msgspec.structs.replace(best, moved=1.0 - min(map(_rate, group)) / _rate(best))
 
 
 def _best(ceilings: Iterable[_Ceiling]) -> _Ceiling | None:

@@ -95,11 +95,6 @@ class Limits(Record, frozen=True):
     openmp_wait_policy: str | None
     nice: int | None
 
-    @property
-    def oversubscribed(self) -> bool:
-        """Whether torch uses more threads than there are physical cores for them."""
-        return self.intraop_threads > self.usable_physical_cores
-
 
 class Accelerator(Record, frozen=True):
     """One GPU, as its driver and torch describe it.

@@ -81,10 +81,10 @@ class Flag(StrEnum):
 
 
 class Disturbance(Record, frozen=True):
-    """What else went on during each sample, of all threads of this process, in sample order.
+    """What else went on in this process during each sample, in sample order.
 
-    `run_delay_seconds` is time spent runnable but not running (`/proc/self/task/*/schedstat`),
-    None where the system does not tell.
+    `run_delay_seconds` is the time the thread that waited longest spent runnable but not running
+    (`/proc/self/task/*/schedstat`), None where the system does not tell. The rest is of all threads.
     """
 
     cpu_seconds: tuple[float, ...]
@@ -123,6 +123,21 @@ class Measurement(Record, frozen=True, tag="measurement", dict=True):
     stop_reason: StopReason
     disturbance: Disturbance | None = None
     peak_memory_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses samples that no clock gives, and columns that do not belong to them."""
+        if not self.seconds or min(self.seconds) <= 0.0 or self.calls_per_sample < 1:
+            raise ValueError("a measurement has samples, all of them longer than nothing")
+        if self.disturbance is not None and any(
+            len(column) != len(self.seconds)
+            for column in (
+                self.disturbance.cpu_seconds,
+                self.disturbance.involuntary_switches,
+                self.disturbance.page_faults,
+                self.disturbance.run_delay_seconds or self.seconds,
+            )
+        ):
+            raise ValueError("a measurement has one disturbance for each sample")
 
     @cached_property
     def clean_seconds(self) -> tuple[float, ...]:

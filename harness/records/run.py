@@ -1,9 +1,10 @@
 """One run: what was asked, where, what came out, and what follows from it."""
 
 from enum import StrEnum
+from functools import cached_property
 
 from harness.records.base import Record
-from harness.records.ceilings import Ceilings, envelope
+from harness.records.ceilings import Ceilings, Step, envelope
 from harness.records.environment import Environment
 from harness.records.measurement import Failed, Measurement, Result, Sampling, Skipped
 
@@ -107,7 +108,7 @@ class Header(Record, frozen=True):
     verdicts: tuple[Verdict, ...] = ()
 
 
-class Run(Record, frozen=True):
+class Run(Record, frozen=True, dict=True):
     """A run as read back: its header, its results, and what was wrong with its files."""
 
     header: Header
@@ -116,8 +117,8 @@ class Run(Record, frozen=True):
 
     @property
     def complete(self) -> bool:
-        """Whether the run came to its end."""
-        return self.header.finished_at is not None
+        """Whether the run came to its end, and every case it planned is on record."""
+        return self.header.finished_at is not None and not self.missing
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -125,10 +126,36 @@ class Run(Record, frozen=True):
         known = {result.case.id for result in self.results}
         return tuple(case for case in self.header.planned if case not in known)
 
-    @property
+    @cached_property
     def ceilings(self) -> Ceilings:
         """The upper envelope of all rounds of ceilings."""
         return envelope(self.header.ceilings)
+
+    def ladder(self, dtype: str, threads: int) -> tuple[Step, ...]:
+        """The ceilings of a dtype from the top down; the last step is the best case of this run."""
+        rungs = [
+            (c.rung.value, c.flops_per_second, c.method) for c in self.ceilings.compute_ladder(dtype, threads)
+        ]
+        if threads == self.header.settings.threads:
+            cases = [(r.flops_per_second or 0.0, r.case.id) for r in self.measured if r.case.dtype == dtype]
+            rungs += [("best case", rate, case) for rate, case in sorted(cases)[-1:] if rate]
+        above = [None, *(rate for _, rate, _ in rungs)]
+        return tuple(
+            Step(rung, rate, method, rate / upper if upper else None)
+            for (rung, rate, method), upper in zip(rungs, above, strict=False)
+        )
+
+    def of_ceiling(self, result: Result) -> float | None:
+        """The rate of a case over the best rate any code reached here: in its dtype, or in its memory level."""
+        ceilings, threads = self.ceilings, self.header.settings.threads
+        if result.flops_per_second is not None:
+            compute = ceilings.compute_ceiling(result.case.dtype, threads)
+            return result.flops_per_second / compute.flops_per_second if compute else None
+        level = result.prediction.level if result.prediction else None
+        memory = ceilings.bandwidth_ceiling(level, threads) if level else None
+        if memory is None or result.bytes_per_second is None:
+            return None
+        return result.bytes_per_second / memory.bytes_per_second
 
     @property
     def measured(self) -> tuple[Result, ...]:

@@ -33,6 +33,7 @@ class Live:
             console=console,
             transient=True,
             disable=self._plain,
+            auto_refresh=False,  # a refreshing thread would disturb what it tells of
         )
         self._task = self._progress.add_task("", total=None)
         self._total = 0
@@ -42,25 +43,23 @@ class Live:
     def pytest_plumbline_started(self, header: Header, done: int) -> None:
         """Shows where the run is recorded."""
         self._total = len(header.planned)
-        self._console.print(
-            f"run {header.id}: {self._total} cases on {header.settings.device}", highlight=False
-        )
+        self._say(f"run {header.id}: {self._total} cases on {header.settings.device}")
         if done:
-            self._console.print(f"{done} of them are on record already", highlight=False)
+            self._say(f"{done} of them are on record already")
         self._began = time.monotonic()
         self._progress.update(self._task, total=self._total)
         self._progress.start()
 
     def pytest_plumbline_note(self, text: str) -> None:
         """Shows what else is being measured."""
-        self._progress.update(self._task, description=text)
+        self._progress.update(self._task, description=text, refresh=True)
         self._began = time.monotonic()  # cases begin after it: their pace tells the time left
         if self._plain:
-            self._console.print(text, highlight=False)
+            self._say(text)
 
     def pytest_plumbline_case(self, case_id: str) -> None:
         """Shows which case runs."""
-        self._progress.update(self._task, description=case_id)
+        self._progress.update(self._task, description=case_id, refresh=True)
 
     def pytest_plumbline_result(self, result: Result) -> None:
         """Counts a case, and tells of it where there is no bar; troubles are told everywhere."""
@@ -68,13 +67,14 @@ class Live:
         self._progress.advance(self._task)
         trouble = isinstance(result.outcome, Failed)
         if self._plain or trouble:
-            self._console.print(
-                f"{self._position()} {result.case.id}  {_outcome(result)}", highlight=False, markup=False
-            )
+            self._say(f"{self._position()} {result.case.id}  {_outcome(result)}")
 
     def close(self) -> None:
         """Takes the bar away."""
         self._progress.stop()
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _position(self) -> str:
         elapsed = time.monotonic() - self._began

@@ -28,8 +28,9 @@ def _lines(run: Run) -> Iterable[str]:
     yield from _table(("claim", "subject", "verdict", "reason"), notable)
     yield from _section("Compute ceilings", summary.LADDER_COLUMNS, summary.ladder(run))
     yield from (f"- Not measured, {what}: {_escaped(why)}" for what, why in run.ceilings.unmeasured.items())
-    yield from _section("Bandwidth ceilings", summary.BANDWIDTH_COLUMNS, summary.bandwidths(run.ceilings))
-    yield from _section("Scaling", summary.FIT_COLUMNS, map(summary.fit_row, run.header.fits))
+    yield from _section("Bandwidth ceilings", summary.BANDWIDTH_COLUMNS, summary.bandwidths(run))
+    terms = [row for fit in run.header.fits for row in summary.fit_rows(fit)]
+    yield from _section("Scaling", summary.FIT_COLUMNS, terms)
     for suite in suites(run.results):
         yield from _section(f"Cases: {_escaped(suite)}", COLUMNS, case_rows(run, suite))
     yield from _section("Not measured", ABSENT_COLUMNS, absent_rows(run))

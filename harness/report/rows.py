@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from harness import units
 from harness.records import Failed, Measurement, Result, Run, Skipped
 
-COLUMNS = ("case", "typical", "± IQR", "rate", "of ceiling", "predicted / measured", "memory", "flags")
+COLUMNS = ("case", "typical", "IQR", "rate", "of ceiling", "predicted / measured", "memory", "flags")
 # What a narrow terminal leaves out, first to last.
-DISPENSABLE = ("memory", "± IQR", "predicted / measured")
+DISPENSABLE = ("memory", "IQR", "predicted / measured")
 ABSENT_COLUMNS = ("reason", "outcome", "cases")
 
 
@@ -47,7 +47,7 @@ def _row(result: Result, run: Run) -> tuple[str, ...]:
     return (
         result.case.id,
         units.seconds(measurement.typical),
-        units.percent(measurement.relative_iqr / 2),
+        units.percent(measurement.relative_iqr),
         rate(result),
         _of_ceiling(result, run),
         _efficiency(result),
@@ -63,15 +63,11 @@ def _efficiency(result: Result) -> str:
 
 
 def _of_ceiling(result: Result, run: Run) -> str:
-    ceilings, threads = run.ceilings, run.header.settings.threads
-    if result.flops_per_second is not None:
-        compute = ceilings.compute_ceiling(result.case.dtype, threads)
-        return units.percent(result.flops_per_second / compute.flops_per_second) if compute else ""
-    level = result.prediction.level if result.prediction else None
-    memory = ceilings.bandwidth_ceiling(level, threads) if level else None
-    if memory is None or result.bytes_per_second is None:
+    share = run.of_ceiling(result)
+    if share is None:
         return ""
-    return f"{units.percent(result.bytes_per_second / memory.bytes_per_second)} {level}"
+    level = result.prediction.level if result.prediction and result.flops_per_second is None else None
+    return f"{units.percent(share)} {level or ''}".rstrip()
 
 
 def _memory(result: Result, measurement: Measurement) -> str:

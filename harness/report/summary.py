@@ -1,14 +1,14 @@
 """The sentences and small tables of a report, as data for the terminal and for Markdown."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 
 from harness import units
-from harness.records import Answer, Ceilings, Fit, Parameter, Run, Rung, Verdict
+from harness.records import Answer, Fit, Parameter, Run, Verdict
 
-LADDER_COLUMNS = ("dtype", "threads", *(rung.value for rung in Rung), "best case here")
-BANDWIDTH_COLUMNS = ("level", "capacity", "threads", "bandwidth", "range over rounds", "by")
-FIT_COLUMNS = ("sweep", "overhead", "rate", "exponent (theory)", "typical residual", "worst residual")
+LADDER_COLUMNS = ("dtype", "threads", "rung", "rate", "to the one above", "by")
+BANDWIDTH_COLUMNS = ("level", "capacity", "threads", "rung", "bandwidth", "moved", "by")
+FIT_COLUMNS = ("sweep", "term", "value", "95 % interval")
 
 
 def state(run: Run) -> str:
@@ -38,72 +38,65 @@ def _device(run: Run) -> str:
 
 
 def ladder(run: Run) -> list[tuple[str, ...]]:
-    """A row for each dtype and thread count: the rate of each rung and its distance from the rung above."""
+    """A row for each rung of each dtype and thread count: its rate, and how far it lies from the one above."""
+    return [
+        (
+            dtype,
+            str(threads),
+            step.rung,
+            units.work_rate(step.flops_per_second),
+            "" if step.to_above is None else units.change(step.to_above),
+            step.method,
+        )
+        for dtype, threads in dict.fromkeys((c.dtype, c.threads) for c in run.ceilings.compute)
+        for step in run.ladder(dtype, threads)
+    ]
+
+
+def bandwidths(run: Run) -> list[tuple[str, ...]]:
+    """A row for each memory level, thread count and rung: the best that was reached, or the datasheet's."""
     rows: list[tuple[str, ...]] = []
-    for dtype, threads in dict.fromkeys((c.dtype, c.threads) for c in run.ceilings.compute):
-        rungs = {c.rung: c.flops_per_second for c in run.ceilings.compute_ladder(dtype, threads)}
-        rates = [rungs.get(rung) for rung in Rung] + [_best_case(run, dtype, threads)]
-        rows.append((dtype, str(threads), *_steps(rates)))
+    for level in run.ceilings.levels:
+        capacity = units.size(level.capacity_bytes) if level.capacity_bytes else ""
+        capacity += f" of {units.size(level.told_bytes)}" if level.told_bytes else ""
+        for one in run.ceilings.bandwidth:
+            if one.level == level.name:
+                # Private caches add up over the threads of the run.
+                shown = capacity if one.threads == run.header.settings.threads else ""
+                rate = units.bandwidth(one.bytes_per_second)
+                rows.append(
+                    (
+                        level.name,
+                        shown,
+                        str(one.threads),
+                        one.rung.value,
+                        rate,
+                        units.percent(one.moved),
+                        one.method,
+                    )
+                )
     return rows
 
 
-def _best_case(run: Run, dtype: str, threads: int) -> float | None:
-    """The best rate any case of this run sustained."""
-    if threads != run.header.settings.threads:
-        return None
-    rates = (result.flops_per_second for result in run.measured if result.case.dtype == dtype)
-    return max((rate for rate in rates if rate), default=None)
+def fit_rows(fit: Fit) -> list[tuple[str, ...]]:
+    """A row for each term of a fitted sweep, then how well the law explains the sizes."""
+    show = {"s": units.seconds, "B/s": units.bandwidth, "FLOP/s": units.work_rate}
+    terms = [(p.name, *_interval(p, show[p.unit])) for p in fit.parameters]
+    free = _interval(fit.exponent, "{:.2f}".format)
+    worst = f"at {fit.variable} = {fit.worst.size}"
+    return [
+        *((fit.series, *term) for term in terms),
+        (fit.series, f"exponent of {fit.variable}, {fit.theory_exponent:g} in theory", *free),
+        (fit.series, "residual, typical", units.percent(fit.typical_residual), ""),
+        (fit.series, "residual, worst", units.percent(abs(fit.worst.residual)), worst),
+    ]
 
 
-def _steps(rates: Sequence[float | None]) -> Iterator[str]:
-    above: float | None = None
-    for rate in rates:
-        if rate is None:
-            yield ""
-            continue
-        step = f" ({round(100 * (rate / above - 1)):+d} %)" if above else ""
-        yield units.work_rate(rate) + step
-        above = rate
-
-
-def bandwidths(ceilings: Ceilings) -> list[tuple[str, ...]]:
-    """A row for each memory level and thread count: the best any stream reached there."""
-    rows: list[tuple[str, ...]] = []
-    for level in ceilings.levels:
-        for threads in dict.fromkeys(b.threads for b in ceilings.bandwidth):
-            here = [b for b in ceilings.bandwidth if b.level == level.name and b.threads == threads]
-            for best in sorted(here, key=lambda b: -b.bytes_per_second)[:1]:
-                capacity = units.size(level.capacity_bytes) if level.capacity_bytes else ""
-                capacity += f" of {units.size(level.told_bytes)}" if level.told_bytes else ""
-                rate, spread = units.bandwidth(best.bytes_per_second), units.percent(best.spread)
-                rows.append((level.name, capacity, str(threads), rate, spread, best.method))
-    return rows
-
-
-def fit_row(fit: Fit) -> tuple[str, ...]:
-    """A fitted sweep: parameters with intervals, or that the sizes do not identify them."""
-    overhead, *rates = fit.parameters
-    return (
-        fit.series,
-        _interval(overhead, units.seconds),
-        "; ".join(map(_rate, rates)),
-        f"{_interval(fit.exponent, '{:.2f}'.format)} ({fit.theory_exponent:g})",
-        units.percent(fit.typical_residual),
-        f"{units.percent(abs(fit.worst.residual))} at {fit.variable} = {fit.worst.size}",
-    )
-
-
-def _rate(rate: Parameter) -> str:
-    level = rate.name.removeprefix("rate").strip()
-    show = units.bandwidth if rate.unit == "B/s" else units.work_rate
-    return f"{level} {_interval(rate, show)}".lstrip()
-
-
-def _interval(parameter: Parameter, show: Callable[[float], str]) -> str:
+def _interval(parameter: Parameter, show: Callable[[float], str]) -> tuple[str, str]:
     value, low, high = parameter.value, parameter.low, parameter.high
     if value is None or low is None or high is None:
-        return "not identified"
-    return f"{show(value)} [{show(low)}, {show(high)}]"
+        return "not identified", ""
+    return show(value), f"{show(low)} to {show(high)}"
 
 
 def claims(run: Run) -> list[tuple[str, str]]:
@@ -123,8 +116,12 @@ def worth_reading(run: Run) -> list[Verdict]:
 
 
 WORDS = (
-    ("typical", "median time of a call over the samples no neighbour disturbed"),
-    ("± IQR", "half the interquartile range of those samples, relative to the median"),
+    (
+        "typical",
+        "median time of a call over the samples that waited for no core (all of them, if fewer than three did not)",
+    ),
+    ("IQR", "interquartile range of those samples over their median"),
+    ("moved", "how far the rounds of a ceiling, at the start and at the end of the run, lie apart"),
     ("of ceiling", "the rate over the best rate any code reached here (dtype, or memory level, and threads)"),
     ("predicted / measured", "the roofline's lower bound over the typical time, and which roof binds"),
     ("memory", "peak of tensor bytes while one call ran, inputs and outputs included"),

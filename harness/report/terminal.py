@@ -13,9 +13,9 @@ from harness.report import summary
 from harness.report.rows import COLUMNS, DISPENSABLE, absent_rows, case_rows, suites
 
 _STYLE = {Answer.HOLDS: "green", Answer.FAILS: "bold red", Answer.INCONCLUSIVE: "yellow"}
-_LEFT = {"case", "sweep", "level", "dtype", "flags", "by", "law"}
+_LEFT = {"case", "sweep", "level", "dtype", "flags", "by", "rung", "term"}
 # Columns that may fold: the others are numbers, or ids that must be readable whole.
-_FREE = {"flags", "by", "overhead", "rate", "worst residual"}
+_FREE = {"flags", "by", "term"}
 # Where there is no terminal there is no width to fit: a pipe gets whole lines.
 _ENDLESS = 240
 
@@ -25,34 +25,45 @@ def screen() -> Console:
 
     It keeps to the standard output of this moment, whatever takes its place later.
     """
-    console = Console(file=sys.stdout)
-    return console if console.is_terminal else Console(file=sys.stdout, width=_ENDLESS)
+    console = _Screen(file=sys.stdout)
+    return console if console.is_terminal else _Screen(file=sys.stdout, width=_ENDLESS)
+
+
+class _Screen(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves it to the command what a reader that went away means."""
+        raise BrokenPipeError
 
 
 def show(run: Run, console: Console) -> None:
     """Prints ceilings, sweeps, cases and claims; widths follow the terminal."""
     console.print(Text(summary.machine(run), style="bold"))
     print_table(console, "Compute ceilings", summary.LADDER_COLUMNS, summary.ladder(run))
-    print_table(console, "Bandwidth ceilings", summary.BANDWIDTH_COLUMNS, summary.bandwidths(run.ceilings))
-    print_table(console, "Scaling", summary.FIT_COLUMNS, map(summary.fit_row, run.header.fits))
+    print_table(console, "Bandwidth ceilings", summary.BANDWIDTH_COLUMNS, summary.bandwidths(run))
+    print_table(
+        console,
+        "Scaling",
+        summary.FIT_COLUMNS,
+        [row for fit in run.header.fits for row in summary.fit_rows(fit)],
+    )
     for suite in suites(run.results):
         print_table(console, f"Cases: {suite}", COLUMNS, case_rows(run, suite), DISPENSABLE)
     for reason, word, cases in absent_rows(run):
         console.print(Text(f"{word}: {reason}", style="red" if word == "FAILED" else "yellow"))
         console.print(Text(f"  {cases}"))
     show_claims(run, console)
-    for damage in run.damage:
-        console.print(Text(f"damaged: {damage}", style="red"))
     console.print(Text(f"{run.header.id}: {summary.state(run)}", style="" if run.complete else "bold yellow"))
 
 
 def show_claims(run: Run, console: Console) -> None:
-    """Prints the verdicts: the count of each claim, and every one worth reading."""
+    """Prints the verdicts: the count of each claim, every one worth reading, and what is damaged."""
     for claim, answers in summary.claims(run):
         console.print(Text(f"{claim}: {answers}"))
     for verdict in summary.worth_reading(run):
         line = Text("  ").append(verdict.answer.value, style=_STYLE[verdict.answer])
         console.print(line.append(f"  {verdict.subject}: {verdict.reason}"))
+    for damage in run.damage:
+        console.print(Text(f"damaged: {damage}", style="red"))
 
 
 def print_table(

@@ -1,0 +1,86 @@
+"""The measured ceilings beside likwid-bench (Debian: likwid), interleaved in one run.
+
+    python docs/benchmarks/peers.py > results/reference/benchmarks/peers.json
+The table goes to standard error.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+
+from harness.measure.openmp import bound_spinning
+
+bound_spinning()
+
+import torch  # noqa: E402
+
+from harness import stats  # noqa: E402
+from harness.measure import microkernel  # noqa: E402
+from harness.measure.device import Cpu  # noqa: E402
+from harness.measure.stopwatch import Stopwatch  # noqa: E402
+from harness.measure.streams import best_stream  # noqa: E402
+
+ROUNDS = 7
+# Working sets for a fair comparison: inside L2 of each core, inside the shared cache, in main memory.
+SIZES = {"1 MiB a thread": 2**20, "16 MiB a thread": 2**24, "512 MiB a thread": 2**29}
+KERNELS = {
+    "read": ("load_avx512",),
+    "copy": ("copy_avx512",),
+    "triad": ("stream_sp_avx512_fma", "stream_avx512_fma"),
+}
+
+
+def likwid(kernel: str, bytes_in_all: int, threads: int, unit: str) -> float:
+    """What likwid-bench says, in base units per second; it runs for at least a second."""
+    size = f"{bytes_in_all // 1000}kB"
+    command = ["likwid-bench", "-s", "1", "-t", kernel, "-w", f"S0:{size}:{threads}"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(rf"^{unit}:\s+([\d.]+)", output, re.MULTILINE)
+    if found is None:
+        raise SystemExit(f"{' '.join(command)} said:\n{output}")
+    return float(found[1]) * 1e6
+
+
+def main() -> None:
+    kernel = next(k for k in microkernel.kernels() if k.name == "fma-float32-avx512")
+    rounds: dict[str, dict[str, list[float]]] = {}
+
+    def note(what: str, who: str, rate: float) -> None:
+        rounds.setdefault(what, {}).setdefault(who, []).append(rate)
+
+    for _ in range(ROUNDS):
+        for threads in (1, 2):
+            note(
+                f"float32 FMA, {threads} threads",
+                "plumbline",
+                microkernel.peak(kernel, threads).flops_per_second,
+            )
+            peak = likwid("peakflops_sp_avx512_fma", 32_000 * threads, threads, "MFlops/s")
+            note(f"float32 FMA, {threads} threads", "likwid-bench", peak)
+        bandwidths(note)
+    json.dump(rounds, sys.stdout, indent=1)
+    for what, who in rounds.items():
+        best = {name: max(values) for name, values in who.items()}
+        ratio = best["plumbline"] / best["likwid-bench"] - 1
+        cells = [
+            f"{best[n] / 1e9:.1f} ({stats.median(who[n]) / 1e9:.1f})" for n in ("plumbline", "likwid-bench")
+        ]
+        print(f"| {what} | {' | '.join(cells)} | {100 * ratio:+.1f} % |", file=sys.stderr)
+
+
+def bandwidths(note: Callable[[str, str, float], None]) -> None:
+    device = Cpu()
+    stopwatch = Stopwatch(device)
+    for label, size in SIZES.items():
+        total = size * device.threads
+        memory = torch.ones(total // 4)
+        ours = max((best_stream(stopwatch, memory) for _ in range(3)), key=lambda s: s.bytes_per_second)
+        note(f"bandwidth, {label}", "plumbline", ours.bytes_per_second)
+        peers = [likwid(names[0], total, device.threads, "MByte/s") for names in KERNELS.values()]
+        note(f"bandwidth, {label}", "likwid-bench", max(peers))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Ceilings: the rules on made-up curves, and one small round on the real CPU."""
+
+import math
+import re
+
+import pytest
+
+from harness.measure import ceilings, conductor, streams
+from harness.measure.device import Cpu
+from harness.measure.streams import Stream, best_by_level, effective_levels, working_sets
+from harness.records import Ceilings, ComputeCeiling, MemoryLevel, Rung, Settings, Skipped
+from tests import made_up
+from tests.simulated import Simulated
+
+KIB, MIB, GIB = 2**10, 2**20, 2**30
+TOLD = (
+    MemoryLevel("L1", 64 * KIB),
+    MemoryLevel("L2", 2 * MIB),
+    MemoryLevel("L3", 512 * MIB),
+    MemoryLevel("DRAM", None),
+)
+
+
+def curve(edge: int) -> list[Stream]:
+    """100 GB/s in L2, 60 GB/s up to an edge, 20 GB/s beyond."""
+    rates = [
+        (size, 100e9 if size <= 2 * MIB else 60e9 if size <= edge else 20e9)
+        for size in working_sets(TOLD, 2**40)
+    ]
+    return [Stream(size, "copy", rate, 0.01) for size, rate in rates]
+
+
+def test_working_sets_lie_inside_the_levels_and_reach_main_memory() -> None:
+    sizes = working_sets(TOLD, 2**40)
+
+    assert sizes == sorted(set(sizes))
+    assert sizes[0] < 64 * KIB
+    assert sizes[-1] == 4 * 512 * MIB
+    assert working_sets(TOLD, 1 * GIB)[-1] == GIB // 4  # a quarter of the free memory at most
+
+
+def test_a_cache_that_belongs_to_the_host_is_cut_to_our_share() -> None:
+    levels = effective_levels(TOLD, curve(edge=64 * MIB))
+
+    assert levels[2] == MemoryLevel("L3", 64 * MIB, told_bytes=512 * MIB)
+    assert levels[:2] == TOLD[:2]
+
+
+def test_a_cache_that_is_ours_is_left_alone() -> None:
+    assert effective_levels(TOLD, curve(edge=512 * MIB)) == TOLD
+
+
+def test_a_cache_no_faster_than_main_memory_has_no_edge() -> None:
+    slow = [Stream(s.working_set_bytes, s.kernel, 20e9, 0.01) for s in curve(edge=64 * MIB)]
+
+    assert effective_levels(TOLD, slow) == TOLD
+
+
+def test_each_level_gets_the_best_of_its_own_working_sets() -> None:
+    levels = effective_levels(TOLD, curve(edge=64 * MIB))
+    found = {c.level: c.bytes_per_second for c in best_by_level(levels, 2, curve(edge=64 * MIB))}
+
+    assert found == {"L1": 100e9, "L2": 100e9, "L3": 60e9, "DRAM": 20e9}
+
+
+@pytest.mark.parametrize(
+    ("working_set", "level", "between"),
+    [
+        (30 * KIB, "L1", False),
+        (64 * KIB, "L1", True),
+        (128 * KIB, "L1", True),
+        (129 * KIB, "L2", False),
+        (3 * MIB, "L2", True),
+        (5 * MIB, "L3", False),
+        (2 * GIB, "DRAM", False),
+    ],
+)
+def test_the_level_of_a_working_set(working_set: int, level: str, between: bool) -> None:
+    known = Ceilings(levels=TOLD)
+    found = known.level_of(working_set)
+
+    assert found is not None
+    assert (found.name, known.between_levels(working_set)) == (level, between)
+
+
+@pytest.mark.parametrize(
+    ("flops_per_second", "expected"),
+    [(2 * 3e9 * 32 * 0.97, 32), (2 * 3e9 * 1024 * 0.84, 1024), (2 * 3e9 * 43, None)],
+)
+def test_the_width_of_a_core_is_the_power_of_two_its_kernel_shows(
+    flops_per_second: float, expected: int | None
+) -> None:
+    kernel = ComputeCeiling("float32", 2, Rung.MICRO_KERNEL, "fma", flops_per_second)
+    found = ceilings._clock_true(kernel, 3e9)
+
+    assert (found.flops_per_second if found else None) == (2 * 3e9 * expected if expected else None)
+    assert ceilings._clock_true(kernel, None) is None
+
+
+def test_a_small_round_on_this_cpu_fills_the_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That every rung is there and lies in a sane order of magnitude; no speed is claimed."""
+    monkeypatch.setitem(ceilings.SIDES, "cpu", (32, 64))
+    monkeypatch.setattr(streams, "LEAST_MAIN_BYTES", 2**22)
+    monkeypatch.setattr(Cpu, "memory_levels", lambda _: (MemoryLevel("L1", 2**15), MemoryLevel("DRAM", None)))
+    device = Cpu(1)
+    heard: list[str] = []
+
+    found = ceilings.measure_ceilings(device, heard.append, device.thread_counts())
+
+    rungs = {c.rung for c in found.compute_ladder("float32", 1)}
+    assert {Rung.PEER, Rung.TORCH} <= rungs
+    assert {b.level for b in found.bandwidth} == {"L1", "DRAM"}
+    assert all(math.isfinite(c.flops_per_second) and c.flops_per_second > 1e6 for c in found.compute)
+    assert heard == ["compute ceilings, 1 threads", "bandwidth ceilings, 1 threads"]
+
+
+@pytest.mark.parametrize(
+    ("n", "rate", "words"),
+    [
+        (
+            4096,
+            1e9,
+            r"one call would take 137 s or more, the limit is 1\.00 s: float16 products reach 1\.00 GFLOP/s",
+        ),
+        (2**20, 1e18, r"needs 12\.0 TiB of memory; 1\.00 TiB are free"),
+    ],
+)
+def test_what_is_not_worth_trying_is_skipped_with_its_numbers(n: int, rate: float, words: str) -> None:
+    slow = Ceilings(compute=(ComputeCeiling("float16", 1, Rung.TORCH, "torch product, n = 64", rate),))
+    settings = Settings(("matmul",), "", "quick", "simulated", 1, made_up.SAMPLING)
+    case = made_up.product(n, "float16")
+
+    result = conductor.measure_case(None, case, Simulated(), slow, settings)  # type: ignore[arg-type]
+
+    assert isinstance(result.outcome, Skipped)
+    assert re.search(words, result.outcome.reason)

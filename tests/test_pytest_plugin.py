@@ -1,0 +1,125 @@
+"""A suite is a pytest module: it runs by itself, and pytest-benchmark's own options work on it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import store
+from tests.simulated import Simulated
+
+Suite = Callable[..., Path]
+BARE = ("-p", "no:cacheprovider", "-p", "harness.pytest_plugin", "--import-mode=importlib", "-W", "default")
+
+
+@pytest.fixture
+def run(
+    machine: Simulated, suite: Suite, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., pytest.RunResult]:
+    """Runs pytest on a simulated suite, in this process."""
+    path = suite('[Work("steady", n) for n in (100, 200)] + [Work("missing", 1)]')
+
+    def inner(*arguments: str) -> pytest.RunResult:
+        return pytester.runpytest_inprocess(path, *BARE, *arguments)
+
+    return inner
+
+
+def recorded() -> list[Path]:
+    return sorted(Path("results").glob("*"))
+
+
+def test_a_suite_runs_by_itself(run: Callable[..., pytest.RunResult]) -> None:
+    result = run("-k", "steady")
+
+    result.assert_outcomes(passed=2, deselected=1 + 1)
+    result.stdout.fnmatch_lines(["*plumbline: recorded in results/*"])
+    assert len(store.load(recorded()[0]).results) == 2
+
+
+def test_what_cannot_be_done_here_is_a_skip(run: Callable[..., pytest.RunResult]) -> None:
+    run("-rs").stdout.fnmatch_lines(["*needs a device of tomorrow*"])
+
+
+def test_benchmark_json_has_the_samples(run: Callable[..., pytest.RunResult], tmp_path: Path) -> None:
+    run("--benchmark-json", str(tmp_path / "out.json"))
+
+    entries = json.loads((tmp_path / "out.json").read_text())["benchmarks"]
+    results = store.load(recorded()[0]).measured
+    for entry, result in zip(entries, results, strict=True):
+        assert result.measurement is not None
+        assert entry["stats"]["median"] == pytest.approx(result.measurement.typical, rel=1e-6)
+        assert entry["group"] == "work"
+
+
+def test_benchmark_compare_compares(run: Callable[..., pytest.RunResult]) -> None:
+    assert run("--benchmark-save=base").ret == 0
+
+    again = run("--benchmark-compare=0001", "--benchmark-compare-fail=median:5%")
+
+    assert again.ret == 0
+    again.stdout.fnmatch_lines(["*NOW*", "*0001_base*"])
+
+
+def test_benchmark_disable_calls_once_and_records_nothing(
+    run: Callable[..., pytest.RunResult], machine: Simulated
+) -> None:
+    result = run("--benchmark-disable")
+
+    result.assert_outcomes(passed=2, skipped=1, deselected=1)
+    assert machine.submitted == 2
+    assert recorded() == []
+
+
+def test_benchmark_skip_skips(run: Callable[..., pytest.RunResult], machine: Simulated) -> None:
+    run("--benchmark-skip").assert_outcomes(skipped=3, deselected=1)
+    assert machine.submitted == 0
+
+
+def test_markers_of_the_suite_are_kept(
+    machine: Simulated, suite: Suite, pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    path = suite()
+    path.write_text(
+        path.read_text().replace(
+            "@pytest.mark.parametrize", '@pytest.mark.benchmark(group="mine")\n@pytest.mark.parametrize'
+        )
+    )
+
+    pytester.runpytest_inprocess(path, *BARE, f"--benchmark-json={tmp_path / 'out.json'}")
+
+    entries = json.loads((tmp_path / "out.json").read_text())["benchmarks"]
+    assert {entry["group"] for entry in entries} == {"mine"}
+
+
+def test_a_failing_workload_fails_its_test_without_a_traceback(
+    machine: Simulated, suite: Suite, pytester: pytest.Pytester
+) -> None:
+    result = pytester.runpytest_inprocess(suite('[Work("crash", 1)]'), *BARE)
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*RuntimeError: it broke badly*"])
+    result.stdout.no_fnmatch_line("*conductor.py*")
+
+
+@pytest.mark.worker
+def test_several_processes_at_once_are_refused_loudly(
+    suite: Suite, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pytest-benchmark itself would switch measuring off under xdist, and pass."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parent.parent))
+    result = pytester.runpytest_subprocess(suite(), *BARE, "-n", "1", "-k", "n100")
+
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*measuring needs the machine for itself: run without -n*"])
+
+
+def test_a_session_that_measures_nothing_leaves_nothing(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_nothing(): pass")
+
+    result = pytester.runpytest_inprocess(*BARE)
+
+    result.assert_outcomes(passed=1)
+    assert recorded() == []
+    result.stdout.no_fnmatch_line("*plumbline: recorded*")
