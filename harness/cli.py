@@ -185,3 +185,7 @@ def _format(error: Exception) -> str:
 def _say(error: PlumblineError) -> int:
     sys.stderr.write(f"plumbline: {' '.join(str(error).split())}\n")
     return error.exit_status
+
+
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -382,3 +383,171 @@ def test_settings_are_stored(machine: Simulated, suite: Suite, plumbline: Plumbl
     assert settings.threads == 1
     assert [Path(suite).name for suite in settings.suites] == ["work.py"]
     assert msgspec.json.decode(msgspec.json.encode(settings), type=type(settings)) == settings
+
+
+def test_no_case_vanishes(machine: Simulated, suite: Suite, plumbline: Plumbline) -> None:
+    """A test that fails or skips by itself, before or after its measurement, is in the record too."""
+    path = suite("[Work(kind, 100) for kind in ('steady', 'before', 'after', 'skip', 'exit')]")
+    body = """
+    if workload.kind == "before":
+        assert workload.n == 1, "refused before"
+    bench(workload)
+    assert workload.kind != "after", "refused after"
+"""
+    trouble = """
+        if self.kind == "skip":
+            pytest.skip("not today")
+        if self.kind == "exit":
+            raise SystemExit(7)
+        if self.kind == "missing":"""
+    text = (
+        path.read_text()
+        .replace("\n    bench(workload)\n", body)
+        .replace('\n        if self.kind == "missing":', trouble)
+    )
+    path.write_text(text)
+
+    status, _, _ = plumbline("bench", path)
+
+    run = latest()
+    outcomes = {r.case.id.split("-")[1]: r.outcome for r in run.results}
+    assert status == 3
+    assert run.complete
+    assert isinstance(outcomes["steady"], Measurement)
+    assert outcomes["skip"] == Skipped("not today")
+    for kind, words in {
+        "before": "refused before",
+        "after": "refused after",
+        "exit": "SystemExit: 7",
+    }.items():
+        outcome = outcomes[kind]
+        assert isinstance(outcome, Failed), kind
+        assert words in outcome.reason
+
+
+def test_a_test_that_takes_bench_and_no_workload_is_refused(suite: Suite, plumbline: Plumbline) -> None:
+    path = suite()
+    path.write_text(
+        path.read_text().split("@pytest.mark")[0] + "def test_bare(bench):\n    bench(WORKLOADS[0])\n"
+    )
+
+    status, _, errors = plumbline("bench", path)
+
+    assert status == 2
+    assert "test_bare takes `bench` and no Workload" in one_line(errors)
+
+
+def test_a_damaged_run_is_not_fine_and_its_lost_case_is_measured_again(
+    machine: Simulated, suite: Suite, plumbline: Plumbline
+) -> None:
+    plumbline("bench", suite())
+    cases = store.find("latest") / store.CASES
+    cases.write_bytes(cases.read_bytes()[:-40])
+
+    status, output, _ = plumbline("check")
+    assert status == 3
+    assert "the last line is cut off" in output
+
+    assert plumbline("bench", "--resume", "latest")[0] == 0
+    assert latest().complete
+    assert plumbline("check")[0] == 0
+
+
+def test_resuming_works_from_another_folder_and_names_no_home(
+    machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SIMULATED_TROUBLE", "SIGINT")
+    plumbline("bench", suite('[Work("steady", 100), Work("fragile", 200)]'))
+    monkeypatch.delenv("SIMULATED_TROUBLE")
+    folder = store.find("latest").resolve()
+    assert latest().header.settings.suites == ("~/work.py",)
+    assert str(tmp_path) not in (folder / store.CASES).read_text() + (folder / store.HEADER).read_text()
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    assert plumbline("bench", "--resume", folder)[0] == 0
+    assert store.load(folder).complete
+
+
+def test_resuming_with_another_torch_is_refused(
+    machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIMULATED_TROUBLE", "SIGINT")
+    plumbline("bench", suite('[Work("steady", 100), Work("fragile", 1)]'))
+    now = made_up.environment()
+    torch = msgspec.structs.replace(now.software.torch, version="9.9.9")
+    now = msgspec.structs.replace(now, software=msgspec.structs.replace(now.software, torch=torch))
+    monkeypatch.setattr(environment, "capture", lambda *_: now)
+
+    status, _, errors = plumbline("bench", "--resume", "latest")
+
+    assert status == 2
+    assert "was measured with another software.torch.version" in one_line(errors)
+
+
+def test_a_run_that_another_process_measures_is_left_alone(
+    machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIMULATED_TROUBLE", "SIGINT")
+    plumbline("bench", suite('[Work("steady", 100), Work("fragile", 1)]'))
+    other = store.Writer.reopen(store.find("latest"))
+
+    status, _, errors = plumbline("bench", "--resume", "latest")
+    other.close()
+
+    assert status == 2
+    assert "is being measured by another process" in one_line(errors)
+
+
+def test_the_display_leaves_no_thread_beside_the_samples(
+    machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refreshing thread took a sixth of the samples' cores away on two cores."""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes standard output for a terminal
+    before, seen = set(threading.enumerate()), set()
+    submit = machine.submit
+
+    def watched(seconds: float) -> None:
+        seen.update(threading.enumerate())
+        submit(seconds)
+
+    monkeypatch.setattr(machine, "submit", watched)
+
+    plumbline("bench", suite())
+
+    assert seen - before == set()
+
+
+@pytest.mark.worker
+def test_a_reader_that_goes_away_and_a_full_output_are_no_tracebacks(tmp_path: Path) -> None:
+    writer = store.Writer.create(tmp_path, made_up.run().header)
+    for result in made_up.run().results:
+        writer.append(result)
+    command = f"{sys.executable} -m harness.cli report --results {tmp_path}"
+
+    def run(line: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        shell = ["bash", "-o", "pipefail", "-c", line]
+        return subprocess.run(shell, capture_output=True, text=True, env=os.environ | variables, check=False)
+
+    piped = run(f"{command} | head -1")
+    assert (piped.returncode, piped.stderr) == (0, "")
+    full = run(f"{command} > /dev/full")
+    assert full.returncode == 3
+    assert "No space left on device" in one_line(full.stderr)
+    narrow = run(command, PYTHONIOENCODING="ascii")
+    assert (narrow.returncode, narrow.stderr) == (0, "")
+
+
+def test_a_folder_named_like_markup_is_printed_as_it_is(
+    machine: Simulated, suite: Suite, plumbline: Plumbline
+) -> None:
+    status, output, _ = plumbline("bench", suite(), "--results", "[/x]")
+
+    assert status == 0
+    assert "report: [/x]/" in output
+
+
+def test_a_reference_no_path_can_be_is_a_usage_error(plumbline: Plumbline) -> None:
+    assert plumbline("report", "x" * 5000)[0] == 2

@@ -4,6 +4,7 @@ import math
 import re
 
 import pytest
+import torch
 
 from harness.measure import ceilings, conductor, streams
 from harness.measure.device import Cpu
@@ -112,6 +113,65 @@ def test_a_small_round_on_this_cpu_fills_the_ladder(monkeypatch: pytest.MonkeyPa
     assert {b.level for b in found.bandwidth} == {"L1", "DRAM"}
     assert all(math.isfinite(c.flops_per_second) and c.flops_per_second > 1e6 for c in found.compute)
     assert heard == ["compute ceilings, 1 threads", "bandwidth ceilings, 1 threads"]
+
+
+def test_each_thread_count_is_measured_with_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Simulated()
+    used: list[int] = []
+    seen: list[tuple[int, int]] = []
+    device.threads = 2
+    monkeypatch.setattr(ceilings._Round, "_read_clock", lambda _: None)
+    monkeypatch.setattr(ceilings._Round, "compute_ceilings", lambda _, n: seen.append((n, used[-1])))
+    monkeypatch.setattr(ceilings, "stream_buffer", lambda *_: torch.empty(1))
+    monkeypatch.setattr(ceilings, "measure_streams", lambda *_: curve(edge=64 * MIB))
+    monkeypatch.setattr(device, "use_threads", used.append)
+
+    ceilings.measure_ceilings(device, lambda _: None, (1, 2))
+
+    assert seen == [(1, 1), (2, 2)]
+    assert used[-1] == 2
+
+
+def test_a_rung_that_breaks_is_named_and_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("CUBLAS_STATUS_NOT_SUPPORTED\nwhen calling it")
+
+    monkeypatch.setitem(ceilings.SIDES, "cpu", (32,))
+    monkeypatch.setattr(ceilings, "_numpy_product", broken)
+    monkeypatch.setattr(ceilings, "stream_buffer", broken)
+
+    found = ceilings.measure_ceilings(Cpu(1), lambda _: None, (1,))
+
+    assert found.unmeasured["numpy"] == "RuntimeError: CUBLAS_STATUS_NOT_SUPPORTED when calling it"
+    assert found.unmeasured["bandwidth"].startswith("RuntimeError: CUBLAS")
+    assert found.torch_ceiling("float32", 1) is not None
+    assert found.bandwidth == ()
+
+
+class _KnownGpu:
+    name, multi_processor_count, total_memory, L2_cache_size = "NVIDIA H200", 132, 141 * 2**30, 60 * MIB
+
+
+def test_a_known_gpu_has_datasheet_rungs_and_an_unknown_one_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """H200: 132 multiprocessors x 1.83 GHz x 4096 FLOP per clock = 989 TFLOP/s in bfloat16, dense."""
+    device = Simulated(asynchronous=True)
+    monkeypatch.setattr(device, "torch_device", torch.device("cuda", 0))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: _KnownGpu)
+    known = ceilings._Round(device)
+    known._datasheet(2)
+
+    rates = {c.dtype: c.flops_per_second for c in known.compute}
+    assert rates["bfloat16"] == pytest.approx(989.4e12, rel=0.01)
+    assert rates["float8_e4m3fn"] == 2 * rates["bfloat16"]
+    assert known.bandwidth[0].bytes_per_second == pytest.approx(4.8e12, rel=0.01)
+    # A datasheet is no rate that code reached: it bounds no prediction and hides no measurement.
+    assert Ceilings(bandwidth=tuple(known.bandwidth), levels=TOLD).bandwidth_ceiling("DRAM", 2) is None
+
+    monkeypatch.setattr(_KnownGpu, "name", "NVIDIA of tomorrow")
+    unknown = ceilings._Round(device)
+    unknown._datasheet(2)
+    assert unknown.compute == []
+    assert "no datasheet row for 'NVIDIA of tomorrow'" in unknown.unmeasured["datasheet"]
 
 
 @pytest.mark.parametrize(

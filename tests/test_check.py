@@ -7,7 +7,7 @@ import pytest
 
 from harness.check.judge import exit_status, judge, judged
 from harness.predict import roofline
-from harness.records import Answer, Ceilings, Result, Run, envelope
+from harness.records import Answer, Ceilings, Cost, Result, Run, Series, envelope
 from tests import made_up
 
 
@@ -48,8 +48,48 @@ def test_without_a_ceiling_physics_is_inconclusive() -> None:
     assert answers(bare, "physics") == {Answer.INCONCLUSIVE: len(run.results)}
 
 
+def rounds(*rates: float) -> tuple[Ceilings, ...]:
+    """Rounds whose best float32 rung differs."""
+    top = made_up.CEILINGS.compute[1]
+    return tuple(
+        msgspec.structs.replace(
+            made_up.CEILINGS, compute=(msgspec.structs.replace(top, flops_per_second=rate),)
+        )
+        for rate in rates
+    )
+
+
+def physics_of(result: Result, ceilings: tuple[Ceilings, ...]) -> Answer:
+    run = made_up.run((result,))
+    run = msgspec.structs.replace(run, header=msgspec.structs.replace(run.header, ceilings=ceilings))
+    return next(v.answer for v in judge(run).header.verdicts if v.claim == "physics")
+
+
+def test_a_ceiling_that_moved_explains_a_little_and_excuses_nothing() -> None:
+    """One slow round says nothing of a roof above the best one."""
+
+    def case(rate: float) -> Result:
+        return made_up.measured_product(1024, rate=rate, overhead=0.0)
+
+    steady, moved, collapsed = rounds(190e9, 189e9), rounds(190e9, 150e9), rounds(190e9, 30e9)
+    assert physics_of(case(195e9), steady) is Answer.HOLDS
+    assert physics_of(case(215e9), steady) is Answer.FAILS
+    assert physics_of(case(215e9), moved) is Answer.INCONCLUSIVE
+    assert physics_of(case(400e9), collapsed) is Answer.FAILS
+
+
+def test_memory_informs_and_fails_only_beyond_what_neighbours_explain() -> None:
+    """At 20 GB/s of DRAM and 1 GiB: what is 1.5 times as fast is a neighbour gone, 3 times is wrong."""
+    cost = Cost(bytes_read=2**29, bytes_written=2**29, memory_bytes=2**30)
+    case = msgspec.structs.replace(made_up.product(64), cost=cost, working_set_bytes=2**30, series=None)
+
+    def answer(rate: float) -> Answer:
+        return physics_of(Result(case, made_up.measurement(2**30 / rate)), (made_up.CEILINGS,))
+
+    assert [answer(r) for r in (22e9, 30e9, 60e9)] == [Answer.HOLDS, Answer.INCONCLUSIVE, Answer.FAILS]
+
+
 def test_another_round_of_ceilings_raises_the_roof() -> None:
-    """Bandwidth that moved between rounds is the machine's noise, not a case's fault."""
     slow = msgspec.structs.replace(
         made_up.CEILINGS,
         bandwidth=(msgspec.structs.replace(made_up.CEILINGS.bandwidth[1], bytes_per_second=1e10),),
@@ -58,6 +98,16 @@ def test_another_round_of_ceilings_raises_the_roof() -> None:
 
     assert merged.bandwidth[0].bytes_per_second == 20e9
     assert merged.bandwidth[0].moved == pytest.approx(0.5)
+
+
+def test_a_wrongly_declared_exponent_fails() -> None:
+    """Time and work grow as n^3, the suite says n: the exponent is that of size, not of work."""
+
+    def declared(n: int) -> Result:
+        case = msgspec.structs.replace(made_up.product(n), series=Series("matmul-wrong", "n", n, 1.0))
+        return msgspec.structs.replace(made_up.measured_product(n), case=case)
+
+    assert answers(made_up.run(tuple(map(declared, made_up.SIZES))), "scaling") == {Answer.FAILS: 1}
 
 
 def test_scaling_holds_fails_or_stays_open() -> None:

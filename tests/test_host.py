@@ -12,6 +12,7 @@ import pytest
 
 from harness.measure.cgroup import (
     cgroup_cpuset,
+    cgroup_memory_left,
     cgroup_memory_limit,
     cgroup_throttling,
     cgroup_version,
@@ -115,6 +116,7 @@ def test_the_tightest_of_nested_groups_binds(tmp_path: Path) -> None:
             "sys/fs/cgroup/pod/memory.max": "max",
             "sys/fs/cgroup/pod/container/cpu.max": "max 100000",
             "sys/fs/cgroup/pod/container/memory.max": "4294967296",
+            "sys/fs/cgroup/pod/container/memory.current": "1073741824",
             "sys/fs/cgroup/pod/container/job/cpu.max": "400000 100000",
             "sys/fs/cgroup/pod/container/job/memory.max": "8589934592",
             "sys/fs/cgroup/pod/container/job/cpuset.cpus.effective": "2-3",
@@ -124,6 +126,7 @@ def test_the_tightest_of_nested_groups_binds(tmp_path: Path) -> None:
     )
     assert cgroup_cpu_quota(root) == 1.5
     assert cgroup_memory_limit(root) == 4 * 2**30
+    assert cgroup_memory_left(root) == 3 * 2**30
     assert cgroup_cpuset(root) == "2-3"
 
 
@@ -200,6 +203,7 @@ def test_without_control_groups_there_is_no_limit(tmp_path: Path) -> None:
     assert cgroup_cpu_quota(tmp_path) is None
     assert cgroup_cpuset(tmp_path) is None
     assert cgroup_memory_limit(tmp_path) is None
+    assert cgroup_memory_left(tmp_path) is None
     assert cgroup_throttling(tmp_path) is None
 
 

@@ -10,7 +10,16 @@ from harness import store
 from tests.simulated import Simulated
 
 Suite = Callable[..., Path]
-BARE = ("-p", "no:cacheprovider", "-p", "harness.pytest_plugin", "--import-mode=importlib", "-W", "default")
+# As in this repository: a warning, such as "another machine", is an error.
+BARE = (
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "harness.pytest_plugin",
+    "--import-mode=importlib",
+    "-o",
+    "filterwarnings=error",
+)
 
 
 @pytest.fixture
@@ -72,6 +81,14 @@ def test_benchmark_disable_calls_once_and_records_nothing(
     assert recorded() == []
 
 
+def test_benchmark_disable_skips_what_cannot_be_done_here(
+    machine: Simulated, suite: Suite, pytester: pytest.Pytester
+) -> None:
+    pytester.runpytest_inprocess(suite('[Work("huge", 1)]'), *BARE, "--benchmark-disable").assert_outcomes(
+        skipped=1
+    )
+
+
 def test_benchmark_skip_skips(run: Callable[..., pytest.RunResult], machine: Simulated) -> None:
     run("--benchmark-skip").assert_outcomes(skipped=3, deselected=1)
     assert machine.submitted == 0
@@ -98,7 +115,7 @@ def test_a_failing_workload_fails_its_test_without_a_traceback(
 ) -> None:
     result = pytester.runpytest_inprocess(suite('[Work("crash", 1)]'), *BARE)
 
-    result.assert_outcomes(failed=1)
+    result.assert_outcomes(failed=1)  # and no error beside it
     result.stdout.fnmatch_lines(["*RuntimeError: it broke badly*"])
     result.stdout.no_fnmatch_line("*conductor.py*")
 

@@ -74,6 +74,25 @@ def test_steady_work_converges_at_the_first_look() -> None:
     assert measurement.flags == ()
 
 
+def test_work_of_microseconds_is_looked_at_for_a_while() -> None:
+    """One lucky millisecond must not judge a case."""
+    sampling = msgspec.structs.replace(SAMPLING, min_seconds=0.05)
+
+    measurement = measured(Simulated(), 1e-4, sampling)
+
+    assert measurement.stop_reason is StopReason.CONVERGED
+    assert sum(measurement.seconds) * measurement.calls_per_sample >= 0.025
+    assert len(measurement.seconds) > 8
+
+
+def test_a_block_of_slow_samples_keeps_to_the_time_cap() -> None:
+    device = Simulated(asynchronous=True)
+
+    measurement = measured(device, 0.5)
+
+    assert len(measurement.seconds) <= SAMPLING.min_samples + 2
+
+
 def test_noisy_work_uses_all_its_samples_and_says_so() -> None:
     device = Simulated()
     noise = random.Random(7)

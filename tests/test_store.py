@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import msgspec
@@ -73,6 +74,19 @@ def test_a_corrupt_line_is_named_and_the_others_are_kept(tmp_path: Path) -> None
 
     assert len(read.results) == len(run.results) - 2
     assert [word.split(" is ")[0] for word in read.damage] == ["cases.jsonl: line 2", "cases.jsonl: line 4"]
+
+
+@pytest.mark.parametrize("change", [b'"seconds":[]', b'"seconds":[1.0]', b'"seconds":[0.0]'])
+def test_a_line_that_contradicts_itself_is_unreadable(tmp_path: Path, change: bytes) -> None:
+    run = made_up.run((made_up.measured_product(64),), finished=False)
+    folder = written(tmp_path, run)
+    line = (folder / store.CASES).read_bytes()
+    (folder / store.CASES).write_bytes(re.sub(rb'"seconds":\[[^]]*\]', change, line))
+
+    read = store.load(folder)
+
+    assert read.results == ()
+    assert "line 1 is unreadable" in read.damage[0]
 
 
 def test_a_case_recorded_twice_counts_as_it_came_out_last(tmp_path: Path) -> None:

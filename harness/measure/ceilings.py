@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -39,6 +41,8 @@ SAMPLING = Sampling(
     target_half_width=0.0,
 )
 
+T = TypeVar("T")
+
 
 def measure_ceilings(
     device: Device,
@@ -53,16 +57,18 @@ def measure_ceilings(
     """
     found = _Round(device)
     told = device.memory_levels()
-    with found.attempt("bandwidth"):
-        buffer = stream_buffer(device, told)
+    buffer = found.attempt("bandwidth", partial(stream_buffer, device, told))
     curves: dict[int, list[Stream]] = {}
     for threads in thread_counts:
         with _threads(device, threads):
             note(f"compute ceilings, {threads} threads")
             found.compute_ceilings(threads)
+            if buffer is None:
+                continue
             note(f"bandwidth ceilings, {threads} threads")
-            with found.attempt("bandwidth"):
-                curves[threads] = measure_streams(found.stopwatch, told, buffer)
+            curve = found.attempt("bandwidth", partial(measure_streams, found.stopwatch, told, buffer))
+            if curve is not None:
+                curves[threads] = curve
     levels = levels or (effective_levels(told, curves[max(curves)]) if curves else told)
     streams = [c for threads, curve in curves.items() for c in best_by_level(levels, threads, curve)]
     return Ceilings(
@@ -87,26 +93,27 @@ class _Round:
         if device.torch_device.type == "cpu":
             self._read_clock()
 
-    @contextmanager
-    def attempt(self, what: str) -> Iterator[None]:
-        """What breaks inside is named and goes no further."""
+    def attempt(self, what: str, measure: Callable[[], T]) -> T | None:
+        """What was measured; None where it broke, and then why under that name."""
         try:
-            yield
+            return measure()
         except Exception as error:  # noqa: BLE001 - a ceiling that cannot be had must not end a run
             self.unmeasured[what] = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+            return None
 
     def compute_ceilings(self, threads: int) -> None:
         """All rungs of all dtypes for one number of threads."""
         if self.device.torch_device.type == "cpu":
             self._micro_kernels(threads)
-            with self.attempt("numpy"):
-                best = _best_product(self.stopwatch, SIDES["cpu"], _numpy_product)
-                self.compute.append(best.ceiling("float32", threads, Rung.PEER, "numpy"))
+            peer = self.attempt("numpy", partial(_best_product, self.stopwatch, SIDES["cpu"], _numpy_product))
+            if peer is not None:
+                self.compute.append(peer.ceiling("float32", threads, Rung.PEER, "numpy"))
         else:
             self._datasheet(threads)
         for dtype in DTYPES:
-            with self.attempt(f"torch {dtype}"):
-                self.compute.append(self._torch_product(dtype, threads))
+            product = self.attempt(f"torch {dtype}", partial(self._torch_product, dtype, threads))
+            if product is not None:
+                self.compute.append(product)
 
     def _read_clock(self) -> None:
         clock = microkernel.clock_hz()
@@ -121,8 +128,8 @@ class _Round:
         self.unmeasured |= {f"micro-kernel {name}": why for name, why in microkernel.unusable().items()}
         best: dict[str, ComputeCeiling] = {}
         for kernel in microkernel.kernels():
-            with self.attempt(f"micro-kernel {kernel.name}"):
-                peak = microkernel.peak(kernel, threads)
+            peak = self.attempt(f"micro-kernel {kernel.name}", partial(microkernel.peak, kernel, threads))
+            if peak is not None:
                 rate = peak.flops_per_second
                 ceiling = ComputeCeiling(
                     kernel.dtype, threads, Rung.MICRO_KERNEL, kernel.name, rate, peak.spread
