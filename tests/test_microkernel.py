@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import shutil
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +12,20 @@ from pathlib import Path
 import pytest
 
 from harness.measure import microkernel
-from harness.measure.microkernel import Kernel, catalogue, executable, features, x86_64
+from harness.measure.microkernel import Kernel, catalogue, executable, features, reads, x86_64
 from harness.measure.microkernel.clock import agreed
 from harness.measure.microkernel.rates import simultaneous
 from harness.measure.microkernel.timing import Timed
 
 SOURCE = Path(x86_64.__file__).with_suffix(".S")
 ROUTINES = {name.lower(): code for name, code in vars(x86_64).items() if isinstance(code, bytes)}
-CACHED = (executable.unavailable_reason, features.flags_here, features.tiles_refused, catalogue.unusable)
+CACHED = (
+    executable.unavailable_reason,
+    features.flags_here,
+    features.tiles_refused,
+    catalogue.unusable,
+    reads.reader,
+)
 
 needs_machine_code = pytest.mark.skipif(
     microkernel.unavailable_reason() is not None, reason=str(microkernel.unavailable_reason())
@@ -84,7 +91,7 @@ def test_a_peak_says_what_it_rests_on(kernel: Kernel, threads: int) -> None:
 
     peak = microkernel.peak(kernel, threads, seconds=0.002)
 
-    assert peak.flops_per_second > 0
+    assert peak.per_second > 0
     assert peak.threads == threads
     assert peak.spread >= 0
     assert 1 <= peak.repeats <= 10
@@ -200,6 +207,33 @@ def test_tiles_need_the_permission_and_a_kernel_that_miscounts_is_refused(
 )
 def test_flags_are_those_of_every_processor(cpuinfo: str, flags: set[str]) -> None:
     assert features.cpu_flags(cpuinfo) == flags
+
+
+@needs_machine_code
+@pytest.mark.parametrize("loop", reads.READERS, ids=lambda loop: loop.name)
+@pytest.mark.parametrize(("passes", "blocks"), [(0, 1), (1, 1), (3, 5)])
+def test_a_reader_reads_every_word(loop: reads.Reader, passes: int, blocks: int) -> None:
+    """The sum of all words, computed in Python, is the proof that none was left out or read twice."""
+    if not features.flags_here().issuperset(loop.flags):
+        pytest.skip("not on this CPU")
+    memory = reads.touched(blocks * reads.BLOCK_BYTES)
+    memory[8:16] = (2**64 - 3).to_bytes(8, "little")
+    words = struct.unpack(f"<{len(memory) // 8}Q", memory[:])
+
+    assert loop.read(passes, memory) == passes * sum(words) % 2**64
+
+
+@needs_machine_code
+def test_a_bandwidth_says_what_it_rests_on() -> None:
+    loop = reads.reader()
+    assert loop is not None
+
+    rate = microkernel.bandwidth(loop, 4 * reads.BLOCK_BYTES + 7, threads=1, seconds=0.001)
+
+    assert rate.per_second > 0
+    assert rate.threads == 1
+    with pytest.raises(ValueError, match="bytes_per_thread must be at least 1024, not 8"):
+        microkernel.bandwidth(loop, 8, threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def product(dtype: str, n: int) -> Callable[[], object]:
 
 
 def with_pytest_benchmark(folder: Path) -> dict[str, float]:
-    test, out = folder / "test_calls.py", folder / "out.json"
+    test, out = folder / f"test_{folder.name}.py", folder / "out.json"
     test.write_text(f"from __main__ import CALLS\nNAMES = {list(CALLS)!r}\n{PYTEST}")
     options = ["-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--benchmark-max-time=0.5"]
     stdout, sys.stdout = sys.stdout, sys.stderr

@@ -6,6 +6,7 @@ is 66 % wrong at the small end.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,8 @@ IDENTIFIED_FACTOR = 3.0
 STARTS = (0.9, 0.3, 0.03)
 # How far a logarithm may run from its start, a factor of 10^10: keeps exp() finite.
 FARTHEST = 23.0
+# A size is large when overhead is less than this share of its time.
+LARGE = 0.05
 # A parameter whose factor of e changes no time by this share has vanished.
 VANISHED = 1e-4
 
@@ -81,28 +84,42 @@ def fit_sweep(
             for one, law_says in zip(observed, fitted, strict=True)
         ),
         theory_exponent=exponent,
-        exponent=_free_exponent(exponent, [one.size for one in observed], seconds, member, solution.x),
+        exponent=_free_exponent(exponent, observed, math.exp(solution.x[0])),
     )
 
 
-def _free_exponent(
-    theory: float, sizes: Sequence[int], seconds: Vector, member: NDArray[np.int_], start: Vector
-) -> Parameter:
-    """The exponent of size the data choose: overhead + c size^k, one c per memory level, one k."""
-    relative = np.array(sizes) / max(sizes)
+def _free_exponent(theory: float, observed: Sequence[Observation], overhead: float) -> Parameter:
+    """The exponent of size the data choose at large sizes: overhead + c size^k, one c per level, one k.
+
+    Large sizes are those whose time is overhead to less than a twentieth. Where the law finds too few
+    of them it does not describe the sweep: then the upper half, without overhead.
+    """
+    large, levels = _paired([one for one in observed if overhead < LARGE * one.seconds])
+    if len(large) < len(levels) + 1 + 2:
+        large, levels = _paired(observed[-max(len(observed) // 2, 4) :])
+        overhead = 0.0
+    if len(large) < len(levels) + 1 + 2:
+        return Parameter(name="exponent", unit="")
+    relative = np.array([one.size for one in large]) / large[-1].size
+    seconds = np.array([one.seconds for one in large])
+    member = np.array([levels.index(one.level) for one in large])
 
     def law(free: Vector) -> Vector:
-        return np.asarray(np.exp(free[0]) + np.exp(free[2:][member]) * relative ** free[1])
+        return np.asarray(overhead + np.exp(free[1:][member]) * relative ** free[0])
 
-    largest = [
-        math.log(float(np.max((seconds / relative**theory)[member == i]))) for i in range(member.max() + 1)
-    ]
-    starts = [[start[0], k, *largest] for k in (theory, 0.9 * theory, 0.7 * theory)]
-    solution = _solve(law, seconds, starts)
-    half, exponent = float(_half_widths(solution, len(seconds))[1]), float(solution.x[1])
+    factors = np.log([np.median((seconds / relative**theory)[member == i]) for i in range(len(levels))])
+    solution = _solve(law, seconds, [[k, *factors] for k in (theory, 0.8 * theory)])
+    half, exponent = float(_half_widths(solution, len(seconds))[0]), float(solution.x[0])
     if not math.isfinite(half):
         return Parameter(name="exponent", unit="")
     return Parameter(name="exponent", unit="", value=exponent, low=exponent - half, high=exponent + half)
+
+
+def _paired(observed: Sequence[Observation]) -> tuple[list[Observation], tuple[str, ...]]:
+    """The observations of levels that have two or more, and those levels: one alone tells no slope."""
+    counts = Counter(one.level for one in observed)
+    kept = [one for one in observed if counts[one.level] > 1]
+    return kept, tuple(dict.fromkeys(one.level for one in kept))
 
 
 def _solve(

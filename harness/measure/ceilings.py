@@ -15,7 +15,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch.nn.functional import ScalingType, scaled_mm
 
-from harness import stats
+from harness import stats, units
 from harness.errors import Unsupported
 from harness.measure import microkernel
 from harness.measure.device import MAIN_MEMORY, Device
@@ -29,6 +29,8 @@ DTYPES = ("float32", "bfloat16", "float16", "tf32", "float8_e4m3fn")
 SIDES = {"cpu": (64, 256, 512, 1024, 2048), "cuda": (1024, 4096, 8192)}
 # A product that would take longer than this says nothing more about the ceiling.
 LONGEST_CALL_SECONDS = 0.1
+# Of a large shared cache no thread needs to read more than this.
+MOST_READ_BYTES = 2**26
 # AVX-512 and AMX code was seen 7 to 23 % below the clock of scalar code.
 WIDTH_TOLERANCE = 0.25
 SAMPLING = Sampling(
@@ -70,6 +72,8 @@ def measure_ceilings(
             if curve is not None:
                 curves[threads] = curve
     levels = levels or (effective_levels(told, curves[max(curves)]) if curves else told)
+    for threads in curves:
+        found.cache_bandwidths(levels, threads)
     streams = [c for threads, curve in curves.items() for c in best_by_level(levels, threads, curve)]
     return Ceilings(
         compute=tuple(found.compute),
@@ -130,7 +134,7 @@ class _Round:
         for kernel in microkernel.kernels():
             peak = self.attempt(f"micro-kernel {kernel.name}", partial(microkernel.peak, kernel, threads))
             if peak is not None:
-                rate = peak.flops_per_second
+                rate = peak.per_second
                 ceiling = ComputeCeiling(
                     kernel.dtype, threads, Rung.MICRO_KERNEL, kernel.name, rate, peak.spread
                 )
@@ -140,6 +144,23 @@ class _Round:
         for ceiling in best.values():
             clock_true = _clock_true(ceiling, self.clock_hertz)
             self.compute += [clock_true, ceiling] if clock_true else [ceiling]
+
+    def cache_bandwidths(self, levels: Sequence[MemoryLevel], threads: int) -> None:
+        """What nothing but reading gets out of each cache."""
+        loop = microkernel.reader() if self.device.torch_device.type == "cpu" else None
+        for level in levels if loop is not None else ():
+            if level.capacity_bytes is None or loop is None:
+                continue
+            # Half of what one thread has of it: private caches add up over the threads of the run.
+            size = min(level.capacity_bytes // self.device.threads // 2, MOST_READ_BYTES)
+            rate = self.attempt(f"read {level.name}", partial(microkernel.bandwidth, loop, size, threads))
+            if rate is not None:
+                method = f"{loop.name}, {units.size(size)} a thread"
+                self.bandwidth.append(
+                    BandwidthCeiling(
+                        level.name, threads, Rung.MICRO_KERNEL, method, rate.per_second, rate.spread
+                    )
+                )
 
     def _datasheet(self, threads: int) -> None:
         """The peaks of a known GPU; nothing for an unknown one."""

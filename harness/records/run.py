@@ -54,7 +54,7 @@ class FitPoint(Record, frozen=True):
 
 
 class Fit(Record, frozen=True):
-    """A law fitted to one sweep. `exponent` is the free exponent of size: a diagnostic, no verdict."""
+    """A law fitted to one sweep; `exponent` is the free exponent of size at its large sizes."""
 
     series: str
     variable: str

@@ -86,7 +86,7 @@ def fit_rows(fit: Fit) -> list[tuple[str, ...]]:
     worst = f"at {fit.variable} = {fit.worst.size}"
     return [
         *((fit.series, *term) for term in terms),
-        (fit.series, f"exponent of {fit.variable}, {fit.theory_exponent:g} in theory", *free),
+        (fit.series, f"exponent of large {fit.variable}, {fit.theory_exponent:g} in theory", *free),
         (fit.series, "residual, typical", units.percent(fit.typical_residual), ""),
         (fit.series, "residual, worst", units.percent(abs(fit.worst.residual)), worst),
     ]

@@ -8,6 +8,18 @@ are run. Where that is impossible there is a reason, never an error.
 from harness.measure.microkernel.catalogue import Kernel, kernels, unusable
 from harness.measure.microkernel.clock import Clock, clock_hz
 from harness.measure.microkernel.executable import unavailable_reason
-from harness.measure.microkernel.rates import Peak, peak
+from harness.measure.microkernel.rates import Rate, peak
+from harness.measure.microkernel.reads import bandwidth, reader
 
-__all__ = ["Clock", "Kernel", "Peak", "clock_hz", "kernels", "peak", "unavailable_reason", "unusable"]
+__all__ = [
+    "Clock",
+    "Kernel",
+    "Rate",
+    "bandwidth",
+    "clock_hz",
+    "kernels",
+    "peak",
+    "reader",
+    "unavailable_reason",
+    "unusable",
+]

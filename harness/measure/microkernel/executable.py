@@ -18,9 +18,11 @@ from harness.measure.microkernel import x86_64
 
 Chain = Callable[[int, int, int], int]
 KernelFunction = Callable[[int, int], None]
+ReadFunction = Callable[[int, int, int], int]
 
 # Foreign functions of these types release Python's global lock while they run.
 _CHAIN = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64)
+_READ = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64)
 _KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p)
 
 
@@ -51,6 +53,12 @@ def chain(code: bytes) -> Chain:
 def kernel_function(code: bytes) -> KernelFunction:
     """A callable (iterations, address of the accumulators) that fills the accumulators."""
     return cast("KernelFunction", _KERNEL(_mapped(code).address))
+
+
+@functools.cache
+def read_function(code: bytes) -> ReadFunction:
+    """A callable (passes, address, bytes) -> the sum of the 64-bit words it read, modulo 2**64."""
+    return cast("ReadFunction", _READ(_mapped(code).address))
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""How fast a kernel runs, on one thread or on several at once."""
+"""How fast machine code runs, on one thread or on several at once."""
 
-import functools
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from harness import stats
 from harness.measure.microkernel.catalogue import Kernel
@@ -21,15 +21,15 @@ LONGEST_WAIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Peak:
-    """The rate of a kernel on `threads` threads at once, in FLOP/s: the sum of each thread's best call.
+class Rate:
+    """What `threads` threads do at once, in units of work per second: the sum of each thread's best call.
 
     By thread CPU time, so a thread that waits for a core loses nothing. What this system cannot see does
     count: another guest on the core's other hardware thread can halve a rate for seconds, so measure in
     several rounds.
     """
 
-    flops_per_second: float
+    per_second: float
     threads: int
     spread: float
     """Interquartile range over median of the calls of one thread, of the thread where it is widest."""
@@ -37,8 +37,8 @@ class Peak:
     """Calls that counted, of the thread with the fewest."""
 
 
-def peak(kernel: Kernel, threads: int, seconds: float = 0.02) -> Peak:
-    """The most the kernel gets out of `threads` cores, in about `seconds` of each (more from 10 threads on).
+def peak(kernel: Kernel, threads: int, seconds: float = 0.02) -> Rate:
+    """The FLOP/s the kernel gets out of `threads` cores, in about `seconds` of each (more from 10 threads on).
 
     More threads than this process has CPUs are worth no more than the CPUs.
     """
@@ -46,18 +46,27 @@ def peak(kernel: Kernel, threads: int, seconds: float = 0.02) -> Peak:
         raise ValueError(f"threads must be at least 1, not {threads}")
     call_seconds = max(seconds / REPEATS, threads * LEAST_CALL_SECONDS_PER_THREAD)
     iterations = _iterations(kernel, call_seconds)
+    return together(
+        lambda: partial(kernel.run, iterations, kernel.memory()),
+        iterations * kernel.flops_per_iteration,
+        threads,
+    )
+
+
+def together(make: Callable[[], Callable[[], object]], work: float, threads: int) -> Rate:
+    """The rate of calls that do `work` each, run on `threads` threads at once, each with its own."""
     start = threading.Barrier(threads, timeout=LONGEST_WAIT_SECONDS)
 
     def repeats(_thread: int) -> list[Timed]:
-        accumulators = kernel.memory()
+        call = make()
         start.wait()
-        return [timed(lambda: kernel.run(iterations, accumulators)) for _ in range(REPEATS)]
+        return [timed(call) for _ in range(REPEATS)]
 
-    with ThreadPoolExecutor(threads, thread_name_prefix=kernel.name) as pool:
+    with ThreadPoolExecutor(threads, thread_name_prefix="microkernel") as pool:
         counted = simultaneous(list(pool.map(repeats, range(threads))))
-    rates = [[iterations * kernel.flops_per_iteration / r.cpu_seconds for r in thread] for thread in counted]
-    return Peak(
-        flops_per_second=sum(map(max, rates)) * min(1.0, len(os.sched_getaffinity(0)) / threads),
+    rates = [[work / repeat.cpu_seconds for repeat in thread] for thread in counted]
+    return Rate(
+        per_second=sum(map(max, rates)) * min(1.0, len(os.sched_getaffinity(0)) / threads),
         threads=threads,
         spread=max(map(stats.relative_iqr, rates)),
         repeats=min(map(len, rates)),
@@ -81,5 +90,5 @@ def _iterations(kernel: Kernel, call_seconds: float) -> int:
     iterations, taken = 128, 0.0
     while taken < TRIAL_SECONDS:
         iterations *= 2
-        taken = timed(functools.partial(kernel.run, iterations, accumulators)).cpu_seconds
+        taken = timed(partial(kernel.run, iterations, accumulators)).cpu_seconds
     return max(1, round(iterations * call_seconds / taken))

@@ -124,3 +124,47 @@
         .rept   16
         .long   bfloat16_ones
         .endr
+
+# uint64_t read(uint64_t passes, const void *memory, uint64_t bytes)
+# Reads all bytes, a multiple of sixteen registers and at least that, as many times as rdi says, and
+# returns the sum of all 64-bit words it read, modulo 2^64.
+        .macro reader name, register, bytes, zero, accumulators:vararg
+        routine \name
+        .irp    i, \accumulators
+        \zero   \register\i, \register\i, \register\i
+        .endr
+        add     rdx, rsi
+        test    rdi, rdi
+        jnz     1f
+        jmp     3f
+        .balign 64, 0xcc
+1:
+        mov     rcx, rsi
+2:
+        .irp    i, \accumulators
+        vpaddq  \register\i, \register\i, [rcx + \bytes * \i]
+        .endr
+        add     rcx, 16 * \bytes
+        cmp     rcx, rdx
+        jb      2b
+        dec     rdi
+        jnz     1b
+3:
+        .irp    i, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+        vpaddq  \register\()0, \register\()0, \register\i
+        .endr
+        .ifc    \register, zmm
+        vextracti64x4 ymm1, zmm0, 1
+        vpaddq  ymm0, ymm0, ymm1
+        .endif
+        vextracti128 xmm1, ymm0, 1
+        vpaddq  xmm0, xmm0, xmm1
+        vpextrq rax, xmm0, 1
+        vmovq   rcx, xmm0
+        add     rax, rcx
+        vzeroupper
+        ret
+        .endm
+
+        reader  read_avx2, ymm, 32, vpxor, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+        reader  read_avx512, zmm, 64, vpxord, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15

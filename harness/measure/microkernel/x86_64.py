@@ -1,8 +1,9 @@
 """The machine code for x86-64, as bytes. x86_64.S is its source and says how to make it again.
 
-Each routine is position-independent, obeys the System V ABI and is one of two functions:
-`uint64_t chain(uint64_t iterations, uint64_t start, uint64_t operand)` or
-`void kernel(uint64_t iterations, void *accumulators)`.
+Each routine is position-independent, obeys the System V ABI and is one of three functions:
+`uint64_t chain(uint64_t iterations, uint64_t start, uint64_t operand)`,
+`void kernel(uint64_t iterations, void *accumulators)` or
+`uint64_t read(uint64_t passes, const void *memory, uint64_t bytes)`.
 """
 
 from typing import Final
@@ -89,4 +90,26 @@ TILE_BFLOAT16_AMX: Final = bytes.fromhex(
     "cccccccccccc0100000000000000000000000000000040004000400040004000400040004000000000000000000000000000"
     "0000000010101010101010100000000000000000803f803f803f803f803f803f803f803f803f803f803f803f803f803f803f"
     "803f803f803f803f803f803f803f803f803f803f803f803f803f803f803f803f803f"
+)
+
+READ_AVX2: Final = bytes.fromhex(
+    "c5fdefc0c5f5efc9c5edefd2c5e5efdbc5ddefe4c5d5efedc5cdeff6c5c5efffc4413defc0c44135efc9c4412defd2c44125"
+    "efdbc4411defe4c44115efedc4410deff6c44105efff4801f24885ff7530e9b6000000cccccccccccccccccccccccccccccc"
+    "cccccccccccccccccccccccccccccccccccccccccccccccccccccccc4889f1c5fdd401c5f5d44920c5edd45140c5e5d45960"
+    "c5ddd4a180000000c5d5d4a9a0000000c5cdd4b1c0000000c5c5d4b9e0000000c53dd48100010000c535d48920010000c52d"
+    "d49140010000c525d49960010000c51dd4a180010000c515d4a9a0010000c50dd4b1c0010000c505d4b9e00100004881c100"
+    "0200004839d1728148ffcf0f8575ffffffc5fdd4c1c5fdd4c2c5fdd4c3c5fdd4c4c5fdd4c5c5fdd4c6c5fdd4c7c4c17dd4c0"
+    "c4c17dd4c1c4c17dd4c2c4c17dd4c3c4c17dd4c4c4c17dd4c5c4c17dd4c6c4c17dd4c7c4e37d39c101c5f9d4c1c4e3f916c0"
+    "01c4e1f97ec14801c8c5f877c3"
+)
+
+READ_AVX512: Final = bytes.fromhex(
+    "62f17d48efc062f17548efc962f16d48efd262f16548efdb62f15d48efe462f15548efed62f14d48eff662f14548efff6251"
+    "3d48efc062513548efc962512d48efd262512548efdb62511d48efe462511548efed62510d48eff662510548efff4801f248"
+    "85ff7518e99a000000cccccccccccccccccccccccccccccccccccccc4889f162f1fd48d40162f1f548d4490162f1ed48d451"
+    "0262f1e548d4590362f1dd48d4610462f1d548d4690562f1cd48d4710662f1c548d479076271bd48d441086271b548d44909"
+    "6271ad48d4510a6271a548d4590b62719d48d4610c62719548d4690d62718d48d4710e62718548d4790f4881c10004000048"
+    "39d1728548ffcf0f8579ffffff62f1fd48d4c162f1fd48d4c262f1fd48d4c362f1fd48d4c462f1fd48d4c562f1fd48d4c662"
+    "f1fd48d4c762d1fd48d4c062d1fd48d4c162d1fd48d4c262d1fd48d4c362d1fd48d4c462d1fd48d4c562d1fd48d4c662d1fd"
+    "48d4c762f3fd483bc101c5fdd4c1c4e37d39c101c5f9d4c1c4e3f916c001c4e1f97ec14801c8c5f877c3"
 )
