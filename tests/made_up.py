@@ -91,6 +91,7 @@ CEILINGS = Ceilings(
     ),
     levels=(MemoryLevel("L2", 2**21), MemoryLevel("DRAM", None)),
     clock_hertz=3e9,
+    unmeasured={"datasheet": "no datasheet row for 'GPU | of tomorrow'"},
 )
 
 

@@ -59,6 +59,15 @@ def test_the_ladder_names_the_rungs_and_what_each_loses() -> None:
     ]
 
 
+def test_what_was_not_measured_is_said_and_is_no_row_of_a_table() -> None:
+    lines = markdown(RUN).splitlines()
+    said = next(i for i, line in enumerate(lines) if line.startswith("- Not measured: datasheet"))
+
+    assert "GPU \\| of tomorrow" in lines[said]
+    assert lines[said - 1] == ""
+    assert "not measured: datasheet (no datasheet row for 'GPU | of tomorrow')" in terminal(RUN)
+
+
 def test_an_incomplete_run_says_so_and_how_to_go_on() -> None:
     run = made_up.run(finished=False)
     cut = judge(

@@ -27,7 +27,12 @@ def _lines(run: Run) -> Iterable[str]:
     notable = [(v.claim, v.subject, _SIGN[v.answer], v.reason) for v in summary.worth_reading(run)]
     yield from _table(("claim", "subject", "verdict", "reason"), notable)
     yield from _section("Compute ceilings", summary.LADDER_COLUMNS, summary.ladder(run))
-    yield from (f"- Not measured, {what}: {_escaped(why)}" for what, why in run.ceilings.unmeasured.items())
+    if run.ceilings.unmeasured:
+        yield ""
+        yield from (
+            f"- Not measured: {_escaped(what)} ({_escaped(why)})"
+            for what, why in run.ceilings.unmeasured.items()
+        )
     yield from _section("Bandwidth ceilings", summary.BANDWIDTH_COLUMNS, summary.bandwidths(run))
     terms = [row for fit in run.header.fits for row in summary.fit_rows(fit)]
     yield from _section("Scaling", summary.FIT_COLUMNS, terms)

@@ -39,6 +39,8 @@ def show(run: Run, console: Console) -> None:
     """Prints ceilings, sweeps, cases and claims; widths follow the terminal."""
     console.print(Text(summary.machine(run), style="bold"))
     print_table(console, "Compute ceilings", summary.LADDER_COLUMNS, summary.ladder(run))
+    for what, why in run.ceilings.unmeasured.items():
+        console.print(Text(f"not measured: {what} ({why})", style="yellow"))
     print_table(console, "Bandwidth ceilings", summary.BANDWIDTH_COLUMNS, summary.bandwidths(run))
     print_table(
         console,
