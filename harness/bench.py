@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from harness import pytest_plugin, store
+from harness import store
 from harness.check.judge import exit_status, judge
 from harness.errors import NothingMeasuredError, PlumblineError, UsageError
 from harness.measure.openmp import bound_spinning
@@ -25,6 +25,7 @@ from harness.records import Case, Run
 from harness.report.live import Live
 from harness.report.markdown import markdown
 from harness.report.terminal import screen, show
+from harness.session import BUNDLED_SUITES, BenchSession, last_line
 
 INTERRUPTED = 130
 
@@ -134,7 +135,7 @@ def suite_paths(names: tuple[str, ...]) -> list[Path]:
     Raises:
         UsageError: no such suite.
     """
-    bundled = {p.stem: p for p in sorted(pytest_plugin.BUNDLED_SUITES.glob("*.py")) if p.stem != "__init__"}
+    bundled = {p.stem: p for p in sorted(BUNDLED_SUITES.glob("*.py")) if p.stem != "__init__"}
     paths = []
     for name in names or tuple(bundled):
         path = bundled.get(name, Path(name).expanduser())
@@ -187,7 +188,7 @@ class _Watcher:
     """Remembers what pytest says of a session, in place of its terminal output."""
 
     def __init__(self) -> None:
-        self.session: pytest_plugin.BenchSession | None = None
+        self.session: BenchSession | None = None
         self.interrupted = False
         self.complaint: str | None = None
         self.failure: str | None = None
@@ -203,7 +204,7 @@ class _Watcher:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and self.failure is None:
-            self.failure = f"{report.nodeid}: {pytest_plugin.last_line(report)}"
+            self.failure = f"{report.nodeid}: {last_line(report)}"
 
     def pytest_keyboard_interrupt(self, excinfo: Any) -> None:
         # A subclass is pytest's own way to stop, as after a suite that does not load.

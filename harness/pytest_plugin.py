@@ -6,7 +6,6 @@ replays them, by public means alone: its table, JSON, comparison and options wor
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +14,14 @@ import pytest
 from harness import store
 from harness.errors import PlumblineError
 from harness.measure.openmp import bound_spinning
-from harness.records import Failed, Header, Measurement, Result, Settings, Skipped
+from harness.records import Failed, Header, Measurement, Result, Skipped
+from harness.session import BenchSession, measures, workload_of
 from harness.workload import PROFILES, Bench, Sweep, Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pytest_benchmark.fixture import BenchmarkFixture
-
-    from harness.measure.conductor import Conductor
-
-BUNDLED_SUITES = Path(__file__).resolve().parent.parent / "suites"
 
 
 class Hooks:
@@ -86,30 +82,11 @@ class ReplayTimer:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Gives each measuring test the replay timer, merged with what its own markers say."""
-    if _measures(item):
+    if measures(item):
         options: dict[str, Any] = {}
         for marker in reversed(list(item.iter_markers("benchmark"))):
             options |= marker.kwargs
         item.add_marker(pytest.mark.benchmark(**{**options, "timer": ReplayTimer()}), append=False)
-
-
-def _measures(item: pytest.Item) -> bool:
-    return "bench" in getattr(item, "fixturenames", ())
-
-
-def _workload(item: pytest.Item) -> Workload | None:
-    """The workload among the parameters of a test."""
-    callspec = getattr(item, "callspec", None)
-    parameters = callspec.params.values() if callspec else ()
-    return next((value for value in parameters if isinstance(value, Workload)), None)
-
-
-def _suite(item: pytest.Item) -> str:
-    """What names the suite again later: a bundled one's name, or the path of the user's own."""
-    if item.path.parent == BUNDLED_SUITES:
-        return item.path.stem
-    home = Path.home()
-    return f"~/{item.path.relative_to(home)}" if item.path.is_relative_to(home) else str(item.path)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -125,8 +102,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _wanted(item: pytest.Item, profile: str, planned: set[str] | None) -> bool:
-    workload = _workload(item)
-    if workload is None or not _measures(item):
+    workload = workload_of(item)
+    if workload is None or not measures(item):
         return True
     if planned is not None:
         return str(workload) in planned
@@ -142,132 +119,6 @@ def _planned(config: pytest.Config) -> set[str] | None:
         return set(store.load(store.find(resumed, config.getoption("plumbline_results"))).header.planned)
     except PlumblineError as error:
         raise pytest.UsageError(str(error)) from error
-
-
-class BenchSession:
-    """What one pytest session measures: a run, begun at the first case."""
-
-    def __init__(self, config: pytest.Config, spinning_is_bounded: bool) -> None:  # noqa: FBT001
-        self.config = config
-        self.spinning_is_bounded = spinning_is_bounded
-        self.items: list[pytest.Item] = []
-        self.conductor: Conductor | None = None
-        self.error: PlumblineError | None = None
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Takes the measuring tests that were selected; refuses what has no workload, or one twice."""
-        self.items = [item for item in session.items if _measures(item)]
-        bare = [item.name for item in self.items if _workload(item) is None]
-        if bare:
-            raise pytest.UsageError(f"{bare[0]} takes `bench` and no Workload: parametrize it with workloads")
-        twice = [name for name, count in Counter(self.planned).items() if count > 1]
-        if twice:
-            raise pytest.UsageError(f"two workloads have the id {twice[0]}: ids name cases and must differ")
-
-    @property
-    def planned(self) -> tuple[str, ...]:
-        """The ids of the cases, in order."""
-        return tuple(str(workload) for workload, _ in self.workloads)
-
-    @property
-    def workloads(self) -> list[tuple[Workload, str]]:
-        """The workloads with the suite each is from, in order."""
-        return [(workload, _suite(item)) for item in self.items if (workload := _workload(item))]
-
-    def measure(self, workload: Workload, item: pytest.Item) -> Result:
-        """The result of a workload; a trouble that is not the workload's own ends the session."""
-        try:
-            if self.conductor is None:
-                self.conductor = self._begin()
-            self.config.hook.pytest_plumbline_case(case_id=str(workload))
-            result = self.conductor.measure(workload, Path(_suite(item)).name)
-        except PlumblineError as error:
-            self.error = error
-            pytest.exit(str(error), returncode=error.exit_status)
-        self.config.hook.pytest_plumbline_result(result=result)
-        return result
-
-    def _begin(self) -> Conductor:
-        # These load torch, which a session that measures nothing does not need.
-        from harness.measure.conductor import SAMPLING, Conductor  # noqa: PLC0415
-        from harness.measure.device import resolve  # noqa: PLC0415
-        from harness.measure.environment import capture  # noqa: PLC0415
-
-        option = self.config.getoption
-        device = resolve(option("plumbline_device"), option("plumbline_threads"))
-        environment = capture(device.name)
-        resumed = option("plumbline_resume")
-        if resumed:
-            folder = store.find(resumed, option("plumbline_results"))
-            conductor = Conductor.resume(folder, environment, device, self._note)
-        else:
-            settings = Settings(
-                suites=tuple(dict.fromkeys(map(_suite, self.items))),
-                expression=option("keyword"),
-                profile=option("plumbline_profile"),
-                device=device.name,
-                threads=device.threads,
-                sampling=SAMPLING[option("plumbline_profile")],
-            )
-            results = option("plumbline_results")
-            conductor = Conductor.start(results, settings, environment, device, self.planned, self._note)
-        self.config.hook.pytest_plumbline_started(header=conductor.header, done=conductor.done)
-        if not self.spinning_is_bounded:
-            self._note("torch was loaded before: OpenMP threads spin as long as the library likes")
-        return conductor
-
-    def _note(self, text: str) -> None:
-        self.config.hook.pytest_plumbline_note(text=text)
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Records what a test itself says of its case: a failed assertion, a skip of its own."""
-        report = yield
-        workload = _workload(item) if _measures(item) else None
-        if self.conductor is None or workload is None or self.error is not None:
-            return report
-        known = self.conductor.recorded(str(workload))
-        outcome: Failed | Skipped | None = None
-        if report.failed and not (known and isinstance(known.outcome, Failed)):
-            outcome = Failed(reason=f"its test failed: {last_line(report)}")
-        elif report.skipped and known is None:
-            outcome = Skipped(reason=last_line(report))
-        if outcome is not None:
-            result = Result(case=workload.describe(Path(_suite(item)).name), outcome=outcome)
-            self.conductor.record(result)
-            self.config.hook.pytest_plumbline_result(result=result)
-        return report
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """Closes the run, unless it was interrupted or stopped before its last case."""
-        if self.conductor is not None and exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
-            try:
-                self.conductor.finish()
-            except PlumblineError as error:
-                self.error = error
-                pytest.exit(str(error), returncode=error.exit_status)
-
-    def pytest_unconfigure(self) -> None:
-        """Lets others write the run."""
-        if self.conductor is not None:
-            self.conductor.close()
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Says where the record is."""
-        if self.conductor is not None:
-            folder = self.conductor.folder
-            terminalreporter.write_line(
-                f"plumbline: recorded in {folder}; read it: plumbline report {folder}"
-            )
-
-    def pytest_benchmark_update_machine_info(self, machine_info: dict[str, Any]) -> None:
-        """Takes out what names the host, and what differs from run to run on one machine."""
-        machine_info.pop("node", None)
-        machine_info.get("cpu", {}).pop("hz_actual", None)
-        machine_info.get("cpu", {}).pop("hz_actual_friendly", None)
 
 
 @pytest.fixture
@@ -328,12 +179,3 @@ def _call_once(workload: Workload, benchmark: BenchmarkFixture, session: BenchSe
         if reason is None:
             raise
         pytest.skip(reason)
-
-
-def last_line(report: pytest.TestReport) -> str:
-    """The line that says what happened, without the traceback above it."""
-    if isinstance(report.longrepr, tuple):
-        return report.longrepr[2].removeprefix("Skipped: ")
-    crash = getattr(report.longrepr, "reprcrash", None)
-    text = crash.message if crash is not None else str(report.longrepr)
-    return " ".join(text.split())[:300]
