@@ -1,6 +1,7 @@
 """The front door of the harness: all that a suite needs. Loads no torch."""
 
 from harness.errors import Unsupported
+from harness.precision import float32_precision, require_tf32
 from harness.records import Cost, Series
 from harness.workload import (
     ITEM_BYTES,
@@ -24,5 +25,7 @@ __all__ = [
     "Workload",
     "check_dtype",
     "check_positive",
+    "float32_precision",
     "powers_of_two",
+    "require_tf32",
 ]

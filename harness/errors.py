@@ -12,6 +12,15 @@ never end a run.
 """
 
 
+def one_line(error: BaseException) -> str:
+    r"""What went wrong, with the kind of error, on one line of bearable length.
+
+    >>> one_line(RuntimeError("it broke\nbadly"))
+    'RuntimeError: it broke badly'
+    """
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+
+
 class PlumblineError(Exception):
     """The root of every error raised on purpose; `exit_status` is what the command returns."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -41,6 +41,11 @@ def suite_of(item: pytest.Item) -> str:
     return f"~/{item.path.relative_to(home)}" if item.path.is_relative_to(home) else str(item.path)
 
 
+def name_of(item: pytest.Item) -> str:
+    """The suite as records name it, without the folders of whoever wrote it."""
+    return Path(suite_of(item)).name
+
+
 class BenchSession:
     """What one pytest session measures: a run, begun at the first case."""
 
@@ -69,7 +74,7 @@ class BenchSession:
     @property
     def workloads(self) -> list[tuple[Workload, str]]:
         """The workloads with the suite each is from, in order."""
-        return [(workload, suite_of(item)) for item in self.items if (workload := workload_of(item))]
+        return [(workload, name_of(item)) for item in self.items if (workload := workload_of(item))]
 
     def measure(self, workload: Workload, item: pytest.Item) -> Result:
         """The result of a workload; a trouble that is not the workload's own ends the session."""
@@ -77,12 +82,15 @@ class BenchSession:
             if self.conductor is None:
                 self.conductor = self._begin()
             self.config.hook.pytest_plumbline_case(case_id=str(workload))
-            result = self.conductor.measure(workload, Path(suite_of(item)).name)
+            result = self.conductor.measure(workload, name_of(item))
         except PlumblineError as error:
-            self.error = error
-            pytest.exit(str(error), returncode=error.exit_status)
+            self._stop(error)
         self.config.hook.pytest_plumbline_result(result=result)
         return result
+
+    def _stop(self, error: PlumblineError) -> NoReturn:
+        self.error = error
+        pytest.exit(str(error), returncode=error.exit_status)
 
     def _begin(self) -> Conductor:
         # These load torch, which a session that measures nothing does not need.
@@ -132,8 +140,11 @@ class BenchSession:
         elif report.skipped and known is None:
             outcome = Skipped(reason=last_line(report))
         if outcome is not None:
-            result = Result(case=workload.describe(Path(suite_of(item)).name), outcome=outcome)
-            self.conductor.record(result)
+            result = Result(case=workload.describe(name_of(item)), outcome=outcome)
+            try:
+                self.conductor.record(result)
+            except PlumblineError as error:
+                self._stop(error)
             self.config.hook.pytest_plumbline_result(result=result)
         return report
 
@@ -144,8 +155,7 @@ class BenchSession:
             try:
                 self.conductor.finish()
             except PlumblineError as error:
-                self.error = error
-                pytest.exit(str(error), returncode=error.exit_status)
+                self._stop(error)
 
     def pytest_unconfigure(self) -> None:
         """Lets others write the run."""

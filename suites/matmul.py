@@ -5,8 +5,7 @@ The product is written into a C made beforehand: on a CPU a fresh output of more
 page faults that have nothing to do with the product.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import pytest
@@ -24,6 +23,8 @@ from harness import (
     Workload,
     check_dtype,
     check_positive,
+    float32_precision,
+    require_tf32,
 )
 
 
@@ -64,12 +65,12 @@ class Matmul(Workload):
     def context(self) -> AbstractContextManager[object]:
         """TF32 is float32 with a narrower multiplier: a switch, not a storage type; float32 means IEEE."""
         precision = {"float32": "ieee", "tf32": "tf32"}.get(self.dtype)
-        return _float32_precision(precision) if precision else nullcontext()
+        return float32_precision(precision) if precision else nullcontext()
 
     def prepare(self, device: torch.device) -> Call:
         """Random normal A and B. Rounding to a narrow dtype happens once, here."""
-        if self.dtype == "tf32" and not _has_tf32(device):
-            raise Unsupported("TF32 needs an NVIDIA GPU of compute capability 8.0 or later")
+        if self.dtype == "tf32":
+            require_tf32(device)
         if self.dtype == "float8_e4m3fn":
             return self._prepare_fp8(device)
         dtype = getattr(torch, "float32" if self.dtype == "tf32" else self.dtype)
@@ -92,20 +93,6 @@ class Matmul(Workload):
     @property
     def _output_dtype(self) -> str:
         return "bfloat16" if self.dtype == "float8_e4m3fn" else self.dtype
-
-
-def _has_tf32(device: torch.device) -> bool:
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-
-
-@contextmanager
-def _float32_precision(precision: str) -> Iterator[None]:
-    before = torch.backends.cuda.matmul.fp32_precision
-    torch.backends.cuda.matmul.fp32_precision = precision
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.fp32_precision = before
 
 
 def square(dtypes: tuple[str, ...], *sizes: int) -> list[Matmul]:

@@ -13,8 +13,10 @@ import msgspec
 import pytest
 
 from harness import store
+from harness.cli import RESULTS, Profile
 from harness.measure import environment
-from harness.records import Failed, Measurement, Run, Skipped
+from harness.records import Failed, Measurement, Result, Run, Skipped
+from harness.workload import PROFILES
 from tests import made_up
 from tests.conftest import decoded
 from tests.simulated import Simulated
@@ -269,6 +271,24 @@ def test_a_disk_that_fills_up_ends_the_run_and_keeps_what_is_recorded(
     assert "No space left on device" in errors
 
 
+def test_a_disk_that_fills_up_at_a_failing_test_is_no_traceback(
+    machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = suite('[Work("steady", 100)]')
+    path.write_text(path.read_text() + "    assert False, 'refused after'\n")
+    append = store.Writer.append
+
+    def full_after_one(self: store.Writer, result: Result) -> None:
+        append(self, result)
+        monkeypatch.setattr(os, "fsync", _no_space)
+
+    monkeypatch.setattr(store.Writer, "append", full_after_one)
+    status, _, errors = plumbline("bench", path)
+
+    assert status == 3
+    assert "cannot record work-steady-n100" in one_line(errors)
+
+
 def _no_space(_: int) -> None:
     raise OSError(28, "No space left on device")
 
@@ -364,6 +384,12 @@ def test_a_run_read_from_elsewhere_needs_no_torch(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+def test_the_commands_defaults_are_those_of_the_house() -> None:
+    """Written twice so that `--help` loads nothing: they must not part."""
+    assert tuple(profile.value for profile in Profile) == PROFILES
+    assert RESULTS == store.DEFAULT_RESULTS
+
+
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys; from harness.cli import main\n"
@@ -407,12 +433,14 @@ def test_no_case_vanishes(machine: Simulated, suite: Suite, plumbline: Plumbline
     )
     path.write_text(text)
 
-    status, _, _ = plumbline("bench", path)
+    status, output, _ = plumbline("bench", path)
 
     run = latest()
     outcomes = {r.case.id.split("-")[1]: r.outcome for r in run.results}
     assert status == 3
     assert run.complete
+    assert "[5/5, 0 s left]" in output
+    assert "[6/5" not in output  # the case that failed after its measurement is told of twice
     assert isinstance(outcomes["steady"], Measurement)
     assert outcomes["skip"] == Skipped("not today")
     for kind, words in {

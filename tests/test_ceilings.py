@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from harness.measure import ceilings, conductor, streams
+from harness.measure import ceilings, conductor, microkernel, streams
 from harness.measure.device import Cpu
 from harness.measure.streams import Stream, best_by_level, effective_levels, working_sets
 from harness.records import Ceilings, ComputeCeiling, MemoryLevel, Rung, Settings, Skipped
@@ -96,6 +96,22 @@ def test_the_width_of_a_core_is_the_power_of_two_its_kernel_shows(
 
     assert (found.flops_per_second if found else None) == (2 * 3e9 * expected if expected else None)
     assert ceilings._clock_true(kernel, None) is None
+
+
+def test_a_width_that_is_not_believed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = next(iter(microkernel.kernels()), None)
+    if kernel is None:
+        pytest.skip("no micro-kernel on this CPU")
+    found = ceilings._Round(Cpu(1))
+    found.clock_hertz = 3e9
+    odd = microkernel.Rate(per_second=3e9 * 43, threads=1, spread=0.0, repeats=1)
+    monkeypatch.setattr(microkernel, "kernels", lambda: (kernel,))
+    monkeypatch.setattr(microkernel, "peak", lambda *_: odd)
+
+    found._micro_kernels(1)
+
+    assert [c.rung for c in found.compute] == [Rung.MICRO_KERNEL]
+    assert "129 GFLOP/s fits no width of a core" in found.unmeasured[f"clock-true {kernel.dtype}"]
 
 
 def test_a_small_round_on_this_cpu_fills_the_ladder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,11 +16,12 @@ from threadpoolctl import threadpool_limits
 from torch.nn.functional import ScalingType, scaled_mm
 
 from harness import stats, units
-from harness.errors import Unsupported
+from harness.errors import one_line
 from harness.measure import microkernel
 from harness.measure.device import MAIN_MEMORY, Device
 from harness.measure.stopwatch import Stopwatch
 from harness.measure.streams import Stream, best_by_level, effective_levels, measure_streams, stream_buffer
+from harness.precision import float32_precision, require_tf32
 from harness.predict import datasheet
 from harness.records import BandwidthCeiling, Ceilings, ComputeCeiling, MemoryLevel, Rung, Sampling
 
@@ -102,7 +103,7 @@ class _Round:
         try:
             return measure()
         except Exception as error:  # noqa: BLE001 - a ceiling that cannot be had must not end a run
-            self.unmeasured[what] = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+            self.unmeasured[what] = one_line(error)
             return None
 
     def compute_ceilings(self, threads: int) -> None:
@@ -143,7 +144,13 @@ class _Round:
                 )
         for ceiling in best.values():
             clock_true = _clock_true(ceiling, self.clock_hertz)
-            self.compute += [clock_true, ceiling] if clock_true else [ceiling]
+            if clock_true is not None:
+                self.compute.append(clock_true)
+            elif self.clock_hertz is not None:
+                self.unmeasured[f"clock-true {ceiling.dtype}"] = (
+                    f"{ceiling.method} at {units.work_rate(ceiling.flops_per_second)} fits no width of a core"
+                )
+            self.compute.append(ceiling)
 
     def cache_bandwidths(self, levels: Sequence[MemoryLevel], threads: int) -> None:
         """What nothing but reading gets out of each cache."""
@@ -179,13 +186,11 @@ class _Round:
 
     def _torch_product(self, dtype: str, threads: int) -> ComputeCeiling:
         device = self.device.torch_device
-        if dtype == "tf32" and not (
-            device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-        ):
-            raise Unsupported("TF32 needs an NVIDIA GPU of compute capability 8.0 or later")
+        if dtype == "tf32":
+            require_tf32(device)
         # FP8 on Hopper: fast accumulation is another, faster kernel.
         variants = (False, True) if dtype == "float8_e4m3fn" and device.type == "cuda" else (False,)
-        with _float32_precision("tf32" if dtype == "tf32" else "ieee"):
+        with float32_precision("tf32" if dtype == "tf32" else "ieee"):
             tried = [
                 _best_product(self.stopwatch, SIDES[device.type], _torch_product_of(dtype, device, fast=fast))
                 for fast in variants
@@ -248,17 +253,6 @@ def _torch_product_of(
         return lambda: torch.mm(left, right, out=out)
 
     return product
-
-
-@contextmanager
-def _float32_precision(precision: str) -> Iterator[None]:
-    """What a float32 product on a GPU may be: "ieee", whatever was set before, or "tf32"."""
-    before = torch.backends.cuda.matmul.fp32_precision
-    torch.backends.cuda.matmul.fp32_precision = precision
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.fp32_precision = before
 
 
 @dataclass(frozen=True)

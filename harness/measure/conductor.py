@@ -13,7 +13,7 @@ import msgspec
 import torch
 
 from harness import store, units
-from harness.errors import UsageError
+from harness.errors import UsageError, one_line
 from harness.measure.ceilings import measure_ceilings
 from harness.measure.device import Device, impossible
 from harness.measure.stopwatch import Stopwatch
@@ -89,7 +89,7 @@ def measure_case(
             outcome = _run(workload, device, settings.sampling)
         except Exception as error:  # noqa: BLE001 - whatever a workload raises is its record
             impossibility = impossible(error)
-            outcome = Skipped(reason=impossibility) if impossibility else Failed(reason=_one_line(error))
+            outcome = Skipped(reason=impossibility) if impossibility else Failed(reason=one_line(error))
     return Result(case=case, prediction=prediction, outcome=outcome)
 
 
@@ -135,11 +135,6 @@ def _not_worth_it(case: Case, device: Device, ceilings: Ceilings, longest_call_s
         f"{units.seconds(longest_call_seconds)}: {case.dtype} products reach "
         f"{units.work_rate(torch_best.flops_per_second)} here"
     )
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:500]
 
 
 class Conductor:

@@ -37,7 +37,7 @@ class Live:
         )
         self._task = self._progress.add_task("", total=None)
         self._total = 0
-        self._count = 0
+        self._seen: set[str] = set()
         self._began = 0.0
 
     def pytest_plumbline_started(self, header: Header, done: int) -> None:
@@ -63,8 +63,8 @@ class Live:
 
     def pytest_plumbline_result(self, result: Result) -> None:
         """Counts a case, and tells of it where there is no bar; troubles are told everywhere."""
-        self._count += 1
-        self._progress.advance(self._task)
+        self._seen.add(result.case.id)  # a case whose test fails afterwards is told of twice
+        self._progress.update(self._task, completed=len(self._seen))
         trouble = isinstance(result.outcome, Failed)
         if self._plain or trouble:
             self._say(f"{self._position()} {result.case.id}  {_outcome(result)}")
@@ -78,8 +78,9 @@ class Live:
 
     def _position(self) -> str:
         elapsed = time.monotonic() - self._began
-        left = elapsed / self._count * (self._total - self._count)
-        return f"[{self._count}/{self._total}, {left:.0f} s left]"
+        count = len(self._seen)
+        left = elapsed / count * (self._total - count)
+        return f"[{count}/{self._total}, {left:.0f} s left]"
 
 
 def _outcome(result: Result) -> str:
