@@ -39,6 +39,7 @@ class Request:
     profile: str = "quick"
     device: str = "auto"
     threads: int | None = None
+    limit: float | None = None
     results: Path = store.DEFAULT_RESULTS
 
 
@@ -49,11 +50,11 @@ def run(request: Request, resume: str | None = None) -> int:
         PlumblineError: wrong input, or a record that could not be written.
     """
     bound_spinning()
-    from harness.measure.device import resolve  # noqa: PLC0415 - loads torch, after the line above
+    from harness.measure.device import named  # noqa: PLC0415 - loads torch, after the line above
 
     if resume is not None:
         request, resume = _resumed(request, resume)
-    resolve(request.device, request.threads)
+    named(request.device, request.threads)
     console = screen()
     live = Live(console)
     watcher = _Watcher()
@@ -158,6 +159,7 @@ def _pytest(request: Request, options: list[str], plugins: list[object]) -> tupl
         f"--plumbline-profile={request.profile}",
         f"--plumbline-device={request.device}",
         *([f"--plumbline-threads={request.threads}"] if request.threads is not None else []),
+        *([f"--plumbline-limit={request.limit}"] if request.limit is not None else []),
         *([f"-k={request.expression}"] if request.expression else []),
         *options,
     ]

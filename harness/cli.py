@@ -62,6 +62,12 @@ def bench(
     threads: Annotated[
         int | None, typer.Option(help="Threads (default: the physical cores this process may use).")
     ] = None,
+    limit: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=0.1, help="A case that takes longer has failed (default: 60 in quick)."
+        ),
+    ] = None,
     results: Results = RESULTS,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with a run; takes its settings from it.")
@@ -76,6 +82,7 @@ def bench(
         profile=profile.value,
         device=device,
         threads=threads,
+        limit=limit,
         results=results,
     )
     raise typer.Exit(run(request, resume))
@@ -129,6 +136,38 @@ def list_workloads(
         _print_json(cases)
     else:
         show_catalogue(cases, screen())
+
+
+@app.command()
+def selftest(
+    *,
+    pairs: Annotated[int, typer.Option(help="Pairs of processes; a comparison is of 5.")] = 10,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(help="Threads (default: the physical cores this process may use).")
+    ] = None,
+    results: Results = RESULTS,
+    json: Json = False,
+) -> None:
+    """Test the harness on this machine, now: false alarms, power, coverage, the timer; exit status 1 if it fails."""
+    from harness.check.trust import check_trust
+    from harness.records import Answer
+    from harness.report.noise import show_profile, summarized
+    from harness.report.terminal import screen
+    from harness.selftest import run_selftest
+
+    # Progress goes where it disturbs no JSON.
+    profile, path = run_selftest(
+        device, threads, pairs, results, lambda text: typer.echo(text, file=sys.stderr)
+    )
+    verdicts = tuple(check_trust(profile))
+    if json:
+        kinds = [summarized(kind) for kind in profile.kinds]
+        _print_json({"kinds": kinds, "verdicts": verdicts, "profile": profile})
+    else:
+        show_profile(profile, verdicts, screen())
+        typer.echo(f"noise profile: {path}")
+    raise typer.Exit(int(any(verdict.answer is Answer.FAILS for verdict in verdicts)))
 
 
 @app.command()

@@ -4,6 +4,7 @@
      +-- UsageError         wrong input: names what was wrong and what is allowed  (exit status 2)
      +-- RecordError        a run that cannot be read, or belongs to a newer version (exit status 2)
      +-- StorageError       a record could not be written: disk full, no permission  (exit status 3)
+     +-- StartError         a process that should measure does not come up           (exit status 3)
      +-- NothingMeasuredError   no case got as far as a record                         (exit status 3)
      +-- Unsupported        this device cannot do it: becomes a Skipped record, ends nothing
 
@@ -37,6 +38,12 @@ class RecordError(PlumblineError):
 
 class StorageError(PlumblineError):
     """A record could not be written; everything recorded before it is intact."""
+
+    exit_status = 3
+
+
+class StartError(PlumblineError):
+    """A worker process does not come up; the text says how far it got."""
 
     exit_status = 3
 

@@ -6,6 +6,7 @@ replays them, by public means alone: its table, JSON, comparison and options wor
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import pytest
 from harness import store
 from harness.errors import PlumblineError
 from harness.measure.openmp import bound_spinning
-from harness.records import Failed, Header, Measurement, Result, Skipped
+from harness.records import Failed, Header, Measurement, RawSamples, Result, Skipped
 from harness.session import BenchSession, measures, workload_of
 from harness.workload import PROFILES, Bench, Sweep, Workload
 
@@ -33,9 +34,6 @@ class Hooks:
     def pytest_plumbline_note(self, text: str) -> None:
         """Something else than a case is being measured."""
 
-    def pytest_plumbline_case(self, case_id: str) -> None:
-        """A case is about to be measured."""
-
     def pytest_plumbline_result(self, result: Result) -> None:
         """A case is done and on disk."""
 
@@ -51,14 +49,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--plumbline-profile", choices=PROFILES, default="quick", help="how many sizes, how long")
     group.addoption("--plumbline-device", default="auto", help="auto, cpu, cuda or cuda:N")
     group.addoption("--plumbline-threads", type=int, help="threads (default: usable physical cores)")
+    group.addoption("--plumbline-limit", type=_positive, help="seconds after which a case has failed")
     group.addoption("--plumbline-results", type=Path, default=store.DEFAULT_RESULTS, help="results folder")
     group.addoption("--plumbline-resume", help="go on with this run: a path, an id, or latest")
+
+
+def _positive(text: str) -> float:
+    seconds = float(text)
+    if not seconds > 0:
+        raise ValueError(text)
+    return seconds
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Before pytest-benchmark reads its options, and before any suite loads torch."""
-    config.pluginmanager.register(BenchSession(config, bound_spinning()), "plumbline-session")
+    bound_spinning()
+    config.pluginmanager.register(BenchSession(config), "plumbline-session")
     # A case that failed hands no samples over: its reason is said, this adds nothing.
     config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used")
 
@@ -139,38 +146,50 @@ def bench(request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> Bench:
             case Failed(reason=reason):
                 pytest.fail(reason, pytrace=False)
             case Measurement() as measurement:
-                _replay(result, measurement, benchmark, request)
+                _replay(result, measurement, session.samples(workload), benchmark, request)
 
     return run
 
 
 def _replay(
-    result: Result, measurement: Measurement, benchmark: BenchmarkFixture, request: pytest.FixtureRequest
+    result: Result,
+    measurement: Measurement,
+    raw: Sequence[RawSamples],
+    benchmark: BenchmarkFixture,
+    request: pytest.FixtureRequest,
 ) -> None:
+    """Hands over the samples of the headline view, in the order they were taken."""
+    processes = [part.samples.by_block for part in raw if part.view == measurement.view.name]
+    laps = zip_longest(*processes)
+    seconds = [second for lap in laps for block in lap if block is not None for second in block.seconds]
+    if not seconds:  # the side file is gone: a sample for each process is still known
+        seconds = [process.median for process in measurement.view.processes]
+    calls = measurement.view.calls_per_sample
     timer = request.node.get_closest_marker("benchmark").kwargs["timer"]
-    timer.load([seconds * measurement.calls_per_sample for seconds in measurement.seconds])
+    timer.load([second * calls for second in seconds])
     benchmark.group = benchmark.group or result.case.family
     benchmark.params = {"dtype": result.case.dtype, **result.case.sizes}
     benchmark.extra_info |= {
         "case": result.case.id,
-        "view": measurement.view,
+        "view": measurement.view.name,
+        "processes": len(measurement.view.processes),
         "flops": result.case.cost.flops if result.case.cost else None,
         "bytes_moved": result.case.cost.bytes_moved if result.case.cost else None,
         "typical_seconds": measurement.typical,
+        "interval_seconds": measurement.interval,
         "roofline_seconds": result.prediction.seconds if result.prediction else None,
         "peak_memory_bytes": measurement.peak_memory_bytes,
         "flags": list(measurement.flags),
     }
-    rounds = len(measurement.seconds)
-    benchmark.pedantic(lambda: None, rounds=rounds, iterations=measurement.calls_per_sample)  # type: ignore[no-untyped-call]
+    benchmark.pedantic(lambda: None, rounds=len(seconds), iterations=calls)  # type: ignore[no-untyped-call]
 
 
 def _call_once(workload: Workload, benchmark: BenchmarkFixture, session: BenchSession) -> None:
     """With `--benchmark-disable`: that the workload runs, nothing more."""
-    from harness.measure.device import impossible, resolve  # noqa: PLC0415
+    from harness.measure.device import impossible, named, opened  # noqa: PLC0415
 
     option = session.config.getoption
-    device = resolve(option("plumbline_device"), option("plumbline_threads"))
+    device = opened(*named(option("plumbline_device"), option("plumbline_threads")))
     try:
         with workload.context():
             benchmark.pedantic(workload.prepare(device.torch_device))  # type: ignore[no-untyped-call]

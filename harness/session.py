@@ -6,17 +6,19 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import msgspec
 import pytest
 
 from harness import store
 from harness.errors import PlumblineError
-from harness.records import Failed, Result, Settings, Skipped
+from harness.records import Case, Failed, RawSamples, Result, Settings, Skipped
 from harness.workload import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from harness.measure.conductor import Conductor
+    from harness.measure.crew import Crew
 
 BUNDLED_SUITES = Path(__file__).resolve().parent.parent / "suites"
 
@@ -49,9 +51,9 @@ def name_of(item: pytest.Item) -> str:
 class BenchSession:
     """What one pytest session measures: a run, begun at the first case."""
 
-    def __init__(self, config: pytest.Config, spinning_is_bounded: bool) -> None:  # noqa: FBT001
+    def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.spinning_is_bounded = spinning_is_bounded
+        self.crew: Crew | None = None
         self.items: list[pytest.Item] = []
         self.conductor: Conductor | None = None
         self.error: PlumblineError | None = None
@@ -78,15 +80,27 @@ class BenchSession:
 
     def measure(self, workload: Workload, item: pytest.Item) -> Result:
         """The result of a workload; a trouble that is not the workload's own ends the session."""
+        hook = self.config.hook
         try:
             if self.conductor is None:
                 self.conductor = self._begin()
-            self.config.hook.pytest_plumbline_case(case_id=str(workload))
-            result = self.conductor.measure(workload, name_of(item))
+            result = self.conductor.recorded(str(workload))
+            while result is None:
+                self.conductor.measure(self._from(item), lambda one: hook.pytest_plumbline_result(result=one))
+                result = self.conductor.recorded(str(workload))
         except PlumblineError as error:
             self._stop(error)
-        self.config.hook.pytest_plumbline_result(result=result)
         return result
+
+    def samples(self, workload: Workload) -> tuple[RawSamples, ...]:
+        """The raw samples of a workload on record."""
+        return self.conductor.samples(str(workload)) if self.conductor else ()
+
+    def _from(self, item: pytest.Item) -> list[tuple[Workload, Case]]:
+        """The workloads with their cases, from a test on: what may go into its chapter."""
+        items = self.items[self.items.index(item) :]
+        found = [(workload, name_of(one)) for one in items if (workload := workload_of(one))]
+        return [(workload, workload.describe(suite)) for workload, suite in found]
 
     def _stop(self, error: PlumblineError) -> NoReturn:
         self.error = error
@@ -95,30 +109,33 @@ class BenchSession:
     def _begin(self) -> Conductor:
         # These load torch, which a session that measures nothing does not need.
         from harness.measure.conductor import SAMPLING, Conductor  # noqa: PLC0415
-        from harness.measure.device import resolve  # noqa: PLC0415
-        from harness.measure.environment import capture  # noqa: PLC0415
+        from harness.measure.crew import Crew  # noqa: PLC0415
+        from harness.measure.device import named  # noqa: PLC0415
 
         option = self.config.getoption
-        device = resolve(option("plumbline_device"), option("plumbline_threads"))
-        environment = capture(device.name)
+        device, threads = named(option("plumbline_device"), option("plumbline_threads"))
+        sampling = SAMPLING[option("plumbline_profile")]
+        limit = option("plumbline_limit")
+        if limit is not None:
+            sampling = msgspec.structs.replace(sampling, limit_seconds=limit)
+        self.crew = crew = Crew(device, threads, self._note)
+        self._note(f"starting {sampling.processes} worker processes")
+        crew.grow(sampling.processes)
         resumed = option("plumbline_resume")
         if resumed:
             folder = store.find(resumed, option("plumbline_results"))
-            conductor = Conductor.resume(folder, environment, device, self._note)
+            conductor = Conductor.resume(folder, crew, self._note)
         else:
             settings = Settings(
                 suites=tuple(dict.fromkeys(map(suite_of, self.items))),
                 expression=option("keyword"),
                 profile=option("plumbline_profile"),
-                device=device.name,
-                threads=device.threads,
-                sampling=SAMPLING[option("plumbline_profile")],
+                device=device,
+                threads=threads,
+                sampling=sampling,
             )
-            results = option("plumbline_results")
-            conductor = Conductor.start(results, settings, environment, device, self.planned, self._note)
+            conductor = Conductor.start(option("plumbline_results"), settings, self.planned, crew, self._note)
         self.config.hook.pytest_plumbline_started(header=conductor.header, done=conductor.done)
-        if not self.spinning_is_bounded:
-            self._note("torch was loaded before: OpenMP threads spin as long as the library likes")
         return conductor
 
     def _note(self, text: str) -> None:
@@ -158,9 +175,11 @@ class BenchSession:
                 self._stop(error)
 
     def pytest_unconfigure(self) -> None:
-        """Lets others write the run."""
+        """Ends the workers, and lets others write the run."""
         if self.conductor is not None:
             self.conductor.close()
+        elif self.crew is not None:
+            self.crew.close()
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Says where the record is."""

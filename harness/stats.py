@@ -37,6 +37,16 @@ def relative_iqr(values: Sequence[float]) -> float:
     return (quantile(values, 0.75) - quantile(values, 0.25)) / median(values)
 
 
+def mad(values: Sequence[float]) -> float:
+    """Median absolute deviation from the median; times `MAD_TO_SIGMA` the standard deviation of a normal.
+
+    >>> mad([1.0, 1.0, 2.0, 2.0, 4.0, 6.0, 9.0])
+    1.0
+    """
+    centre = median(values)
+    return median([abs(value - centre) for value in values])
+
+
 def median_interval(values: Sequence[float]) -> tuple[float, float]:
     """A 95 % interval of the median from order statistics: no distribution is assumed.
 
@@ -81,3 +91,87 @@ def drift(values: Sequence[float]) -> float:
     if quarter < 2:
         return 0.0
     return median(values[-quarter:]) / median(values[:quarter]) - 1.0
+
+
+# What processes on one machine differ by where nothing else is known, as a standard deviation of the logarithm,
+# and how many processes' worth of knowledge that is. Seen: 0.2 to 4 % (docs/benchmarks.md).
+PRIOR_SIGMA, PRIOR_WEIGHT = 0.01, 3
+
+
+def repeat_interval(blocks: Sequence[Sequence[float]], drift: float = 0.0) -> tuple[float, float] | None:
+    """Where the typical time of an independent repeat lies, in 95 of 100 cases. None for one process.
+
+    `blocks` are the medians of the blocks of each process, in the order they were taken; the typical time is
+    the median over processes of the medians over blocks. The repeat has fresh processes, and as many.
+
+    On logarithms, as times spread by factors: the variance between processes, moderated by a prior because
+    two to five processes tell little of it (Smyth, "Linear models and empirical Bayes methods", 2004), and
+    what blocks scatter by (robust, times pi / 2 for a median of them). Student's t with the degrees of freedom
+    of both. Twice the variance: the repeat errs as much as this one does.
+
+    None of that sees what changes more slowly than the blocks are spread: `drift` is what repeats at other
+    times differ by, as a standard deviation of the logarithm, where a self-test has found it.
+    """
+    if len(blocks) < 2:
+        return None
+    logs = [[math.log(value) for value in process] for process in blocks]
+    centres = [median(process) for process in logs]
+    processes, count = len(logs), sum(map(len, logs))
+    between = statistics.variance(centres)
+    freedom = PRIOR_WEIGHT + processes - 1
+    process_variance = (PRIOR_WEIGHT * PRIOR_SIGMA**2 + (processes - 1) * between) / freedom
+    scatter = [value - centre for process, centre in zip(logs, centres, strict=True) for value in process]
+    sigma = (
+        MAD_TO_SIGMA
+        * median([abs(value) for value in scatter])
+        * math.sqrt(count / max(1, count - processes))
+    )
+    variance = process_variance / processes + math.pi / 2 * sigma**2 / count + drift**2
+    half = _t975(freedom) * math.sqrt(2.0 * variance)
+    centre = median([median(process) for process in blocks])
+    return centre * math.exp(-half), centre * math.exp(half)
+
+
+# Student's t, 97.5 %, for 1, 2, 3, ... degrees of freedom.
+T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145)
+
+# The same for 80 %, one-sided.
+T80 = (1.376, 1.061, 0.978, 0.941, 0.920, 0.906, 0.896, 0.889, 0.883, 0.879, 0.876, 0.873, 0.870, 0.868)
+
+
+def detectable(sigma: float, count: int) -> float:
+    """The least shift that `count` readings of standard deviation `sigma` show: power 80 %, level 5 %, two-sided.
+
+    >>> round(detectable(0.01, 5), 4)
+    0.0166
+    """
+    row = min(max(count, 2) - 1, len(T80)) - 1
+    return (_t975(count - 1) + T80[row]) * sigma / math.sqrt(count)
+
+
+def deviation(values: Sequence[float]) -> float:
+    """Sample standard deviation; 0 for fewer than two."""
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def hodges_lehmann(values: Sequence[float]) -> float:
+    """Median of the means of all pairs, each value with itself too: a centre that one outlier cannot move.
+
+    Hodges and Lehmann, "Estimates of location based on rank tests", 1963.
+
+    >>> hodges_lehmann([1.0, 2.0, 3.0, 100.0])
+    2.75
+    """
+    return median([(a + b) / 2 for i, a in enumerate(values) for b in values[i:]])
+
+
+def spread_of_repeats(sigma: float, count: int) -> float:
+    """Half of the interval in which the difference of two repeats lies in 95 of 100 cases.
+
+    `sigma` is the standard deviation that `count` repeats showed.
+    """
+    return _t975(count - 1) * math.sqrt(2.0) * sigma
+
+
+def _t975(freedom: int) -> float:
+    return T975[min(max(freedom, 1), len(T975)) - 1]

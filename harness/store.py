@@ -2,12 +2,17 @@
 
     results/<UTC time>-<commit or "nogit">-<random>/
         cases.jsonl            a line per case, on disk as soon as the case is done
+        samples.jsonl          the raw samples of each case, written before its line above
+        sensors.jsonl          the readings of a GPU's sensors during each case, where there are any
         run.json               everything else; replaced as a whole, never written in place
+        output.txt             what workloads printed, if they did
         report.md              made from the two, again at any time
         pytest-benchmark.json  an export
+    results/noise/<host>-<device>.json  what `plumbline selftest` found last
 
 History of the schema
-    1   the first
+    1   the first: one process a case, raw samples inside cases.jsonl
+    2   several processes a case, statistics of each in cases.jsonl, raw samples in samples.jsonl
 """
 
 import contextlib
@@ -22,17 +27,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from harness import older
 from harness.errors import RecordError, StorageError, UsageError
-from harness.records import Header, Result, Run
+from harness.records import CaseSamples, Header, RawSamples, Result, Run, SensorSeries
 from harness.records.base import Record
+from harness.records.noise import NoiseProfile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pandas as pd
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CASES, HEADER, REPORT, EXPORT = "cases.jsonl", "run.json", "report.md", "pytest-benchmark.json"
+NOISE = "noise"
+SAMPLES, SENSORS, OUTPUT = "samples.jsonl", "sensors.jsonl", "output.txt"
 DEFAULT_RESULTS = Path("results")
 
 
@@ -107,13 +116,15 @@ class Writer:
             StorageError: the run cannot be written.
         """
         writer = cls(folder, load(folder).header).lock()
-        cases = folder / CASES
-        try:
-            content = cases.read_bytes() if cases.exists() else b""
-            with cases.open("ab") as file:
-                file.truncate(content.rfind(b"\n") + 1)
-        except OSError as error:
-            raise StorageError(f"cannot write {cases}: {error.strerror}") from error
+        for name in (CASES, SAMPLES, SENSORS):
+            path = folder / name
+            try:
+                content = path.read_bytes() if path.exists() else b""
+                if content or name == CASES:
+                    with path.open("ab") as file:
+                        file.truncate(content.rfind(b"\n") + 1)
+            except OSError as error:
+                raise StorageError(f"cannot write {path}: {error.strerror}") from error
         return writer
 
     def append(self, result: Result) -> None:
@@ -122,19 +133,38 @@ class Writer:
         Raises:
             StorageError: it could not be written. What was recorded before stays readable.
         """
-        path = self.folder / CASES
+        self._append(CASES, result.case.id, result)
+
+    def append_samples(self, samples: CaseSamples, series: SensorSeries | None = None) -> None:
+        """Puts the raw samples of a case aside, and what the sensors told; before the case is recorded.
+
+        Raises:
+            StorageError: they could not be written.
+        """
+        if samples.parts:
+            self._append(SAMPLES, samples.case, samples)
+        if series is not None:
+            self._append(SENSORS, samples.case, series)
+
+    def keep_output(self, printed: bytes) -> None:
+        """Keeps what workloads printed."""
+        with contextlib.suppress(OSError), (self.folder / OUTPUT).open("ab") as file:
+            file.write(printed)
+
+    def _append(self, name: str, case: str, record: Record) -> None:
+        path = self.folder / name
         try:
             with path.open("ab", buffering=0) as file:
                 end = file.tell()
                 try:
-                    _write_all(file.fileno(), msgspec.json.encode(result) + b"\n")
+                    _write_all(file.fileno(), msgspec.json.encode(record) + b"\n")
                     os.fsync(file.fileno())
                 except OSError:
                     with contextlib.suppress(OSError):
                         file.truncate(end)
                     raise
         except OSError as error:
-            raise StorageError(f"cannot record {result.case.id} in {path}: {error.strerror}") from error
+            raise StorageError(f"cannot record {case} in {path}: {error.strerror}") from error
 
     def put(self, header: Header) -> None:
         """Replaces `run.json` in one step.
@@ -205,7 +235,7 @@ def load(folder: Path) -> Run:
     Raises:
         RecordError: `run.json` cannot be read, or a newer version wrote it.
     """
-    header = _load_header(folder / HEADER)
+    header, version = _load_header(folder / HEADER)
     results: dict[str, Result] = {}
     damage = []
     try:
@@ -219,15 +249,29 @@ def load(folder: Path) -> Run:
         damage.append(f"{CASES}: the last line is cut off; its case counts as not measured")
     for number, line in enumerate(lines, start=1):
         try:
-            result = msgspec.json.decode(line, type=Result)
+            result = older.result(line) if version == 1 else msgspec.json.decode(line, type=Result)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             damage.append(f"{CASES}: line {number} is unreadable ({error}); left out")
         else:
             results[result.case.id] = result
-    return Run(header=header, results=tuple(results.values()), damage=tuple(damage))
+    order = {case: place for place, case in enumerate(header.planned)}
+    in_order = sorted(results.values(), key=lambda result: order.get(result.case.id, len(order)))
+    return Run(header=header, results=tuple(in_order), damage=tuple(damage))
 
 
-def _load_header(path: Path) -> Header:
+def samples(folder: Path) -> dict[str, tuple[RawSamples, ...]]:
+    """The raw samples of each case, as far as they are on disk and readable; those recorded last count."""
+    found: dict[str, tuple[RawSamples, ...]] = {}
+    with contextlib.suppress(OSError), (folder / SAMPLES).open("rb") as file:
+        for line in file:
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                one = msgspec.json.decode(line, type=CaseSamples)
+                found[one.case] = one.parts
+    return found
+
+
+def _load_header(path: Path) -> tuple[Header, int]:
+    """The header, in the form of this version, and the version that wrote it."""
     try:
         content = path.read_bytes()
         version = msgspec.json.decode(content, type=_Version).schema_version
@@ -236,11 +280,39 @@ def _load_header(path: Path) -> Header:
                 f"{path} was written by a newer Plumbline (schema {version}, this one reads up to "
                 f"{SCHEMA_VERSION}): upgrade plumbline-bench"
             )
-        return msgspec.json.decode(content, type=Header)
+        header = older.header(content) if version == 1 else msgspec.json.decode(content, type=Header)
     except OSError as error:
         raise RecordError(f"cannot read {path}: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecordError(f"{path} is not a run: {error}") from error
+    return header, version
+
+
+def put_profile(results: Path, profile: NoiseProfile) -> Path:
+    """Keeps what a self-test found, in place of an earlier one of the same host and device.
+
+    Raises:
+        UsageError: the folder cannot be written.
+        StorageError: the file cannot be written; the one before it is still there.
+    """
+    path = _profile_path(results, profile.host, profile.device)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write results under {results}: {error.strerror}") from error
+    write_whole(path, msgspec.json.format(msgspec.json.encode(profile), indent=1))
+    return path
+
+
+def profile(results: Path, host: str, device: str) -> NoiseProfile | None:
+    """What the last self-test on a host found; None where there was none, or it cannot be read."""
+    with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(_profile_path(results, host, device).read_bytes(), type=NoiseProfile)
+    return None
+
+
+def _profile_path(results: Path, host: str, device: str) -> Path:
+    return results / NOISE / f"{host}-{device.replace(':', '')}.json"
 
 
 def frame(run: Run) -> "pd.DataFrame":
@@ -277,8 +349,15 @@ def _row(run: Run, result: Result) -> dict[str, object]:
             "typical_seconds": measurement.typical,
             "best_seconds": measurement.best,
             "relative_iqr": measurement.relative_iqr,
-            "samples": len(measurement.seconds),
-            "clean_share": measurement.clean_share,
+            "low_seconds": measurement.interval[0] if measurement.interval else None,
+            "high_seconds": measurement.interval[1] if measurement.interval else None,
+            "view": measurement.view.name,
+            "processes": len(measurement.view.processes),
+            "samples": measurement.view.samples,
+            "clean_share": measurement.view.clean_share,
+            "stop_reason": measurement.view.stop_reason.value,
+            "regime": measurement.regime,
+            "joules_per_call": measurement.joules_per_call,
             "peak_memory_bytes": measurement.peak_memory_bytes,
             "flags": ",".join(measurement.flags),
             "flops_per_second": result.flops_per_second,

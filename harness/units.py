@@ -87,6 +87,24 @@ def frequency(value: float) -> str:
     return _scaled(value, "Hz")
 
 
+def energy(value: float) -> str:
+    """Joules.
+
+    >>> energy(0.0123), energy(4.2)
+    ('12.3 mJ', '4.20 J')
+    """
+    return f"{_three_digits(value * 1e3)} mJ" if abs(value) < 0.9995 else _scaled(value, "J")
+
+
+def power(value: float) -> str:
+    """Watts.
+
+    >>> power(312.4)
+    '312 W'
+    """
+    return _scaled(value, "W")
+
+
 def change(ratio: float) -> str:
     """A ratio to something else as a signed percentage.
 
@@ -94,6 +112,15 @@ def change(ratio: float) -> str:
     ('-17 %', '+2 %')
     """
     return f"{round(100.0 * (ratio - 1.0)):+d} %"
+
+
+def signed_percent(ratio: float) -> str:
+    """A small difference from one as a signed percentage.
+
+    >>> signed_percent(0.0042), signed_percent(-0.021)
+    ('+0.42 %', '-2.10 %')
+    """
+    return f"{100.0 * ratio:+.2f} %"
 
 
 def percent(ratio: float) -> str:

@@ -3,13 +3,15 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
-from harness.measure import conductor, device, environment
+from harness.measure import ceilings, chapter, conductor, crew, device, environment
 from harness.measure.openmp import bound_spinning
+from harness.records import Sensors
 from tests import made_up, simulated
 
 pytest_plugins = ["pytester"]
@@ -64,15 +66,20 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> simulated.Simulated:
     one = simulated.Simulated()
     monkeypatch.setattr(simulated, "CURRENT", one)
 
-    def resolve(name: str, threads: int | None = None) -> simulated.Simulated:
-        if name not in {"auto", "cpu", "simulated"}:
-            return device.resolve.__wrapped__(name, threads)  # type: ignore[attr-defined,no-any-return]
-        one.threads = threads or 2
+    def named(name: str, threads: int | None = None) -> tuple[str, int]:
+        found, count = real("cpu" if name == "simulated" else name, threads)
+        return ("simulated" if found == "cpu" else found), threads or min(count, 2)
+
+    def opened(_: str, threads: int) -> simulated.Simulated:
+        one.threads = threads
         return one
 
-    resolve.__wrapped__ = device.resolve  # type: ignore[attr-defined]
-    monkeypatch.setattr(device, "resolve", resolve)
-    monkeypatch.setattr(conductor, "measure_ceilings", lambda *_: made_up.CEILINGS)
+    real = device.named
+    monkeypatch.setattr(device, "named", named)
+    monkeypatch.setattr(device, "opened", opened)
+    monkeypatch.setattr(crew, "WorkerProcess", simulated.InProcess)
+    monkeypatch.setattr(chapter, "HostWatch", lambda _: SimpleNamespace(seen=Sensors))
+    monkeypatch.setattr(ceilings, "measure_ceilings", lambda *_: made_up.CEILINGS)
     monkeypatch.setattr(environment, "capture", lambda *_: made_up.environment())
     monkeypatch.setitem(conductor.SAMPLING, "quick", made_up.SAMPLING)
     monkeypatch.setenv("GOMP_SPINCOUNT", "1")

@@ -19,23 +19,26 @@ from harness.records import (
     Result,
     Run,
     Rung,
+    Samples,
     Sampling,
     Series,
     Settings,
     Skipped,
     StopReason,
+    View,
 )
 from harness.records.environment import Code, Numerics, Software, State, Torch
 from harness.records.machine import Host, Limits, Memory, Processor
 
 SAMPLING = Sampling(
+    processes=2,
+    preheat_seconds=0.0,
     warmup_seconds=0.01,
-    min_samples=5,
-    max_samples=64,
-    min_seconds=0.0,
-    max_seconds=0.05,
+    block_seconds=0.005,
+    max_seconds=0.2,
     min_sample_seconds=1e-5,
     target_half_width=0.01,
+    limit_seconds=60.0,
 )
 
 
@@ -109,25 +112,27 @@ def product(n: int, dtype: str = "float32") -> Case:
     )
 
 
-def measurement(
-    seconds: float, *, spread: float = 0.002, samples: int = 16, memory: int | None = None
-) -> Measurement:
-    steps = [spread * ((i % 5) - 2) / 2 for i in range(samples)]
-    return Measurement(
-        view="cpu",
-        seconds=tuple(seconds * (1 + step) for step in steps),
+def samples(seconds: float, *, spread: float = 0.002, count: int = 16) -> Samples:
+    steps = [spread * ((i % 5) - 2) / 2 for i in range(count)]
+    return Samples(
         calls_per_sample=1,
-        timer_cost_seconds=1e-7,
-        warmup_calls=10,
-        stop_reason=StopReason.CONVERGED,
+        seconds=tuple(seconds * (1 + step) for step in steps),
+        blocks=(count // 2, count - count // 2),
         disturbance=Disturbance(
-            cpu_seconds=(seconds,) * samples,
-            involuntary_switches=(0,) * samples,
-            page_faults=(0,) * samples,
-            run_delay_seconds=(0.0,) * samples,
+            cpu_seconds=(seconds,) * count,
+            involuntary_switches=(0,) * count,
+            page_faults=(0,) * count,
+            run_delay_seconds=(0.0,) * count,
         ),
-        peak_memory_bytes=memory,
     )
+
+
+def measurement(
+    seconds: float, *, spread: float = 0.002, count: int = 16, memory: int | None = None
+) -> Measurement:
+    statistics = samples(seconds, spread=spread, count=count).statistics()
+    view = View("cpu", 1, (statistics, statistics), StopReason.CONVERGED)
+    return Measurement(view, timer_cost_seconds=1e-7, peak_memory_bytes=memory, threads=2, usable_cores=2)
 
 
 def measured_product(n: int, rate: float = 150e9, overhead: float = 2e-6) -> Result:

@@ -14,7 +14,7 @@ import pytest
 
 from harness import store
 from harness.cli import RESULTS, Profile
-from harness.measure import environment
+from harness.measure import conductor, environment
 from harness.records import Failed, Measurement, Result, Run, Skipped
 from harness.workload import PROFILES
 from tests import made_up
@@ -52,7 +52,9 @@ def test_a_suite_is_measured_recorded_judged_and_reported(
     assert run.header.verdicts
     assert "work-steady-n400" in output
     folder = store.find("latest")
-    assert sorted(p.name for p in folder.iterdir()) == [store.CASES, store.EXPORT, store.REPORT, store.HEADER]
+    assert {p.name for p in folder.iterdir()} == {
+        *(store.CASES, store.SAMPLES, store.EXPORT, store.REPORT, store.HEADER)
+    }
     assert "work-steady-n100" in (folder / store.REPORT).read_text()
 
 
@@ -62,9 +64,11 @@ def test_the_export_is_pytest_benchmarks_own_json_with_our_samples(
     plumbline("bench", suite())
 
     export = json.loads((store.find("latest") / store.EXPORT).read_text())
+    samples = store.samples(store.find("latest"))
     for result, entry in zip(latest().measured, export["benchmarks"], strict=True):
         assert result.measurement is not None
-        assert entry["stats"]["data"] == pytest.approx(list(result.measurement.seconds), abs=1e-12)
+        raw = [s for part in samples[result.case.id] for s in part.samples.seconds]
+        assert sorted(entry["stats"]["data"]) == pytest.approx(sorted(raw), abs=1e-12)
         assert entry["extra_info"]["case"] == result.case.id
         assert entry["params"] == {"dtype": "", **result.case.sizes}
     assert "node" not in export["machine_info"]
@@ -121,6 +125,7 @@ def test_nothing_measured_is_status_three(machine: Simulated, suite: Suite, plum
 def test_an_interrupt_keeps_what_is_done_and_resuming_measures_what_is_missing(
     machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
+    monkeypatch.setattr(conductor, "CHAPTER_SECONDS", 0.0)  # a case a chapter
     path = suite('[Work("steady", 100), Work("fragile", 200), Work("steady", 400)]')
     monkeypatch.setenv("SIMULATED_TROUBLE", trouble)
     status, output, _ = plumbline("bench", path)
@@ -163,6 +168,7 @@ def test_a_failed_case_is_measured_again_on_resuming(
 def test_resuming_on_another_machine_is_refused(
     machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(conductor, "CHAPTER_SECONDS", 0.0)  # a case a chapter
     monkeypatch.setenv("SIMULATED_TROUBLE", "SIGINT")
     plumbline("bench", suite('[Work("steady", 100), Work("fragile", 1)]'))
     other = made_up.environment(host="f" * 16, model_name="Another CPU")
@@ -252,6 +258,7 @@ def test_results_that_cannot_be_written_end_before_measuring(
 def test_a_disk_that_fills_up_ends_the_run_and_keeps_what_is_recorded(
     machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(conductor, "CHAPTER_SECONDS", 0.0)  # a case a chapter
     append = store.Writer.append
     written: list[object] = []
 
@@ -298,7 +305,8 @@ def test_a_newer_schema_and_a_corrupt_header_are_named(
 ) -> None:
     plumbline("bench", suite())
     header = store.find("latest") / store.HEADER
-    header.write_bytes(header.read_bytes().replace(b'"schema_version": 1', b'"schema_version": 99'))
+    ours = f'"schema_version": {store.SCHEMA_VERSION}'.encode()
+    header.write_bytes(header.read_bytes().replace(ours, b'"schema_version": 99'))
 
     status, _, errors = plumbline("report")
     assert status == 2
@@ -356,11 +364,13 @@ def test_a_killed_run_is_read_and_resumed(suite: Suite, tmp_path: Path) -> None:
 
 
 _SCRIPT = """
-from harness.measure import conductor, device, environment
+from harness.measure import ceilings, conductor, crew, device, environment
 from harness.cli import main
 from tests import made_up, simulated
-device.resolve = lambda *_: simulated.CURRENT
-conductor.measure_ceilings = lambda *_: made_up.CEILINGS
+device.opened = lambda *_: simulated.CURRENT
+crew.WorkerProcess = simulated.InProcess
+conductor.CHAPTER_SECONDS = 0.0
+ceilings.measure_ceilings = lambda *_: made_up.CEILINGS
 environment.capture = lambda *_: made_up.environment()
 main()
 """
@@ -502,6 +512,7 @@ def test_resuming_works_from_another_folder_and_names_no_home(
 def test_resuming_with_another_torch_is_refused(
     machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(conductor, "CHAPTER_SECONDS", 0.0)  # a case a chapter
     monkeypatch.setenv("SIMULATED_TROUBLE", "SIGINT")
     plumbline("bench", suite('[Work("steady", 100), Work("fragile", 1)]'))
     now = made_up.environment()

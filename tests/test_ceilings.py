@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from harness.measure import ceilings, conductor, microkernel, streams
-from harness.measure.device import Cpu
+from harness.measure.cpu import Cpu
 from harness.measure.streams import Stream, best_by_level, effective_levels, working_sets
-from harness.records import Ceilings, ComputeCeiling, MemoryLevel, Rung, Settings, Skipped
+from harness.records import Ceilings, ComputeCeiling, MemoryLevel, Rung
 from tests import made_up
 from tests.simulated import Simulated
 
@@ -196,17 +196,17 @@ def test_a_known_gpu_has_datasheet_rungs_and_an_unknown_one_none(monkeypatch: py
         (
             4096,
             1e9,
-            r"one call would take 137 s or more, the limit is 1\.00 s: float16 products reach 1\.00 GFLOP/s",
+            r"one call would take 137 s or more, the limit is 250 ms: float16 products reach 1\.00 GFLOP/s",
         ),
         (2**20, 1e18, r"needs 12\.0 TiB of memory; 1\.00 TiB are free"),
     ],
 )
 def test_what_is_not_worth_trying_is_skipped_with_its_numbers(n: int, rate: float, words: str) -> None:
     slow = Ceilings(compute=(ComputeCeiling("float16", 1, Rung.TORCH, "torch product, n = 64", rate),))
-    settings = Settings(("matmul",), "", "quick", "simulated", 1, made_up.SAMPLING)
-    case = made_up.product(n, "float16")
 
-    result = conductor.measure_case(None, case, Simulated(), slow, settings)  # type: ignore[arg-type]
+    reason = conductor.not_worth_it(
+        made_up.product(n, "float16"), 2**40, slow, 1, conductor.LONGEST_CALL_SECONDS["quick"]
+    )
 
-    assert isinstance(result.outcome, Skipped)
-    assert re.search(words, result.outcome.reason)
+    assert reason is not None
+    assert re.search(words, reason)

@@ -9,19 +9,20 @@ import torch
 
 from harness.errors import Unsupported, UsageError
 from harness.measure import openmp
-from harness.measure.device import Cpu, impossible, resolve
+from harness.measure.cpu import Cpu
+from harness.measure.device import impossible, named
 
 
 def test_auto_is_the_gpu_where_there_is_one() -> None:
     expected = "cuda" if torch.cuda.is_available() else "cpu"
 
-    assert resolve("auto").torch_device.type == expected
+    assert named("auto")[0].partition(":")[0] == expected
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda:77", "", "CPU"])
 def test_an_unknown_device_is_named_with_those_there_are(name: str) -> None:
     with pytest.raises(UsageError, match=rf"no device '{name}' here: auto, cpu"):
-        resolve(name)
+        named(name)
 
 
 def test_threads_are_set_and_at_least_one() -> None:
@@ -29,7 +30,7 @@ def test_threads_are_set_and_at_least_one() -> None:
     assert Cpu(1).threads == torch.get_num_threads() == 1
     torch.set_num_threads(before)
     with pytest.raises(UsageError, match="0 threads: at least 1"):
-        resolve("cpu", 0)
+        named("cpu", 0)
 
 
 def test_private_caches_count_once_a_thread() -> None:

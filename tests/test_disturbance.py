@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.measure.disturbance import Counters, ProcessCounters, disturbance_between
-from harness.records import Disturbance
-from harness.records.measurement import clean
+from harness.records import Disturbance, Samples
 
 
 def thread(tasks: Path, name: str, delay_nanoseconds: int) -> None:
@@ -57,8 +56,14 @@ def test_a_sample_is_clean_up_to_half_a_percent_and_two_microseconds_of_waiting(
     waited = Disturbance((0, 0, 0), (0, 0, 0), (0, 0, 0), (0.0, 11.9e-6, 12.1e-6))
 
     # Two calls a sample: 2 ms, so 10 us and 2 us are allowed.
-    assert len(clean(seconds, waited, 2)) == 2
-    assert clean(seconds, None, 2) == seconds
+    assert Samples(2, seconds, (3,), waited).clean == (True, True, False)
+    assert Samples(2, seconds, (3,)).clean == (True, True, True)
+
+
+def test_without_delays_a_sample_is_clean_if_nobody_took_its_core() -> None:
+    switched = Disturbance((0, 0, 0), (0, 2, 0), (0, 0, 0), None)
+
+    assert Samples(1, (1e-3, 1e-3, 1e-3), (3,), switched).clean == (True, False, True)
 
 
 def test_this_process_has_counters() -> None:

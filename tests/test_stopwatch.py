@@ -2,28 +2,18 @@
 
 import gc
 import itertools
-import random
 
-import msgspec
 import pytest
 
-from harness.measure.stopwatch import Stopwatch
-from harness.records import Flag, Measurement, Sampling, StopReason
+from harness.measure.stopwatch import REWARM_SECONDS, Glance, Pace, Stopwatch
+from harness.records import Samples
 from tests.simulated import Simulated
 
-SAMPLING = Sampling(
-    warmup_seconds=0.1,
-    min_samples=5,
-    max_samples=256,
-    min_seconds=0.0,
-    max_seconds=1.0,
-    min_sample_seconds=50e-6,
-    target_half_width=0.01,
-)
+LOOK = Glance(warmup_seconds=0.1, seconds=0.5, least_samples=5, min_sample_seconds=50e-6)
 
 
-def measured(device: Simulated, seconds: float, sampling: Sampling = SAMPLING) -> Measurement:
-    return Stopwatch(device).measure(lambda: device.submit(seconds), sampling)
+def looked(device: Simulated, seconds: float) -> Samples:
+    return Stopwatch(device).glance(lambda: device.submit(seconds), LOOK)
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -31,99 +21,91 @@ def measured(device: Simulated, seconds: float, sampling: Sampling = SAMPLING) -
 def test_known_work_is_read_exactly(asynchronous: bool, seconds: float) -> None:
     device = Simulated(asynchronous=asynchronous)
 
-    measurement = measured(device, seconds)
+    samples = looked(device, seconds)
 
-    overhead = device.mark_cost / measurement.calls_per_sample
-    assert measurement.typical == pytest.approx(seconds, abs=overhead + 1e-12)
+    overhead = device.mark_cost / samples.calls_per_sample
+    assert samples.seconds == pytest.approx((seconds,) * len(samples.seconds), abs=overhead + 1e-12)
 
 
 def test_asynchronous_work_is_not_taken_for_its_launch() -> None:
-    device = Simulated(asynchronous=True, launch_cost=1e-6)
+    assert looked(Simulated(asynchronous=True, launch_cost=1e-6), 0.25).seconds[0] == pytest.approx(
+        0.25, rel=1e-3
+    )
 
-    assert measured(device, 0.25).typical == pytest.approx(0.25, rel=1e-3)
 
-
-def test_a_block_of_samples_is_synchronised_once() -> None:
+def test_a_batch_of_samples_is_synchronised_once() -> None:
     device = Simulated(asynchronous=True)
     stopwatch = Stopwatch(device)
-    stopwatch.warm_up(lambda: device.submit(1e-3), 0.0)
     before = device.synchronised
 
-    sampling = msgspec.structs.replace(SAMPLING, warmup_seconds=0.0)
-    measurement = stopwatch.measure(lambda: device.submit(1e-3), sampling)
+    samples = stopwatch.block(lambda: device.submit(1e-3), calls=1, samples=40)
 
-    # One in the warm-up, then one for each block.
-    blocks = -(-len(measurement.seconds) // device.block)
-    assert device.synchronised - before == 1 + blocks
+    assert device.synchronised - before == -(-40 // device.batch)
+    assert samples.blocks == (40,)
+
+
+def test_the_queue_is_held_so_that_no_gap_of_the_host_is_measured() -> None:
+    """Launches of 10 us, kernels of 2 us: without a hold the device waits for the host at each."""
+    device = Simulated(asynchronous=True, launch_cost=10e-6)
+    stopwatch = Stopwatch(device)
+    call = lambda: device.submit(2e-6)  # noqa: E731
+
+    pace = stopwatch.warm_up(call, 0.01)
+    held = stopwatch.block(call, 10, 20, pace.launch_seconds)
+    free = stopwatch.block(call, 10, 20, 0.0)
+
+    assert pace.launch_seconds == pytest.approx(10e-6, rel=0.01)
+    assert held.seconds == pytest.approx((2e-6,) * 20, rel=0.01)
+    assert held.host_bound == (False,) * 20
+    assert min(free.seconds) > 9e-6
+    assert free.host_bound is not None
+    assert sum(free.host_bound) > 15  # and it is told
+
+
+def test_what_takes_too_long_to_launch_is_not_held_and_told_of() -> None:
+    device = Simulated(asynchronous=True, launch_cost=10e-3)
+
+    samples = Stopwatch(device).block(lambda: device.submit(1e-3), 1, 4, launch_seconds=10e-3)
+
+    assert device.held == 0
+    assert samples.host_bound == (True,) * 4
+
+
+def test_a_hold_covers_a_batch_within_its_limit() -> None:
+    """400 us to launch a sample: eight of them are held for 5 ms, not sixteen."""
+    device = Simulated(asynchronous=True, launch_cost=400e-6)
+
+    samples = Stopwatch(device).block(lambda: device.submit(1e-4), 1, 16, launch_seconds=400e-6)
+
+    assert device.held == 2
+    assert samples.host_bound == (False,) * 16
 
 
 def test_a_sample_is_a_thousand_times_the_cost_of_a_mark() -> None:
-    device = Simulated(mark_cost=1e-5)
+    stopwatch = Stopwatch(Simulated(mark_cost=1e-5))
 
-    measurement = measured(device, 1e-4)
-
-    assert measurement.timer_cost_seconds == pytest.approx(1e-5)
-    assert measurement.calls_per_sample * measurement.typical == pytest.approx(1000 * 1e-5, rel=0.02)
-
-
-def test_steady_work_converges_at_the_first_look() -> None:
-    measurement = measured(Simulated(), 1e-3)
-
-    assert measurement.stop_reason is StopReason.CONVERGED
-    assert len(measurement.seconds) == 8
-    assert measurement.flags == ()
+    assert stopwatch.timer_cost_seconds == pytest.approx(1e-5)
+    assert stopwatch.calls_per_sample(1e-4, 50e-6) == 100
+    assert stopwatch.calls_per_sample(1e-4, 50e-6, most_seconds=1e-3) == 10
 
 
-def test_work_of_microseconds_is_looked_at_for_a_while() -> None:
-    """One lucky millisecond must not judge a case."""
-    sampling = msgspec.structs.replace(SAMPLING, min_seconds=0.05)
-
-    measurement = measured(Simulated(), 1e-4, sampling)
-
-    assert measurement.stop_reason is StopReason.CONVERGED
-    assert sum(measurement.seconds) * measurement.calls_per_sample >= 0.025
-    assert len(measurement.seconds) > 8
+def test_a_glance_keeps_to_its_time_and_its_least_number_of_samples() -> None:
+    assert len(looked(Simulated(), 3.0).seconds) == LOOK.least_samples
+    assert len(looked(Simulated(), 1e-3).seconds) == LOOK.most_samples
+    assert 95 <= len(looked(Simulated(), 5e-3).seconds) <= 105
 
 
-def test_a_block_of_slow_samples_keeps_to_the_time_cap() -> None:
-    device = Simulated(asynchronous=True)
+def test_before_a_block_everything_is_woken_up() -> None:
+    fast, slow = Simulated(), Simulated()
 
-    measurement = measured(device, 0.5)
+    Stopwatch(fast).rewarm(lambda: fast.submit(1e-4))
+    Stopwatch(slow).rewarm(lambda: slow.submit(1.0))
 
-    assert len(measurement.seconds) <= SAMPLING.min_samples + 2
-
-
-def test_noisy_work_uses_all_its_samples_and_says_so() -> None:
-    device = Simulated()
-    noise = random.Random(7)
-
-    measurement = Stopwatch(device).measure(
-        lambda: device.submit(1e-4 * noise.lognormvariate(0, 1)), SAMPLING
-    )
-
-    assert measurement.stop_reason is StopReason.SAMPLE_CAP
-    assert len(measurement.seconds) == SAMPLING.max_samples
-    assert Flag.NOISY in measurement.flags
+    assert fast.submitted == pytest.approx(REWARM_SECONDS / 1e-4, abs=1)
+    assert slow.submitted == 1
 
 
-def test_long_work_stops_at_the_time_cap_with_the_least_number_of_samples() -> None:
-    measurement = measured(Simulated(), 3.0)
-
-    assert measurement.stop_reason is StopReason.TIME_CAP
-    assert measurement.calls_per_sample == 1
-    assert len(measurement.seconds) == SAMPLING.min_samples
-
-
-def test_a_drifting_machine_is_flagged() -> None:
-    device = Simulated()
-    durations = (1e-3 * (1 + 0.02 * n) for n in itertools.count())
-
-    measurement = Stopwatch(device).measure(lambda: device.submit(next(durations)), SAMPLING)
-
-    assert Flag.DRIFTING in measurement.flags
-
-
-def test_samples_that_waited_for_a_core_do_not_set_the_typical_time() -> None:
+def test_disturbance_is_told_of_each_sample() -> None:
     device = Simulated()
     turns = itertools.count()
 
@@ -133,23 +115,25 @@ def test_samples_that_waited_for_a_core_do_not_set_the_typical_time() -> None:
             device.host += 5e-3
             device.run_delay += 5e-3
 
-    measurement = Stopwatch(device).measure(contended, SAMPLING)
+    samples = Stopwatch(device).block(contended, 1, 20)
 
-    assert measurement.typical == pytest.approx(1e-3, rel=1e-3)
-    assert Flag.CONTENDED in measurement.flags
-    assert measurement.clean_share == pytest.approx(0.5, abs=0.1)
-    assert max(measurement.seconds) == pytest.approx(6e-3, rel=1e-3)  # kept, not dropped
+    assert sum(samples.clean) == 10
+    assert samples.clean_seconds == pytest.approx((1e-3,) * 10, rel=1e-3)
+    assert max(samples.seconds) == pytest.approx(6e-3, rel=1e-3)  # kept, not dropped
 
 
 def test_warm_up_ends_early_when_steady_and_lasts_while_it_is_not() -> None:
-    steady, slow = Simulated(), Simulated()
+    steady, slow, heated = Simulated(), Simulated(), Simulated()
     settling = itertools.chain((2.0 / (n + 1) for n in range(200)), itertools.repeat(0.01))
 
-    Stopwatch(steady).warm_up(lambda: steady.submit(1e-3), 1.0)
+    quick: Pace = Stopwatch(steady).warm_up(lambda: steady.submit(1e-3), 1.0)
     Stopwatch(slow).warm_up(lambda: slow.submit(next(settling) * 1e-2), 1.0)
+    long = Stopwatch(heated).warm_up(lambda: heated.submit(1e-3), 1.0, least_seconds=3.0)
 
-    assert steady.host < 0.6
+    assert quick.seconds == pytest.approx(1e-3)
+    assert quick.warmup_seconds < 0.6
     assert slow.host >= 0.25
+    assert long.warmup_seconds >= 3.0
 
 
 def test_the_garbage_collector_is_off_while_sampling_and_back_after() -> None:
@@ -160,7 +144,7 @@ def test_the_garbage_collector_is_off_while_sampling_and_back_after() -> None:
         seen.append(gc.isenabled())
         device.submit(1e-3)
 
-    Stopwatch(device).measure(call, SAMPLING)
+    Stopwatch(device).block(call, 1, 5)
 
     assert not any(seen)
     assert gc.isenabled()
@@ -171,6 +155,6 @@ def test_the_garbage_collector_comes_back_after_a_call_that_raises() -> None:
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        Stopwatch(Simulated()).measure(call, SAMPLING)
+        Stopwatch(Simulated()).block(call, 1, 1)
 
     assert gc.isenabled()

@@ -76,12 +76,21 @@ def test_a_corrupt_line_is_named_and_the_others_are_kept(tmp_path: Path) -> None
     assert [word.split(" is ")[0] for word in read.damage] == ["cases.jsonl: line 2", "cases.jsonl: line 4"]
 
 
-@pytest.mark.parametrize("change", [b'"seconds":[]', b'"seconds":[1.0]', b'"seconds":[0.0]'])
-def test_a_line_that_contradicts_itself_is_unreadable(tmp_path: Path, change: bytes) -> None:
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        (rb'"samples":\d+', b'"samples":0'),
+        (rb'"clean":\d+', b'"clean":99'),
+        (rb'"median":[^,]+', b'"median":0.0'),
+        (rb'"block_medians":\[[^]]*\]', b'"block_medians":[]'),
+        (rb'"processes":.*?\}\]', b'"processes":[]'),
+    ],
+)
+def test_a_line_that_contradicts_itself_is_unreadable(tmp_path: Path, field: bytes, change: bytes) -> None:
     run = made_up.run((made_up.measured_product(64),), finished=False)
     folder = written(tmp_path, run)
     line = (folder / store.CASES).read_bytes()
-    (folder / store.CASES).write_bytes(re.sub(rb'"seconds":\[[^]]*\]', change, line))
+    (folder / store.CASES).write_bytes(re.sub(field, change, line))
 
     read = store.load(folder)
 
@@ -106,7 +115,7 @@ def test_a_newer_schema_is_refused_by_name(tmp_path: Path) -> None:
     (folder / store.HEADER).write_text(json.dumps(header))
 
     with pytest.raises(
-        RecordError, match=r"written by a newer Plumbline \(schema 2, this one reads up to 1\)"
+        RecordError, match=r"written by a newer Plumbline \(schema 3, this one reads up to 2\)"
     ):
         store.load(folder)
 

@@ -19,30 +19,23 @@ from harness import stats, units
 from harness.errors import one_line
 from harness.measure import microkernel
 from harness.measure.device import MAIN_MEMORY, Device
-from harness.measure.stopwatch import Stopwatch
+from harness.measure.stopwatch import Glance, Stopwatch
 from harness.measure.streams import Stream, best_by_level, effective_levels, measure_streams, stream_buffer
 from harness.precision import float32_precision, require_tf32
 from harness.predict import datasheet
-from harness.records import BandwidthCeiling, Ceilings, ComputeCeiling, MemoryLevel, Rung, Sampling
+from harness.records import BandwidthCeiling, Ceilings, ComputeCeiling, MemoryLevel, Rung
 
 DTYPES = ("float32", "bfloat16", "float16", "tf32", "float8_e4m3fn")
 # Sides of square products, growing: whether a dtype is worth a large one, a small one tells.
-SIDES = {"cpu": (64, 256, 512, 1024, 2048), "cuda": (1024, 4096, 8192)}
+SIDES = {"cpu": (64, 256, 512, 1024, 2048)}
+SIDES_OF_AN_ACCELERATOR = (1024, 4096, 8192)
 # A product that would take longer than this says nothing more about the ceiling.
 LONGEST_CALL_SECONDS = 0.1
 # Of a large shared cache no thread needs to read more than this.
 MOST_READ_BYTES = 2**26
 # AVX-512 and AMX code was seen 7 to 23 % below the clock of scalar code.
 WIDTH_TOLERANCE = 0.25
-SAMPLING = Sampling(
-    warmup_seconds=0.01,
-    min_samples=5,
-    max_samples=200,
-    min_seconds=0.0,
-    max_seconds=0.03,
-    min_sample_seconds=20e-6,
-    target_half_width=0.0,
-)
+LOOK = Glance(warmup_seconds=0.01, seconds=0.03, least_samples=5)
 
 T = TypeVar("T")
 
@@ -171,6 +164,9 @@ class _Round:
 
     def _datasheet(self, threads: int) -> None:
         """The peaks of a known GPU; nothing for an unknown one."""
+        if self.device.torch_device.type != "cuda":
+            self.unmeasured["datasheet"] = f"no datasheet of {self.device.torch_device.type} devices"
+            return
         known = torch.cuda.get_device_properties(self.device.torch_device)
         gpu = datasheet.lookup(known.name, sms=known.multi_processor_count, memory_bytes=known.total_memory)
         if gpu is None:
@@ -192,7 +188,11 @@ class _Round:
         variants = (False, True) if dtype == "float8_e4m3fn" and device.type == "cuda" else (False,)
         with float32_precision("tf32" if dtype == "tf32" else "ieee"):
             tried = [
-                _best_product(self.stopwatch, SIDES[device.type], _torch_product_of(dtype, device, fast=fast))
+                _best_product(
+                    self.stopwatch,
+                    SIDES.get(device.type, SIDES_OF_AN_ACCELERATOR),
+                    _torch_product_of(dtype, device, fast=fast),
+                )
                 for fast in variants
             ]
         best = max(tried, key=lambda one: one.flops_per_second)
@@ -277,7 +277,6 @@ def _best_product(
         work = 2 * side**3
         if tried and work / tried[-1].flops_per_second > LONGEST_CALL_SECONDS:
             break
-        measurement = stopwatch.measure(product(side), SAMPLING)
-        spread = stats.relative_iqr(measurement.seconds)
-        tried.append(_Product(side, work / measurement.best, spread))
+        seconds = stopwatch.glance(product(side), LOOK).seconds
+        tried.append(_Product(side, work / min(seconds), stats.relative_iqr(seconds)))
     return max(tried, key=lambda one: one.flops_per_second)

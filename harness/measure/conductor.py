@@ -1,130 +1,107 @@
-"""Leads a run: ceilings first, then each case as it is asked for, each recorded when it is done.
+"""Leads a run: ceilings, then chapters of cases, each case recorded when its chapter is done.
 
-`measure_case` is the one place where a workload meets a device. It returns a record whatever the
-workload raises. Cases run in this very process: one that kills it (a segmentation fault, the kernel's
-out-of-memory killer) or hangs ends the run, and `--resume` goes on with it.
+The conductor times nothing. Fresh worker processes measure, one active at a time; what a workload
+does to its process (a segmentation fault, the kernel's out-of-memory killer, a loop without end)
+costs that case alone.
 """
 
-import gc
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
-import torch
 
 from harness import store, units
-from harness.errors import UsageError, one_line
-from harness.measure.ceilings import measure_ceilings
-from harness.measure.device import Device, impossible
-from harness.measure.stopwatch import Stopwatch
+from harness.errors import UsageError
+from harness.measure.chapter import Chapter, Order, Task
+from harness.measure.crew import Crew, LostError
+from harness.measure.device import MAIN_MEMORY
+from harness.measure.imports import pack_workload
+from harness.measure.messages import AskFree, Describe, Described, Free, MeasureCeilings, Measured
+from harness.measure.sensors import card_of
 from harness.predict import roofline
 from harness.records import (
     Case,
+    CaseSamples,
     Ceilings,
     Environment,
     Failed,
     Header,
     Measurement,
+    Prediction,
+    RawSamples,
     Result,
     Sampling,
     Settings,
     Skipped,
     envelope,
 )
+from harness.records.noise import NoiseProfile
 from harness.workload import Workload
 
 SAMPLING = {
     "quick": Sampling(
-        warmup_seconds=0.1,
-        min_samples=5,
-        max_samples=512,
-        min_seconds=0.1,
-        max_seconds=0.5,
+        processes=2,
+        preheat_seconds=0.0,
+        warmup_seconds=0.05,
+        block_seconds=0.02,
+        max_seconds=0.4,
         min_sample_seconds=2e-4,
         target_half_width=0.01,
+        limit_seconds=60.0,
     ),
     "standard": Sampling(
-        warmup_seconds=0.4,
-        min_samples=10,
-        max_samples=2048,
-        min_seconds=0.5,
-        max_seconds=2.5,
+        processes=3,
+        preheat_seconds=0.0,
+        warmup_seconds=0.2,
+        block_seconds=0.05,
+        max_seconds=3.0,
         min_sample_seconds=2e-4,
         target_half_width=0.005,
+        limit_seconds=180.0,
     ),
     "full": Sampling(
+        processes=5,
+        # Three seconds in all: the sustained regime.
+        preheat_seconds=0.6,
         warmup_seconds=1.0,
-        min_samples=20,
-        max_samples=8192,
-        min_seconds=1.0,
-        max_seconds=8.0,
+        block_seconds=0.1,
+        max_seconds=10.0,
         min_sample_seconds=2e-4,
         target_half_width=0.0025,
+        limit_seconds=600.0,
     ),
 }
 # A case whose single call must take longer than this, at the best rate torch reached in its dtype,
 # is skipped: float16 on a CPU without the instructions is 30-150 times slower than float32.
-LONGEST_CALL_SECONDS = {"quick": 1.0, "standard": 5.0, "full": 30.0}
+LONGEST_CALL_SECONDS = {"quick": 0.25, "standard": 2.0, "full": 15.0}
+# A chapter lasts about so long: its cases' blocks are spread over it, and a run that is killed loses no more.
+CHAPTER_SECONDS = 30.0
+# Of the memory that is free, what one case may take in one process, and all of a chapter in all of them.
+MEMORY_SHARE, CHAPTER_MEMORY_SHARE = 0.8, 0.4
+# A case that does not say what it needs counts as this share of a chapter's memory.
+UNKNOWN_SHARE = 1 / 8
+# A run of fewer cases is over before the machine has changed: no round of ceilings in its middle.
+LEAST_FOR_MIDDLE = 16
+ROUND_LIMIT_SECONDS = 900.0
+# Shorter calls than this are mostly threads meeting each other.
+FINE_SECONDS = 2e-4
 # What else must be as it was before a run may go on: half a record of one torch and half of another is none.
 SAME_ON_RESUMING = ("software.torch.", "software.environment_variables.", "numerics.")
-# Memory left to everything else.
-MEMORY_SHARE = 0.8
 
 
-def measure_case(
-    workload: Workload,
-    case: Case,
-    device: Device,
-    ceilings: Ceilings,
-    settings: Settings,
-) -> Result:
-    """Predicts, then measures, one workload; never raises for what the workload does."""
-    prediction = roofline.predict(case, ceilings, device.threads)
-    reason = _not_worth_it(case, device, ceilings, LONGEST_CALL_SECONDS[settings.profile])
-    outcome: Measurement | Skipped | Failed
-    if reason is not None:
-        outcome = Skipped(reason=reason)
-    else:
-        try:
-            outcome = _run(workload, device, settings.sampling)
-        except Exception as error:  # noqa: BLE001 - whatever a workload raises is its record
-            impossibility = impossible(error)
-            outcome = Skipped(reason=impossibility) if impossibility else Failed(reason=one_line(error))
-    return Result(case=case, prediction=prediction, outcome=outcome)
-
-
-def _run(workload: Workload, device: Device, sampling: Sampling) -> Measurement | Failed:
-    with workload.context():
-        weighed = device.weigh(workload.prepare)
-        trouble = _wrong_output(weighed.output, device.torch_device)
-        if trouble is not None:
-            return Failed(reason=trouble)
-        gc.collect()  # now, as it is off while samples are taken
-        measurement = Stopwatch(device).measure(weighed.call, sampling)
-    return msgspec.structs.replace(measurement, peak_memory_bytes=weighed.peak_bytes)
-
-
-def _wrong_output(output: object, where: torch.device) -> str | None:
-    """A result that nobody could want to be fast: absent, elsewhere, or not finite."""
-    if not isinstance(output, torch.Tensor):
-        return f"the call returned {type(output).__name__}, not a tensor"
-    if output.device.type != where.type:
-        return f"the output is on {output.device}, not on {where}"
-    if output.is_floating_point() and not torch.isfinite(output.flatten()[: 1 << 20].float()).all():
-        return "the output holds NaN or infinity"
-    return None
-
-
-def _not_worth_it(case: Case, device: Device, ceilings: Ceilings, longest_call_seconds: float) -> str | None:
+def not_worth_it(
+    case: Case, free_bytes: int, ceilings: Ceilings, threads: int, longest_call_seconds: float
+) -> str | None:
+    """Why a case is not even tried: no memory for it, or a single call too long; None where it is."""
     if case.cost is None:
         return None
-    free = device.free_bytes()
-    if case.cost.memory_bytes > MEMORY_SHARE * free:
+    if case.cost.memory_bytes > MEMORY_SHARE * free_bytes:
         return (
-            f"needs {units.size(case.cost.memory_bytes)} of memory; {units.size(free)} are free, and a fifth "
+            f"needs {units.size(case.cost.memory_bytes)} of memory; {units.size(free_bytes)} are free, and a fifth "
             "of that is left to the rest"
         )
-    torch_best = ceilings.torch_ceiling(case.dtype, device.threads)
+    torch_best = ceilings.torch_ceiling(case.dtype, threads)
     if torch_best is None or not case.cost.flops:
         return None
     seconds = case.cost.flops / torch_best.flops_per_second
@@ -141,28 +118,26 @@ class Conductor:
     """One run, from its first ceiling to its last case."""
 
     def __init__(
-        self,
-        device: Device,
-        writer: store.Writer,
-        done: dict[str, Result],
-        note: Callable[[str], None],
+        self, crew: Crew, writer: store.Writer, done: dict[str, Result], note: Callable[[str], None]
     ) -> None:
-        self._device = device
+        self._crew = crew
         self._writer = writer
         self._done = done
         self._note = note
+        self._samples: dict[str, tuple[RawSamples, ...]] = {}
+        self._profile = _profile(writer.folder.parent, writer.header.environment, writer.header.settings)
 
     @classmethod
     def start(
         cls,
         results: Path,
         settings: Settings,
-        environment: Environment,
-        device: Device,
         planned: tuple[str, ...],
+        crew: Crew,
         note: Callable[[str], None],
     ) -> "Conductor":
         """Begins a new run: its folder and its header exist when this returns."""
+        environment = describe(crew)
         header = Header(
             id=store.new_id(environment.code.commit),
             schema_version=store.SCHEMA_VERSION,
@@ -171,80 +146,131 @@ class Conductor:
             environment=environment,
             planned=planned,
         )
-        return cls(device, store.Writer.create(results, header), {}, note)
+        profile = _profile(results, environment, settings)
+        if profile is not None:
+            header = msgspec.structs.replace(header, selftest_at=profile.taken_at)
+        return cls(crew, store.Writer.create(results, header), {}, note)
 
     @classmethod
-    def resume(
-        cls, folder: Path, environment: Environment, device: Device, note: Callable[[str], None]
-    ) -> "Conductor":
+    def resume(cls, folder: Path, crew: Crew, note: Callable[[str], None]) -> "Conductor":
         """Goes on with a run; cases that failed are measured again.
 
         Raises:
             UsageError: the run was measured on another machine, or with another torch or settings.
         """
         run = store.load(folder)
-        then = run.header.environment
-        differing = [d.field for d in then.differences(environment)]
-        if (then.host.id, then.fingerprint) != (environment.host.id, environment.fingerprint):
+        then, now = run.header.environment, describe(crew)
+        differing = [d.field for d in then.differences(now)]
+        if (then.host.id, then.fingerprint) != (now.host.id, now.fingerprint):
             words = ", ".join(differing[:4])
             raise UsageError(f"{run.header.id} was measured on another machine (it differs in {words})")
         changed = [field for field in differing if field.startswith(SAME_ON_RESUMING)]
         if changed:
             raise UsageError(f"{run.header.id} was measured with another {', '.join(changed[:4])}")
         done = {r.case.id: r for r in run.results if not isinstance(r.outcome, Failed)}
-        return cls(device, store.Writer.reopen(folder), done, note)
+        return cls(crew, store.Writer.reopen(folder), done, note)
 
     @property
     def folder(self) -> Path:
-        """Where the run is stored."""
+        """Where the run is recorded."""
         return self._writer.folder
 
     @property
     def header(self) -> Header:
-        """The run's header as it stands on disk."""
+        """The run's header as it is on disk."""
         return self._writer.header
-
-    def measure(self, workload: Workload, suite: str) -> Result:
-        """The result of a workload: from the record where it is done already."""
-        known = self._done.get(str(workload))
-        if known is not None:
-            return known
-        if not self.header.ceilings:
-            self.measure_ceilings()
-        result = measure_case(
-            workload,
-            workload.describe(suite),
-            self._device,
-            envelope(self.header.ceilings),
-            self.header.settings,
-        )
-        self.record(result)
-        return result
-
-    def record(self, result: Result) -> None:
-        """Puts a result on disk; one recorded before under the same id no longer counts."""
-        self._writer.append(result)
-        self._done[result.case.id] = result
-
-    def recorded(self, case_id: str) -> Result | None:
-        """The result on record."""
-        return self._done.get(case_id)
-
-    def measure_ceilings(self) -> None:
-        """Adds a round of ceilings to the record; after the first, of the run's own thread count alone."""
-        rounds = self.header.ceilings
-        threads = (self._device.threads,) if rounds else self._device.thread_counts()
-        levels = rounds[0].levels if rounds else ()
-        one_round = measure_ceilings(self._device, self._note, threads, levels)
-        self._writer.put(msgspec.structs.replace(self.header, ceilings=(*rounds, one_round)))
 
     @property
     def done(self) -> int:
         """How many cases are on record."""
         return len(self._done)
 
+    def recorded(self, case_id: str) -> Result | None:
+        """The result on record."""
+        return self._done.get(case_id)
+
+    def samples(self, case_id: str) -> tuple[RawSamples, ...]:
+        """The raw samples of a case on record."""
+        if case_id not in self._samples:
+            self._samples = store.samples(self.folder)  # of a run that is resumed
+        return self._samples.get(case_id, ())
+
+    def measure(self, cases: Sequence[tuple[Workload, Case]], told: Callable[[Result], None]) -> None:
+        """One chapter: the first of the cases that are not on record, as many as go together.
+
+        `told` hears of each result when it is on disk.
+        """
+        if self._middle_is_due() or not self.header.ceilings:
+            self.measure_ceilings()
+        self._crew.heal()
+        settings, ceilings = self.header.settings, envelope(self.header.ceilings)
+        free = self._crew.ask(0, AskFree(), Free, ROUND_LIMIT_SECONDS).free_bytes
+        tasks: dict[str, Task] = {}
+        members: list[Case] = []
+        room = self._room
+        budget = _Budget(settings.sampling, free)
+        self._samples = {}
+        for workload, case in cases:
+            if case.id in self._done:
+                continue
+            if len(members) == room:
+                break
+            reason = not_worth_it(
+                case, free, ceilings, settings.threads, LONGEST_CALL_SECONDS[settings.profile]
+            )
+            if reason is None and not budget.admits(case):
+                break
+            members.append(case)
+            if reason is not None:
+                self.record(_result(case, ceilings, settings, Skipped(reason=reason)), told=told)
+                continue
+            try:
+                packed = pack_workload(workload)
+                drift = self._drift(roofline.predict(case, ceilings, settings.threads))
+                tasks[case.id] = Task(Order(case.id, *packed, settings.threads, drift=drift))
+            except UsageError as error:
+                self.record(_result(case, ceilings, settings, Failed(reason=str(error))), told=told)
+        self._note(f"{len(tasks)} cases side by side")
+        opened = self._crew.opened
+        chapter = Chapter(self._crew, settings.sampling, card_of(opened.uuid if opened else None))
+        chapter.measure(tuple(tasks.values()), together=budget.together)
+        for case in members:
+            task = tasks.get(case.id)
+            if task is not None and task.outcome is not None:
+                self.record(_result(case, ceilings, settings, task.outcome), task, told)
+
+    def record(
+        self, result: Result, task: Task | None = None, told: Callable[[Result], None] = lambda _: None
+    ) -> None:
+        """Puts a result on disk; one recorded before under the same id no longer counts."""
+        if task is not None:
+            self._writer.append_samples(CaseSamples(result.case.id, task.samples), task.series)
+            self._samples[result.case.id] = task.samples
+        self._writer.append(result)
+        self._done[result.case.id] = result
+        told(result)
+
+    def measure_ceilings(self) -> None:
+        """Adds a round of ceilings, measured by another process each time.
+
+        After the first, of the run's own thread count alone.
+        """
+        rounds = self.header.ceilings
+        request = MeasureCeilings(every_thread_count=not rounds, levels=rounds[0].levels if rounds else ())
+        self._crew.heal()
+        try:
+            worker = len(rounds) % len(self._crew)
+            found = self._crew.ask(worker, request, Measured, ROUND_LIMIT_SECONDS).ceilings
+        except LostError as lost:
+            self._crew.heal()
+            found = Ceilings(unmeasured={"ceilings": str(lost)})
+        self._writer.put(msgspec.structs.replace(self.header, ceilings=(*rounds, found)))
+
     def close(self) -> None:
-        """Ends writing."""
+        """Ends the workers, and writing."""
+        self._crew.close()
+        if self._crew.output:
+            self._writer.keep_output(self._crew.output)
         self._writer.close()
 
     def finish(self) -> None:
@@ -254,3 +280,65 @@ class Conductor:
         if self.header.ceilings:
             self.measure_ceilings()
         self._writer.put(msgspec.structs.replace(self.header, finished_at=store.now()))
+
+    def _middle_is_due(self) -> bool:
+        return len(self.header.ceilings) == 1 and self._has_middle and self._room <= 0
+
+    def _drift(self, prediction: Prediction) -> float | None:
+        """What runs of such work are known to differ by on this host."""
+        if self._profile is None:
+            return None
+        from_memory = prediction.bound == "memory" and prediction.level == MAIN_MEMORY
+        fine = prediction.seconds is None or prediction.seconds < FINE_SECONDS
+        return self._profile.drift(self.header.settings.threads, from_memory=from_memory, fine=fine)
+
+    @property
+    def _has_middle(self) -> bool:
+        return len(self.header.planned) >= LEAST_FOR_MIDDLE
+
+    @property
+    def _room(self) -> int:
+        """How many cases are left before the middle of the run; all of them after it."""
+        planned = len(self.header.planned)
+        before_middle = len(self.header.ceilings) <= 1 and self._has_middle
+        return (planned + 1) // 2 - self.done if before_middle else planned
+
+
+class _Budget:
+    """What still goes into a chapter: time, and memory in all processes at once."""
+
+    def __init__(self, sampling: Sampling, free_bytes: int) -> None:
+        self._seconds = CHAPTER_SECONDS
+        self._case_seconds = sampling.processes * sampling.warmup_seconds + sampling.max_seconds
+        self._bytes = int(CHAPTER_MEMORY_SHARE * free_bytes / sampling.processes)
+        self._unknown = int(UNKNOWN_SHARE * self._bytes)
+        self._processes, self._free = sampling.processes, free_bytes
+        self._empty = True
+        self.together = True
+
+    def admits(self, case: Case) -> bool:
+        """Whether the case goes in too; the first always does, alone if it must."""
+        needed = case.cost.memory_bytes if case.cost else self._unknown
+        self._bytes -= needed
+        self._seconds -= self._case_seconds
+        if self._empty:
+            self._empty = False
+            self.together = needed * self._processes <= MEMORY_SHARE * self._free
+            return True
+        return self._bytes >= 0 and self._seconds >= 0 and self.together
+
+
+def describe(crew: Crew) -> Environment:
+    """What the machine is, as a worker sees it; the command is that of this process."""
+    return crew.ask(0, Describe(tuple(sys.argv)), Described, ROUND_LIMIT_SECONDS).environment
+
+
+def _profile(results: Path, environment: Environment, settings: Settings) -> NoiseProfile | None:
+    return store.profile(results, environment.host.id, settings.device)
+
+
+def _result(
+    case: Case, ceilings: Ceilings, settings: Settings, outcome: Measurement | Skipped | Failed
+) -> Result:
+    prediction = roofline.predict(case, ceilings, settings.threads)
+    return Result(case=case, prediction=prediction, outcome=outcome)

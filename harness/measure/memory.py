@@ -21,7 +21,7 @@ class Weighed(NamedTuple):
 
     call: Call
     output: object
-    peak_bytes: int
+    peak_bytes: int | None
 
 
 _WINDOW = "plumbline: the call whose memory is measured"

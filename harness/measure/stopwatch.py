@@ -2,20 +2,24 @@
 
 A sample is k calls in a row between two marks on the device's own timeline; k comes from the
 cost of a mark, so that the clock takes at most a thousandth of what it measures. Device work is
-synchronised once a block of samples and never inside a sample: a synchronisation per call has
+synchronised once a batch of samples and never inside a sample: a synchronisation per call has
 been seen to read a 4 µs kernel as 51 µs.
+
+On an accelerator the queue is held while a batch is put into it, so that the device never waits
+for the host between two marks: with such gaps inside, a small kernel was seen to take 2.7 times as
+long. Whether the hold was long enough is asked of each sample.
 """
 
 import gc
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 from harness import stats
 from harness.measure.disturbance import Counters, disturbance_between
-from harness.records import Disturbance, Measurement, Sampling, StopReason
-from harness.records.measurement import clean
+from harness.records import Samples
 
 # A point on a timeline: seconds on a CPU, an event on a GPU. Only its device can read it.
 Mark = Any
@@ -24,17 +28,23 @@ Mark = Any
 TIMER_SHARE = 1e-3
 # Warm-up ends early when the last quarter of its time ran as fast as the quarter before it.
 STEADY = 0.02
-# Looked at after this many samples and then at each doubling, not after each sample: a rule that
-# looks all the time stops at the first lucky moment.
-FIRST_LOOK = 8
+# Before a block: the threads wake up, the caches fill, the clock rises.
+REWARM_SECONDS = 2e-3
+# A hold lasts this much longer than putting the calls into the queue was seen to take, and no longer than
+# the limit: calls that take longer to launch (a train step) are not held, and told of as `host_bound`.
+HOLD_MARGIN = 1.5
+LONGEST_HOLD_SECONDS = 5e-3
+# A CUDA stream was seen to take about a thousand launches before the host must wait; a call may be several.
+MOST_CALLS_HELD = 256
 
 
 class Clock(Protocol):
     """What the stopwatch needs of a device: a timeline, and what went on meanwhile."""
 
-    view: str
-    block: int
+    batch: int
     """Samples between two synchronisations: 1 where calls run at once, more on an accelerator."""
+    asynchronous: bool
+    """Whether calls return before they are done."""
 
     def mark(self) -> Mark:
         """A point on the device's timeline."""
@@ -51,87 +61,155 @@ class Clock(Protocol):
     def counters(self) -> Counters | None:
         """What the process has used and suffered so far; None where it means nothing."""
 
+    def hold(self, seconds: float) -> None:
+        """Keeps what is queued from here on waiting for about so long, where calls are queued."""
+
+    def reached(self, mark: Mark) -> bool:
+        """Whether the device has come to a mark; asks without waiting."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a call runs, in seconds: on the device, and what the host needs to launch it."""
+
+    seconds: float
+    launch_seconds: float
+    warmup_seconds: float
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A short look in one process, for the best it can do: how long, in seconds, and how many samples."""
+
+    warmup_seconds: float
+    seconds: float
+    least_samples: int
+    most_samples: int = 200
+    min_sample_seconds: float = 20e-6
+
 
 class Stopwatch:
     """Times calls on one device."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.timer_cost_seconds = min(self._sample(_nothing, 1, 10))
+        self.timer_cost_seconds = min(self._batch(_nothing, 1, 1).seconds[0] for _ in range(10))
 
-    def measure(self, call: Callable[[], object], sampling: Sampling) -> Measurement:
-        """Warms up, picks the calls per sample, and samples until it is precise or out of time."""
-        with _garbage_collection_off():
-            estimate, warmup_calls = self.warm_up(call, sampling.warmup_seconds)
-            calls = self._calls_per_sample(estimate, sampling)
-            affordable = max(1, int(sampling.max_seconds / (calls * estimate)))
-            samples: list[float] = []
-            counters: list[tuple[Counters, Counters]] = []
-            started = self._clock.host_seconds()
-            look = max(FIRST_LOOK, sampling.min_samples)
-            while True:
-                block = min(self._clock.block, look - len(samples), affordable)
-                before = self._clock.counters()
-                samples += self._sample(call, calls, block)
-                after = self._clock.counters()
-                if before is not None and after is not None:
-                    counters.append((before, after))
-                elapsed = self._clock.host_seconds() - started
-                out_of_time = elapsed >= sampling.max_seconds and len(samples) >= sampling.min_samples
-                if len(samples) >= look or out_of_time:
-                    disturbance = disturbance_between(counters) if counters else None
-                    reason = _stop(samples, disturbance, calls, sampling, elapsed)
-                    if reason is not None:
-                        break
-                    look = min(2 * look, sampling.max_samples)
-        return Measurement(
-            view=self._clock.view,
-            seconds=tuple(samples),
-            calls_per_sample=calls,
-            timer_cost_seconds=self.timer_cost_seconds,
-            warmup_calls=warmup_calls,
-            stop_reason=reason,
-            disturbance=disturbance,
-        )
+    def glance(self, call: Callable[[], object], look: Glance) -> Samples:
+        """Warms up and samples until the time is over: for ceilings, where only the fastest sample counts."""
+        with garbage_collection_off():
+            pace = self.warm_up(call, look.warmup_seconds)
+            calls = self.calls_per_sample(
+                pace.seconds, look.min_sample_seconds, look.seconds / look.least_samples
+            )
+            affordable = int(look.seconds / (calls * pace.seconds))
+            count = min(max(affordable, look.least_samples), look.most_samples)
+            return self._samples(call, calls, count, pace.launch_seconds)
 
-    def warm_up(self, call: Callable[[], object], limit_seconds: float) -> tuple[float, int]:
-        """Runs the call until its time is steady or the limit is reached, at least once.
+    def block(
+        self, call: Callable[[], object], calls: int, samples: int, launch_seconds: float = 0.0
+    ) -> Samples:
+        """So many samples in a row of so many calls each."""
+        with garbage_collection_off():
+            return self._samples(call, calls, samples, launch_seconds)
 
-        Returns the time of a call at the end, in seconds, and how many calls it took.
-        """
+    def warm_up(self, call: Callable[[], object], most_seconds: float, least_seconds: float = 0.0) -> Pace:
+        """Runs the call until its time is steady or the limit is reached, at least once."""
         rounds: list[float] = []
-        total = 0
         calls = 1
+        launch = math.inf
         started = self._clock.host_seconds()
         while True:
             begun = self._clock.host_seconds()
             for _ in range(calls):
                 call()
+            launched = self._clock.host_seconds()
             self._clock.synchronize()
             ended = self._clock.host_seconds()
             rounds.append(max(ended - begun, 1e-9) / calls)
-            total += calls
+            launch = min(launch, (launched - begun) / calls)
             elapsed = ended - started
-            if elapsed >= limit_seconds or (elapsed >= limit_seconds / 4 and _steady(rounds)):
-                return rounds[-1], total
+            settled = elapsed >= max(least_seconds, most_seconds / 4) and _steady(rounds)
+            if elapsed >= max(least_seconds, most_seconds) or settled:
+                quarter = rounds[-max(1, len(rounds) // 4) :]
+                return Pace(min(quarter), launch if self._clock.asynchronous else 0.0, elapsed)
             # Rounds of about a sixteenth of the limit, so that quarters can be compared.
-            calls = max(1, min(2 * calls, round(limit_seconds / 16 / rounds[-1])))
+            calls = max(1, min(2 * calls, round(most_seconds / 16 / rounds[-1])))
 
-    def _calls_per_sample(self, estimate: float, sampling: Sampling) -> int:
-        target = max(self.timer_cost_seconds / TIMER_SHARE, sampling.min_sample_seconds)
-        affordable = sampling.max_seconds / sampling.min_samples
-        return max(1, math.ceil(min(target, affordable) / estimate))
+    def calls_per_sample(self, seconds: float, least_seconds: float, most_seconds: float = math.inf) -> int:
+        """How many calls make a sample that is long enough for the clock; a sample ends within `most_seconds`."""
+        target = max(self.timer_cost_seconds / TIMER_SHARE, least_seconds)
+        return max(1, math.ceil(min(target, most_seconds) / seconds))
 
-    def _sample(self, call: Callable[[], object], calls: int, samples: int) -> list[float]:
+    def rewarm(self, call: Callable[[], object]) -> None:
+        """A few calls before a block, at least one: others ran since the last."""
+        until = self._clock.host_seconds() + REWARM_SECONDS
+        while True:
+            call()
+            self._clock.synchronize()
+            if self._clock.host_seconds() >= until:
+                return
+
+    def _samples(
+        self, call: Callable[[], object], calls: int, samples: int, launch_seconds: float
+    ) -> Samples:
+        size, hold = self._plan(calls, launch_seconds)
+        sizes = [min(size, samples - done) for done in range(0, samples, size)]
+        batches = [self._batch(call, calls, count, hold) for count in sizes]
+        counters = [(b.before, b.after) for b in batches if b.before is not None and b.after is not None]
+        return Samples(
+            calls_per_sample=calls,
+            seconds=tuple(seconds / calls for batch in batches for seconds in batch.seconds),
+            blocks=(samples,),
+            disturbance=disturbance_between(counters) if len(counters) == samples else None,
+            host_bound=tuple(late for batch in batches for late in batch.host_bound)
+            if self._clock.asynchronous
+            else None,
+        )
+
+    def _plan(self, calls: int, launch_seconds: float) -> tuple[int, float]:
+        """Samples in a batch, and how long the queue is held while they are put into it."""
+        if not self._clock.asynchronous:
+            return self._clock.batch, 0.0
+        held = HOLD_MARGIN * launch_seconds * calls
+        if held > LONGEST_HOLD_SECONDS:
+            return self._clock.batch, 0.0
+        fits = int(LONGEST_HOLD_SECONDS / held) if held else self._clock.batch
+        batch = max(1, min(self._clock.batch, fits, MOST_CALLS_HELD // calls))
+        return batch, held * batch
+
+    def _batch(self, call: Callable[[], object], calls: int, samples: int, hold: float = 0.0) -> "_Batch":
         clock, repeat = self._clock, range(calls)
         marks = []
+        late = []
+        before = clock.counters()
+        if hold:
+            clock.hold(hold)
         for _ in range(samples):
             start = clock.mark()
             for _ in repeat:
                 call()
-            marks.append((start, clock.mark()))
+            end = clock.mark()
+            marks.append((start, end))
+            # If the device is past the start already, it may have waited for the host before the end.
+            late.append(clock.asynchronous and clock.reached(start))
         clock.synchronize()
-        return [clock.seconds_between(start, end) / calls for start, end in marks]
+        after = clock.counters()
+        seconds = [max(clock.seconds_between(start, end), SHORTEST_SECONDS) for start, end in marks]
+        return _Batch(seconds, late, before, after)
+
+
+class _Batch(NamedTuple):
+    """Samples between two synchronisations; seconds of all the calls of each."""
+
+    seconds: list[float]
+    host_bound: list[bool]
+    before: Counters | None
+    after: Counters | None
+
+
+# Two readings of a clock may be equal; no sample takes no time at all.
+SHORTEST_SECONDS = 1e-12
 
 
 def _nothing() -> None:
@@ -146,21 +224,9 @@ def _steady(rounds: list[float]) -> bool:
     return abs(last / before - 1.0) < STEADY
 
 
-def _stop(
-    samples: list[float], disturbance: Disturbance | None, calls: int, sampling: Sampling, elapsed: float
-) -> StopReason | None:
-    trusted = clean(samples, disturbance, calls)
-    if len(trusted) >= max(FIRST_LOOK, sampling.min_samples) and elapsed >= sampling.min_seconds:
-        low, high = stats.median_interval(trusted)
-        if (high - low) / 2 <= sampling.target_half_width * stats.median(trusted):
-            return StopReason.CONVERGED
-    if elapsed >= sampling.max_seconds and len(samples) >= sampling.min_samples:
-        return StopReason.TIME_CAP
-    return StopReason.SAMPLE_CAP if len(samples) >= sampling.max_samples else None
-
-
 @contextmanager
-def _garbage_collection_off() -> Iterator[None]:
+def garbage_collection_off() -> Iterator[None]:
+    """No collection meanwhile."""
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -13,18 +13,10 @@ import torch
 
 from harness import stats, units
 from harness.measure.device import Device
-from harness.measure.stopwatch import Stopwatch
-from harness.records import BandwidthCeiling, MemoryLevel, Rung, Sampling
+from harness.measure.stopwatch import Glance, Stopwatch
+from harness.records import BandwidthCeiling, MemoryLevel, Rung
 
-SAMPLING = Sampling(
-    warmup_seconds=0.005,
-    min_samples=3,
-    max_samples=200,
-    min_seconds=0.0,
-    max_seconds=0.02,
-    min_sample_seconds=20e-6,
-    target_half_width=0.0,
-)
+LOOK = Glance(warmup_seconds=0.005, seconds=0.02, least_samples=3)
 # Main memory gets four times the outermost cache, between these, and at most a quarter of what is free.
 LEAST_MAIN_BYTES, MOST_MAIN_BYTES = 2**30, 2**32
 # Elements whose random pattern fills the buffer: the generator alone would take longer than all the rest.
@@ -83,9 +75,8 @@ def best_stream(stopwatch: Stopwatch, memory: torch.Tensor) -> Stream:
     }
     streams = []
     for name, (moved, call) in kernels.items():
-        measurement = stopwatch.measure(call, SAMPLING)
-        spread = stats.relative_iqr(measurement.seconds)
-        streams.append(Stream(memory.nbytes, name, moved / measurement.best, spread))
+        seconds = stopwatch.glance(call, LOOK).seconds
+        streams.append(Stream(memory.nbytes, name, moved / min(seconds), stats.relative_iqr(seconds)))
     return max(streams, key=lambda stream: stream.bytes_per_second)
 
 

@@ -1,66 +1,46 @@
-"""What was seen when a case ran, and what was said before."""
+"""What was measured of one case: views of its time, each by several processes; memory; surroundings."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 from functools import cached_property
 
+import msgspec
+
 from harness import stats
 from harness.records.base import Record
-from harness.records.case import Case
+from harness.records.samples import ProcessStatistics
+from harness.records.sensors import Sensors
 
-# A sample is clean when its threads waited for a core (runnable, not running) for less than this
-# share of it, plus a fixed allowance for the wake-ups a parallel call needs. Measured on a shared
-# virtual machine: keeping clean samples took a contended median from 35 to 409 GFLOP/s where
-# quiet truth was 415.
-CLEAN_WAIT_SHARE = 0.005
-CLEAN_WAIT_SECONDS = 2e-6
-
-
-class Prediction(Record, frozen=True):
-    """The roofline, said before the case ran: no call can be faster than `seconds`.
-
-    Each part is None where the machine has no measured ceiling for it.
-    """
-
-    compute_seconds: float | None = None
-    memory_seconds: float | None = None
-    flops_per_second: float | None = None
-    bytes_per_second: float | None = None
-    level: str | None = None
-
-    @property
-    def seconds(self) -> float | None:
-        """The lower bound on the time of one call: the slower of compute and memory."""
-        return max((s for s in (self.compute_seconds, self.memory_seconds) if s), default=None)
-
-    @property
-    def bound(self) -> str | None:
-        """Which ceiling is reached first: "compute" or "memory"."""
-        if self.seconds is None:
-            return None
-        return "compute" if self.seconds == self.compute_seconds else "memory"
-
-    @property
-    def ridge_point(self) -> float | None:
-        """The arithmetic intensity (FLOPs per byte) at which the two ceilings meet."""
-        if self.flops_per_second is None or self.bytes_per_second is None:
-            return None
-        return self.flops_per_second / self.bytes_per_second
+# Busy with the same work for so long before the first sample: clocks have settled (they "oscillate for
+# around the first 3 seconds", NVIDIA, GEMM Performance Measurement Methodology Guidelines).
+SUSTAINED_SECONDS = 3.0
+NOISY, DRIFTING, CONTENDED = 0.10, 0.05, 0.10
+# Of all CPU time, given to other guests by the hypervisor; of a core, wanted by others beyond what is free.
+STOLEN, CROWDED = 0.02, 0.15
+HOST_BOUND = 0.20
+FEW_SAMPLES = 5
+# What slows a GPU down that is not itself a fault: an idle device, or the user's own clock setting.
+HARMLESS = frozenset({"gpu_idle", "applications_clocks_setting", "display_clock_setting"})
 
 
 class Sampling(Record, frozen=True):
-    """How long to look, and how well. Seconds; half-width relative to the median.
+    """How long to look, and how well: the protocol of a case.
 
-    `min_seconds` keeps a case of microseconds from being judged by one lucky millisecond.
+    `processes` fresh processes measure it in turns, a block each. A process warms up for at least
+    `preheat_seconds` and at most `warmup_seconds`. A block lasts about `block_seconds`, a sample at least
+    `min_sample_seconds`; a round is one block of each process. After 2, 4, 8, ... rounds it is done if
+    every process knows its own median to `target_half_width` (half of a 95 % interval, relative), and at
+    the latest when all blocks together took `max_seconds`. A case that takes longer than `limit_seconds`
+    of wall time has failed.
     """
 
+    processes: int
+    preheat_seconds: float
     warmup_seconds: float
-    min_samples: int
-    max_samples: int
-    min_seconds: float
+    block_seconds: float
     max_seconds: float
     min_sample_seconds: float
     target_half_width: float
+    limit_seconds: float
 
 
 class StopReason(StrEnum):
@@ -77,156 +57,173 @@ class Flag(StrEnum):
     NOISY = "noisy"
     CONTENDED = "contended"
     DRIFTING = "drifting"
+    THROTTLED = "throttled"
+    HOST_BOUND = "host_bound"
+    OVERSUBSCRIBED = "oversubscribed"
+    CACHE_WARM = "cache_warm"
     FEW_SAMPLES = "few_samples"
 
 
-class Disturbance(Record, frozen=True):
-    """What else went on in this process during each sample, in sample order.
+class View(Record, frozen=True, dict=True):
+    """The time of a call as one clock sees it, by each process.
 
-    `run_delay_seconds` is the time the thread that waited longest spent runnable but not running
-    (`/proc/self/task/*/schedstat`), None where the system does not tell. The rest is of all threads.
+    `cpu`: the host's clock around calls that return when they are done. On an accelerator: `gpu_hot`,
+    the device's own time between events around back-to-back calls on the same tensors; `gpu_cold`, the
+    same over `rotations` sets of tensors, so that none is in the cache; `gpu_graph`, the same calls
+    replayed from a captured graph; `wall`, the host's clock with a synchronisation at both ends.
+
+    `drift_between_runs`: what such work differs by from run to run on this host, as a self-test found
+    (standard deviation of the logarithm); None where none was run.
     """
 
-    cpu_seconds: tuple[float, ...]
-    involuntary_switches: tuple[int, ...]
-    page_faults: tuple[int, ...]
-    run_delay_seconds: tuple[float, ...] | None
-
-
-def clean(seconds: Sequence[float], disturbance: Disturbance | None, calls: int) -> tuple[float, ...]:
-    """The samples (seconds per call, of `calls` calls each) during which no thread waited for a core.
-
-    All of them where the system does not tell.
-    """
-    if disturbance is None or disturbance.run_delay_seconds is None:
-        return tuple(seconds)
-    return tuple(
-        second
-        for second, waited in zip(seconds, disturbance.run_delay_seconds, strict=True)
-        if waited <= CLEAN_WAIT_SHARE * second * calls + CLEAN_WAIT_SECONDS
-    )
-
-
-class Measurement(Record, frozen=True, tag="measurement", dict=True):
-    """The samples of one case, raw and in order, and what went on meanwhile.
-
-    `seconds` is per call; a sample is `calls_per_sample` calls in a row between two readings of
-    the clock. `view` names the clock: `cpu` (wall clock of the host) or `gpu_hot` (events around
-    back-to-back calls on the same buffers).
-    """
-
-    view: str
-    seconds: tuple[float, ...]
+    name: str
     calls_per_sample: int
-    timer_cost_seconds: float
-    warmup_calls: int
+    processes: tuple[ProcessStatistics, ...]
     stop_reason: StopReason
-    disturbance: Disturbance | None = None
-    peak_memory_bytes: int | None = None
+    rotations: int = 1
+    cold: bool | None = None
+    drift_between_runs: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuses samples that no clock gives, and columns that do not belong to them."""
-        if not self.seconds or min(self.seconds) <= 0.0 or self.calls_per_sample < 1:
-            raise ValueError("a measurement has samples, all of them longer than nothing")
-        if self.disturbance is not None and any(
-            len(column) != len(self.seconds)
-            for column in (
-                self.disturbance.cpu_seconds,
-                self.disturbance.involuntary_switches,
-                self.disturbance.page_faults,
-                self.disturbance.run_delay_seconds or self.seconds,
-            )
-        ):
-            raise ValueError("a measurement has one disturbance for each sample")
-
-    @cached_property
-    def clean_seconds(self) -> tuple[float, ...]:
-        """The samples during which no thread of ours waited for a core, where the system tells."""
-        return clean(self.seconds, self.disturbance, self.calls_per_sample)
-
-    @property
-    def clean_share(self) -> float:
-        """The share of samples that nothing disturbed."""
-        return len(self.clean_seconds) / len(self.seconds)
-
-    @property
-    def trusted_seconds(self) -> tuple[float, ...]:
-        """The clean samples if there are at least three, else all of them (then `contended`)."""
-        return self.clean_seconds if len(self.clean_seconds) >= 3 else self.seconds
+        """Refuses a view that nobody measured."""
+        if not self.processes or self.calls_per_sample < 1:
+            raise ValueError("a view is measured by processes")
 
     @cached_property
     def typical(self) -> float:
-        """Median time of a call, in seconds."""
-        return stats.median(self.trusted_seconds)
+        """Median over processes of their medians, in seconds."""
+        return stats.median([process.median for process in self.processes])
 
     @property
     def best(self) -> float:
-        """The fastest sample, in seconds per call: the capability figure."""
-        return min(self.seconds)
+        """The fastest sample of any process: what the machine is capable of."""
+        return min(process.fastest for process in self.processes)
 
     @cached_property
-    def interval(self) -> tuple[float, float]:
-        """A 95 % interval of the median within this process, in seconds; says nothing of others."""
-        return stats.median_interval(self.trusted_seconds)
+    def interval(self) -> tuple[float, float] | None:
+        """Where the typical time of an independent repeat lies in 95 of 100 cases, in seconds.
 
-    @cached_property
-    def relative_iqr(self) -> float:
-        """Interquartile range over median of the trusted samples."""
-        return stats.relative_iqr(self.trusted_seconds)
+        Its unit is the process (`harness.stats.repeat_interval`): one process alone says nothing of others.
+        """
+        blocks = [process.block_medians for process in self.processes]
+        return stats.repeat_interval(blocks, self.drift_between_runs or 0.0)
 
     @property
+    def half_width(self) -> float | None:
+        """Half the width of the interval, relative to the typical time."""
+        if self.interval is None:
+            return None
+        low, high = self.interval
+        return (high - low) / 2 / self.typical
+
+    @property
+    def relative_iqr(self) -> float:
+        """Interquartile range over median within a process: the median of the processes."""
+        return stats.median([process.relative_iqr for process in self.processes])
+
+    @property
+    def samples(self) -> int:
+        """How many, by all processes."""
+        return sum(process.samples for process in self.processes)
+
+    @property
+    def clean_share(self) -> float:
+        """The share of samples that waited for no core."""
+        return sum(process.clean for process in self.processes) / self.samples
+
+    @property
+    def host_bound_share(self) -> float:
+        """The share of samples in which the device waited for the host."""
+        return sum(process.host_bound or 0 for process in self.processes) / self.samples
+
+    @property
+    def drift(self) -> float:
+        """Last quarter of the samples over the first, minus one: of the process where it is largest."""
+        return max((process.drift for process in self.processes), key=abs)
+
+
+class Measurement(Record, frozen=True, tag="measurement", dict=True):
+    """One case measured, in one view or several.
+
+    `view` is the headline, `others` are the further views the device has; `missing_views` says why of those
+    that it should have and has not.
+    `interleaved`: the blocks of the processes alternated; False where their memory did not fit together.
+    A sample costs `timer_cost_seconds` inside its marks and `sample_cost_seconds` around them.
+    `peak_memory_bytes` comes from a pass of its own. `joules_per_call` where the device counts energy.
+    """
+
+    view: View
+    others: tuple[View, ...] = ()
+    missing_views: dict[str, str] = msgspec.field(default_factory=dict)
+    timer_cost_seconds: float = 0.0
+    sample_cost_seconds: float | None = None
+    first_call_seconds: float | None = None
+    preheat_seconds: float = 0.0
+    interleaved: bool = True
+    threads: int | None = None
+    usable_cores: int | None = None
+    joules_per_call: float | None = None
+    sensors: Sensors = Sensors()
+    peak_memory_bytes: int | None = None
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """All of them, the headline first."""
+        return (self.view, *self.others)
+
+    @property
+    def typical(self) -> float:
+        """Median over processes of the medians of a call's time, in seconds."""
+        return self.view.typical
+
+    @property
+    def best(self) -> float:
+        """The fastest sample: what the machine is capable of."""
+        return self.view.best
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Where the typical time of an independent repeat lies in 95 of 100 cases, in seconds."""
+        return self.view.interval
+
+    @property
+    def relative_iqr(self) -> float:
+        """Interquartile range over median within a process."""
+        return self.view.relative_iqr
+
+    @property
+    def regime(self) -> str:
+        """`sustained` where the device was kept busy until its clocks settled, else `burst`."""
+        return "sustained" if self.preheat_seconds >= SUSTAINED_SECONDS else "burst"
+
+    @cached_property
     def flags(self) -> tuple[Flag, ...]:
         """What speaks against trusting this measurement."""
         raised = {
-            Flag.NOISY: self.relative_iqr > 0.10,
-            Flag.CONTENDED: self.clean_share < 0.90,
-            Flag.DRIFTING: abs(stats.drift(self.trusted_seconds)) > 0.05,
-            Flag.FEW_SAMPLES: len(self.trusted_seconds) < 5,
+            Flag.NOISY: self.relative_iqr > NOISY or (self.view.half_width or 0.0) > NOISY,
+            Flag.CONTENDED: self._contended,
+            Flag.DRIFTING: abs(self.view.drift) > DRIFTING,
+            Flag.THROTTLED: self._throttled,
+            Flag.HOST_BOUND: self.view.host_bound_share > HOST_BOUND,
+            Flag.OVERSUBSCRIBED: bool(
+                self.threads and self.usable_cores and self.threads > self.usable_cores
+            ),
+            Flag.CACHE_WARM: any(view.cold is False for view in self.views),
+            Flag.FEW_SAMPLES: sum(process.trusted for process in self.view.processes) < FEW_SAMPLES,
         }
         return tuple(flag for flag, up in raised.items() if up)
 
-
-class Skipped(Record, frozen=True, tag="skipped"):
-    """Impossible or pointless here, and why: no such device, dtype unsupported, too large, too slow."""
-
-    reason: str
-
-
-class Failed(Record, frozen=True, tag="failed"):
-    """It should have run and did not: what went wrong."""
-
-    reason: str
-
-
-class Result(Record, frozen=True):
-    """One case: what it is, what was predicted, and how it came out."""
-
-    case: Case
-    outcome: Measurement | Skipped | Failed
-    prediction: Prediction | None = None
+    @property
+    def _contended(self) -> bool:
+        """Our threads waited for a core, or must have: others wanted more of them than we left."""
+        told = self.sensors
+        others, cpus = told.other_cpus, told.cpus
+        crowd = others + (self.threads or 1) - cpus if others is not None and cpus is not None else 0.0
+        if others is None and told.load_average is not None and cpus is not None:
+            crowd = told.load_average - cpus - 1  # no better word than the load, which counts us too
+        return self.view.clean_share < 1 - CONTENDED or crowd > CROWDED or (told.steal_share or 0.0) > STOLEN
 
     @property
-    def measurement(self) -> Measurement | None:
-        """The measurement, or None where there is none."""
-        return self.outcome if isinstance(self.outcome, Measurement) else None
-
-    @property
-    def efficiency(self) -> float | None:
-        """Predicted lower bound over measured time; above 1 the cost, the clock or the ceiling is wrong."""
-        if self.measurement is None or self.prediction is None or self.prediction.seconds is None:
-            return None
-        return self.prediction.seconds / self.measurement.typical
-
-    @property
-    def flops_per_second(self) -> float | None:
-        """Matrix FLOPs over typical time; None where the case does none."""
-        if self.measurement is None or self.case.cost is None or not self.case.cost.flops:
-            return None
-        return self.case.cost.flops / self.measurement.typical
-
-    @property
-    def bytes_per_second(self) -> float | None:
-        """Compulsory bytes over typical time."""
-        if self.measurement is None or self.case.cost is None:
-            return None
-        return self.case.cost.bytes_moved / self.measurement.typical
+    def _throttled(self) -> bool:
+        reasons = set(self.sensors.throttle_reasons or ()) - HARMLESS
+        return bool(reasons) or bool(self.sensors.quota_throttled_seconds)

@@ -6,7 +6,8 @@ from functools import cached_property
 from harness.records.base import Record
 from harness.records.ceilings import Ceilings, Step, envelope
 from harness.records.environment import Environment
-from harness.records.measurement import Failed, Measurement, Result, Sampling, Skipped
+from harness.records.measurement import Measurement, Sampling
+from harness.records.result import Failed, Result, Skipped
 
 
 class Settings(Record, frozen=True):
@@ -94,7 +95,10 @@ class Verdict(Record, frozen=True):
 
 
 class Header(Record, frozen=True):
-    """Everything of a run but its results: `run.json`."""
+    """Everything of a run but its results: `run.json`.
+
+    `selftest_at`: when the self-test was run whose findings widen the intervals; None if there was none.
+    """
 
     id: str
     schema_version: int
@@ -102,6 +106,7 @@ class Header(Record, frozen=True):
     settings: Settings
     environment: Environment
     planned: tuple[str, ...]
+    selftest_at: str | None = None
     finished_at: str | None = None
     ceilings: tuple[Ceilings, ...] = ()
     fits: tuple[Fit, ...] = ()

@@ -57,10 +57,6 @@ class Live:
         if self._plain:
             self._say(text)
 
-    def pytest_plumbline_case(self, case_id: str) -> None:
-        """Shows which case runs."""
-        self._progress.update(self._task, description=case_id, refresh=True)
-
     def pytest_plumbline_result(self, result: Result) -> None:
         """Counts a case, and tells of it where there is no bar; troubles are told everywhere."""
         self._seen.add(result.case.id)  # a case whose test fails afterwards is told of twice

@@ -4,7 +4,15 @@ from collections.abc import Iterable, Sequence
 
 from harness.records import Answer, Run
 from harness.report import summary
-from harness.report.rows import ABSENT_COLUMNS, COLUMNS, absent_rows, case_rows, suites
+from harness.report.rows import (
+    ABSENT_COLUMNS,
+    COLUMNS,
+    VIEW_COLUMNS,
+    absent_rows,
+    case_rows,
+    suites,
+    view_rows,
+)
 
 _SIGN = {Answer.HOLDS: "holds", Answer.FAILS: "**fails**", Answer.INCONCLUSIVE: "inconclusive"}
 
@@ -20,6 +28,8 @@ def _lines(run: Run) -> Iterable[str]:
     yield ""
     yield f"Run `{run.header.id}`, profile {settings.profile}, suites {_escaped(', '.join(settings.suites))}. "
     yield f"{summary.state(run)}."
+    yield ""
+    yield _escaped(summary.surroundings(run))
     for damage in run.damage:
         yield ""
         yield f"Damaged: {_escaped(damage)}."
@@ -38,6 +48,7 @@ def _lines(run: Run) -> Iterable[str]:
     yield from _section("Scaling", summary.FIT_COLUMNS, terms)
     for suite in suites(run.results):
         yield from _section(f"Cases: {_escaped(suite)}", COLUMNS, case_rows(run, suite))
+    yield from _section("Views of a call's time", VIEW_COLUMNS, view_rows(run))
     yield from _section("Not measured", ABSENT_COLUMNS, absent_rows(run))
     yield ""
     yield from (f"- **{word}**: {meaning}" for word, meaning in summary.WORDS)

@@ -3,17 +3,62 @@
 from collections.abc import Iterable
 
 from harness import units
-from harness.records import Failed, Measurement, Result, Run, Skipped
+from harness.records import Failed, Measurement, Result, Run, Skipped, View
 
-COLUMNS = ("case", "typical", "IQR", "rate", "of ceiling", "predicted / measured", "memory", "flags")
+COLUMNS = ("case", "typical", "95 %", "IQR", "rate", "of ceiling", "predicted / measured", "memory", "flags")
 # What a narrow terminal leaves out, first to last.
 DISPENSABLE = ("memory", "IQR", "predicted / measured")
+VIEW_COLUMNS = (
+    "case",
+    "view",
+    "typical",
+    "95 %",
+    "tensors",
+    "host-bound",
+    "regime",
+    "energy",
+    "clock",
+    "power",
+)
 ABSENT_COLUMNS = ("reason", "outcome", "cases")
 
 
 def case_rows(run: Run, suite: str) -> list[tuple[str, ...]]:
     """A row under `COLUMNS` for each measured case of a suite."""
     return [_row(result, run) for result in run.measured if result.case.suite == suite]
+
+
+def view_rows(run: Run) -> list[tuple[str, ...]]:
+    """A row under `VIEW_COLUMNS` for each view of each case that has more than one, and for views it has not."""
+    rows: list[tuple[str, ...]] = []
+    for result in run.measured:
+        measurement = result.outcome
+        if isinstance(measurement, Measurement) and (measurement.others or measurement.missing_views):
+            rows += [_view_row(result.case.id, measurement, view) for view in measurement.views]
+            rows += [
+                (result.case.id, name, "not measured", why, *("",) * 6)
+                for name, why in measurement.missing_views.items()
+            ]
+    return rows
+
+
+def _view_row(case: str, measurement: Measurement, view: View) -> tuple[str, ...]:
+    told, headline = measurement.sensors, view is measurement.view
+    kept = {None: "", True: ", cold", False: ", warm"}[view.cold]
+    energy = measurement.joules_per_call if headline else None
+    clock, power = (told.clock_hertz, told.power_watts) if headline else (None, None)
+    return (
+        case,
+        view.name,
+        units.seconds(view.typical),
+        "" if view.half_width is None else f"± {units.percent(view.half_width)}",
+        f"{view.rotations}{kept}",
+        units.percent(view.host_bound_share),
+        measurement.regime if headline else "",
+        "" if energy is None else units.energy(energy),
+        "" if clock is None else units.frequency(clock.median),
+        "" if power is None else units.power(power.median),
+    )
 
 
 def absent_rows(run: Run) -> list[tuple[str, ...]]:
@@ -47,6 +92,7 @@ def _row(result: Result, run: Run) -> tuple[str, ...]:
     return (
         result.case.id,
         units.seconds(measurement.typical),
+        "" if measurement.view.half_width is None else f"± {units.percent(measurement.view.half_width)}",
         units.percent(measurement.relative_iqr),
         rate(result),
         _of_ceiling(result, run),

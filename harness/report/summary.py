@@ -1,7 +1,7 @@
 """The sentences and small tables of a report, as data for the terminal and for Markdown."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from harness import units
 from harness.records import Answer, Fit, Parameter, Run, Verdict
@@ -115,18 +115,61 @@ def worth_reading(run: Run) -> list[Verdict]:
     return [v for v in run.header.verdicts if v.answer is not Answer.HOLDS or v.claim == "scaling"]
 
 
+def surroundings(run: Run) -> str:
+    """What went on beside the run, and whether its intervals know of drift; as one sentence or two."""
+    told = [m.sensors for r in run.measured if (m := r.measurement) is not None]
+    parts = [
+        text
+        for text in (
+            _most("other programs used up to", [s.other_cpus for s in told], "{:.2f} CPUs".format),
+            _most("stolen by the hypervisor up to", [s.steal_share for s in told], units.percent),
+            _most(
+                "stopped by a CPU quota up to",
+                [s.quota_throttled_seconds or None for s in told],
+                units.seconds,
+            ),
+        )
+        if text
+    ]
+    beside = f"Meanwhile: {', '.join(parts)}. " if parts else ""
+    if run.header.selftest_at is None:
+        return (
+            f"{beside}No self-test was run on this host: the intervals know nothing of what changes "
+            "from one run to the next (`plumbline selftest`)."
+        )
+    return (
+        f"{beside}Intervals include what runs on this host differ by (self-test of {run.header.selftest_at})."
+    )
+
+
+def _most(words: str, values: Sequence[float | None], show: Callable[[float], str]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{words} {show(max(known))}" if known else ""
+
+
 WORDS = (
     (
         "typical",
-        "median time of a call over the samples that waited for no core (all of them, if fewer than three did not)",
+        "median over processes of the median time of a call, over samples that waited for no core (all, if under three)",
     ),
-    ("IQR", "interquartile range of those samples over their median"),
-    ("moved", "how far the rounds of a ceiling, at the start and at the end of the run, lie apart"),
+    (
+        "95 %",
+        "half of the interval in which the typical time of an independent repeat lies in 95 of 100 cases",
+    ),
+    ("IQR", "interquartile range of a process's samples over their median"),
+    (
+        "moved",
+        "how far the rounds of a ceiling, at the start, in the middle and at the end of the run, lie apart",
+    ),
     ("of ceiling", "the rate over the best rate any code reached here (dtype, or memory level, and threads)"),
     ("predicted / measured", "the roofline's lower bound over the typical time, and which roof binds"),
     ("memory", "peak of tensor bytes while one call ran, inputs and outputs included"),
-    ("contended", "over 10 % of the samples waited for a core"),
-    ("noisy", "the interquartile range is over 10 % of the median"),
-    ("drifting", "the last quarter of the samples differs from the first by over 5 %"),
+    ("noisy", "the interquartile range or half of the interval is over 10 % of the median"),
+    ("contended", "over 10 % of the samples waited for a core, or others wanted more cores than were left"),
+    ("drifting", "in some process the last quarter of the samples differs from the first by over 5 %"),
+    ("throttled", "the device slowed itself down (power, heat), or a CPU quota stopped us"),
+    ("host_bound", "in over 20 % of the samples the device waited for the host"),
+    ("oversubscribed", "more threads than cores that this process may use"),
+    ("cache_warm", "there was no room to rotate tensors so far that the cache was cold"),
     ("few_samples", "fewer than five samples"),
 )

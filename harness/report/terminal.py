@@ -10,9 +10,9 @@ from rich.text import Text
 
 from harness.records import Answer, Run
 from harness.report import summary
-from harness.report.rows import COLUMNS, DISPENSABLE, absent_rows, case_rows, suites
+from harness.report.rows import COLUMNS, DISPENSABLE, VIEW_COLUMNS, absent_rows, case_rows, suites, view_rows
 
-_STYLE = {Answer.HOLDS: "green", Answer.FAILS: "bold red", Answer.INCONCLUSIVE: "yellow"}
+STYLE = {Answer.HOLDS: "green", Answer.FAILS: "bold red", Answer.INCONCLUSIVE: "yellow"}
 _LEFT = {"case", "sweep", "level", "dtype", "flags", "by", "rung", "term"}
 # Columns that may fold: the others are numbers, or ids that must be readable whole.
 _FREE = {"flags", "by", "term"}
@@ -50,10 +50,12 @@ def show(run: Run, console: Console) -> None:
     )
     for suite in suites(run.results):
         print_table(console, f"Cases: {suite}", COLUMNS, case_rows(run, suite), DISPENSABLE)
+    print_table(console, "Views of a call's time", VIEW_COLUMNS, view_rows(run), ("host-bound", "regime"))
     for reason, word, cases in absent_rows(run):
         console.print(Text(f"{word}: {reason}", style="red" if word == "FAILED" else "yellow"))
         console.print(Text(f"  {cases}"))
     show_claims(run, console)
+    console.print(Text(summary.surroundings(run)))
     console.print(Text(f"{run.header.id}: {summary.state(run)}", style="" if run.complete else "bold yellow"))
 
 
@@ -62,7 +64,7 @@ def show_claims(run: Run, console: Console) -> None:
     for claim, answers in summary.claims(run):
         console.print(Text(f"{claim}: {answers}"))
     for verdict in summary.worth_reading(run):
-        line = Text("  ").append(verdict.answer.value, style=_STYLE[verdict.answer])
+        line = Text("  ").append(verdict.answer.value, style=STYLE[verdict.answer])
         console.print(line.append(f"  {verdict.subject}: {verdict.reason}"))
     for damage in run.damage:
         console.print(Text(f"damaged: {damage}", style="red"))

@@ -1,0 +1,105 @@
+"""The host's processor as the device under test."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import psutil
+import torch
+
+from harness.errors import Unsupported
+from harness.measure.cgroup import cgroup_memory_left
+from harness.measure.device import MAIN_MEMORY
+from harness.measure.disturbance import Counters, ProcessCounters
+from harness.measure.host import cache_levels, usable_physical_cores
+from harness.measure.memory import Weighed, weigh_on_cpu
+from harness.measure.rapl import Rapl
+from harness.records import MemoryLevel
+from harness.workload import Call
+
+
+class Cpu:
+    """Calls run at once, the clock is the host's."""
+
+    name = "cpu"
+    view = "cpu"
+    batch = 1
+    asynchronous = False
+    uuid: str | None = None
+    torch_device = torch.device("cpu")
+
+    def __init__(self, threads: int | None = None) -> None:
+        """`threads` None: one for each physical core this process may use."""
+        self.threads = threads or usable_physical_cores()
+        self.use_threads(self.threads)
+        self._counters = ProcessCounters()
+        self._package = Rapl()
+
+    def mark(self) -> float:
+        """The host's clock, in seconds."""
+        return time.perf_counter()
+
+    def seconds_between(self, start: float, end: float) -> float:
+        """Wall time."""
+        return end - start
+
+    def synchronize(self) -> None:
+        """Nothing to wait for: a CPU call returns when it is done."""
+
+    def host_seconds(self) -> float:
+        """The same clock."""
+        return time.perf_counter()
+
+    def counters(self) -> Counters:
+        """All threads of this process."""
+        return self._counters.read()
+
+    def hold(self, seconds: float) -> None:
+        """Nothing: there is no queue."""
+
+    def reached(self, mark: float) -> bool:
+        """Yes: there is no queue."""
+        del mark
+        return True
+
+    def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
+        """Exact, from the allocator's events."""
+        return weigh_on_cpu(prepare)
+
+    def free_bytes(self) -> int:
+        """What the system calls available, or what the control group leaves of it."""
+        available = int(psutil.virtual_memory().available)
+        left = cgroup_memory_left()
+        return available if left is None else min(available, left)
+
+    def cache_bytes(self) -> int | None:
+        """The last level this process sees."""
+        return max((level.bytes * level.instances for level in cache_levels()), default=None)
+
+    def captured(self, calls: Sequence[Call]) -> Callable[[], object]:
+        """None are."""
+        del calls
+        raise Unsupported("a CPU has no graphs")
+
+    def joules(self) -> float | None:
+        """The packages' counter, where it may be read."""
+        return self._package.joules()
+
+    def give_back(self) -> None:
+        """The C library does, by itself."""
+
+    def memory_levels(self) -> tuple[MemoryLevel, ...]:
+        """Private caches counted once a thread, shared ones as often as this process sees them."""
+        levels = []
+        for cache in cache_levels():
+            instances = min(cache.instances, self.threads)
+            levels.append(MemoryLevel(name=f"L{cache.level}", capacity_bytes=cache.bytes * instances))
+        return (*levels, MemoryLevel(name=MAIN_MEMORY, capacity_bytes=None))
+
+    def thread_counts(self) -> tuple[int, ...]:
+        """One thread, and all of them."""
+        return tuple(sorted({1, self.threads}))
+
+    def use_threads(self, threads: int) -> None:
+        """Sets torch's intra-op threads."""
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)

@@ -1,0 +1,238 @@
+"""A worker's desk: what a request is answered with. The one place where a workload meets a device.
+
+A desk never raises for what a workload does: that is an answer. It knows nothing of processes, so
+tests put one beside a simulated device, in their own process.
+"""
+
+import gc
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import torch
+
+from harness.errors import PlumblineError, one_line
+from harness.measure import ceilings, environment
+from harness.measure import device as devices
+from harness.measure.device import Device, impossible
+from harness.measure.host import usable_physical_cores
+from harness.measure.imports import load_workload
+from harness.measure.messages import (
+    AskFree,
+    Declined,
+    Describe,
+    Described,
+    Done,
+    Free,
+    MeasureCeilings,
+    Measured,
+    Note,
+    Open,
+    Opened,
+    Prepare,
+    Prepared,
+    PreparedView,
+    Refused,
+    Release,
+    Reply,
+    Request,
+    TakeBlock,
+    Taken,
+)
+from harness.measure.views import MeasuredView, views_of
+from harness.records import Failed, Skipped
+from harness.workload import Call, Workload
+
+
+@dataclass
+class _Case:
+    """A case whose tensors are made."""
+
+    workload: Workload
+    views: dict[str, MeasuredView] = field(default_factory=dict)
+
+    def context(self) -> AbstractContextManager[object]:
+        return self.workload.context()
+
+
+class Desk:
+    """Answers requests with one device and the cases prepared on it."""
+
+    def __init__(self, note: Callable[[Note], None]) -> None:
+        self._note = note
+        self._cases: dict[str, _Case] = {}
+        self._device: Device | None = None
+
+    def answer(self, request: Request) -> Reply:
+        """The reply to a request."""
+        try:
+            return self._answer(request)
+        except PlumblineError as error:
+            return Refused(str(error))
+
+    def _answer(self, request: Request) -> Reply:  # noqa: PLR0911 - a line for each request
+        match request:
+            case Open(device=name, threads=threads):
+                self._device = devices.opened(name, threads)
+                gc.collect()
+                gc.freeze()  # what is loaded stays, and is not looked at in every collection
+                return Opened(usable_physical_cores(), self._device.uuid)
+            case Describe(arguments=arguments):
+                sources = environment.Sources(arguments=arguments)
+                return Described(environment.capture(self.device.name, sources))
+            case MeasureCeilings(every_thread_count=every, levels=levels):
+                counts = self.device.thread_counts() if every else (self.device.threads,)
+                return Measured(
+                    ceilings.measure_ceilings(
+                        self.device, lambda text: self._note(Note(text)), counts, levels
+                    )
+                )
+            case AskFree():
+                return Free(self.device.free_bytes())
+            case Prepare():
+                return self._prepare(request)
+            case TakeBlock():
+                return self._take(request)
+            case Release(case=case):
+                self._release(case)
+                return Done()
+
+    @property
+    def device(self) -> Device:
+        """The device that was taken."""
+        if self._device is None:
+            raise RuntimeError("no device is open")
+        return self._device
+
+    def _prepare(self, request: Prepare) -> Prepared | Declined:
+        try:
+            self.device.use_threads(request.threads)
+            workload = load_workload(request.pickled, request.module, request.path)
+            with workload.context():
+                reply = self._tried(request, workload)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a workload raises is its record
+            reply = Declined(_outcome(error))
+        if isinstance(reply, Declined):
+            self._release(request.case)
+        return reply
+
+    def _tried(self, request: Prepare, workload: Workload) -> Prepared | Declined:
+        """One call, and a look at what came out of it; then all views."""
+        device = self.device
+        peak = first = None
+        if request.weigh:
+            call, output, peak = device.weigh(workload.prepare)
+        else:
+            call = workload.prepare(device.torch_device)
+            began = time.perf_counter()
+            output = call()
+            device.synchronize()
+            first = time.perf_counter() - began
+        trouble = _wrong_output(output, device.torch_device)
+        if trouble is not None:
+            return Declined(Failed(reason=trouble))
+        del output
+        gc.collect()  # now, as it is off while samples are taken
+        return self._warmed_up(request, workload, call, peak, first)
+
+    def _warmed_up(
+        self, request: Prepare, workload: Workload, call: Call, peak: int | None, first: float | None
+    ) -> Prepared:
+        device, sampling = self.device, request.sampling
+
+        def prepare() -> Call:
+            return _slowed(workload.prepare(device.torch_device), request.slow_seconds)
+
+        views, missing = views_of(
+            device, prepare, _slowed(call, request.slow_seconds), peak or request.set_bytes
+        )
+        self._cases[request.case] = _Case(workload, {view.name: view for view in views})
+        began = time.perf_counter()
+        least = sampling.preheat_seconds
+        for view in views:
+            view.warm_up(max(sampling.warmup_seconds, least), least)
+            least = 0.0  # the first has brought the device to its pace
+        return Prepared(
+            views=tuple(
+                PreparedView(
+                    view.name,
+                    view.seconds,
+                    view.calls_per_sample(sampling.min_sample_seconds),
+                    view.rotations,
+                    view.cold,
+                )
+                for view in views
+            ),
+            first_call_seconds=first,
+            preheat_seconds=time.perf_counter() - began,
+            timer_cost_seconds=views[0].stopwatch.timer_cost_seconds,
+            peak_memory_bytes=peak,
+            missing=missing,
+        )
+
+    def _take(self, request: TakeBlock) -> Taken | Declined:
+        device, case = self.device, self._cases[request.case]
+        device.use_threads(request.threads)
+        view = case.views[request.view]
+        began = device.host_seconds()
+        try:
+            with case.context():
+                view.rewarm()
+                before, started = device.joules(), device.host_seconds()
+                samples = view.block(request.calls, request.samples)
+                ended, after = device.host_seconds(), device.joules()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it ran before, and now it does not
+            return Declined(_outcome(error))
+        return Taken(
+            samples=samples,
+            block_seconds=ended - started,
+            elapsed_seconds=device.host_seconds() - began,
+            joules=after - before if after is not None and before is not None else None,
+        )
+
+    def _release(self, case: str | None) -> None:
+        if case is None:
+            self._cases.clear()
+        else:
+            self._cases.pop(case, None)
+        gc.collect()
+        self.device.give_back()
+
+
+def _slowed(call: Call, seconds: float) -> Call:
+    """The call, and so much waiting after it: a slowdown of known size, to prove that it is found."""
+    if not seconds:
+        return call
+
+    def slower() -> torch.Tensor:
+        output = call()
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            pass
+        return output
+
+    return slower
+
+
+def _outcome(error: BaseException) -> Skipped | Failed:
+    """What an error means: impossible here, or broken. `pytest.skip` means what it means in a test."""
+    if [kind.__name__ for kind in type(error).__mro__[:2]] == ["Skipped", "OutcomeException"]:
+        return Skipped(reason=str(error))
+    reason = impossible(error) if isinstance(error, Exception) else None
+    return Skipped(reason=reason) if reason else Failed(reason=one_line(error))
+
+
+def _wrong_output(output: object, where: torch.device) -> str | None:
+    """A result that nobody could want to be fast: absent, elsewhere, or not finite."""
+    if not isinstance(output, torch.Tensor):
+        return f"the call returned {type(output).__name__}, not a tensor"
+    if output.device.type != where.type:
+        return f"the output is on {output.device}, not on {where}"
+    if output.is_floating_point() and not torch.isfinite(output.flatten()[: 1 << 20].float()).all():
+        return "the output holds NaN or infinity"
+    return None

@@ -1,0 +1,187 @@
+"""What a conductor and its workers say to each other: frozen structs, one reply to each request.
+
+A worker may send any number of `Note`s before its reply.
+"""
+
+import msgspec
+
+from harness.records import Ceilings, Environment, Failed, MemoryLevel, Samples, Sampling, Skipped
+
+
+class Message(msgspec.Struct, frozen=True, tag=True):
+    """The root of all that is said."""
+
+
+class Open(Message, frozen=True, tag=True):
+    """Take this device, with so many threads. Answered by `Opened`."""
+
+    device: str
+    threads: int
+
+
+class Describe(Message, frozen=True, tag=True):
+    """What is this machine? `arguments` are those of the command. Answered by `Described`."""
+
+    arguments: tuple[str, ...]
+
+
+class MeasureCeilings(Message, frozen=True, tag=True):
+    """One round of ceilings, for one thread and all or for all alone. Answered by `Measured`."""
+
+    every_thread_count: bool
+    levels: tuple[MemoryLevel, ...]
+
+
+class AskFree(Message, frozen=True, tag=True):
+    """How much memory is free? Answered by `Free`."""
+
+
+class Prepare(Message, frozen=True, tag=True):
+    """Make the tensors of a case, try it once, warm it up. Answered by `Prepared` or `Declined`.
+
+    `pickled` is the workload; its class is in the module `module`, loaded from `path`. `weigh`: tell its peak
+    memory too; else `set_bytes` is what another worker found. `slow_seconds` makes each call so much longer, to prove that a slowdown is found.
+    """
+
+    case: str
+    pickled: bytes
+    module: str
+    path: str | None
+    sampling: Sampling
+    threads: int
+    weigh: bool = True
+    set_bytes: int | None = None
+    slow_seconds: float = 0.0
+
+
+class TakeBlock(Message, frozen=True, tag=True):
+    """One block of samples of a prepared case. Answered by `Taken`."""
+
+    case: str
+    view: str
+    calls: int
+    samples: int
+    threads: int
+
+
+class Release(Message, frozen=True, tag=True):
+    """Let go of a case, if it is there, or of all (None). Answered by `Done`."""
+
+    case: str | None
+
+
+Request = Open | Describe | MeasureCeilings | AskFree | Prepare | TakeBlock | Release
+
+
+class Opened(Message, frozen=True, tag=True):
+    """The device is taken. `usable_cores`: physical cores the process may keep busy; `uuid`: the card's, for NVML."""
+
+    usable_cores: int
+    uuid: str | None
+
+
+class Described(Message, frozen=True, tag=True):
+    """This is the machine."""
+
+    environment: Environment
+
+
+class Measured(Message, frozen=True, tag=True):
+    """These are the ceilings."""
+
+    ceilings: Ceilings
+
+
+class Free(Message, frozen=True, tag=True):
+    """So much memory is free, in bytes."""
+
+    free_bytes: int
+
+
+class PreparedView(Message, frozen=True, tag=True):
+    """A view that can be measured: the time of a call, calls a sample, how many sets of tensors."""
+
+    name: str
+    seconds: float
+    calls: int
+    rotations: int = 1
+    cold: bool | None = None
+
+
+class Prepared(Message, frozen=True, tag=True):
+    """The case can be measured. `missing` says of the views that cannot be had, why.
+
+    `first_call_seconds` is None where that call was weighed, which takes longer.
+    """
+
+    views: tuple[PreparedView, ...]
+    first_call_seconds: float | None
+    preheat_seconds: float
+    timer_cost_seconds: float
+    peak_memory_bytes: int | None
+    missing: dict[str, str]
+
+
+class Declined(Message, frozen=True, tag=True):
+    """The case cannot be measured."""
+
+    outcome: Skipped | Failed
+
+
+class Taken(Message, frozen=True, tag=True):
+    """The samples of a block, and joules where the device counts them.
+
+    `block_seconds` is what taking them took, `elapsed_seconds` that and the calls before it.
+    """
+
+    samples: Samples
+    block_seconds: float
+    elapsed_seconds: float
+    joules: float | None
+
+
+class Done(Message, frozen=True, tag=True):
+    """It is done."""
+
+
+class Note(Message, frozen=True, tag=True):
+    """What is being measured right now."""
+
+    text: str
+
+
+class Refused(Message, frozen=True, tag=True):
+    """The user asked for what cannot be had; the text is one line for the user."""
+
+    text: str
+
+
+class Broken(Message, frozen=True, tag=True):
+    """The worker itself is at fault: the last line of its traceback."""
+
+    text: str
+
+
+Reply = Opened | Described | Measured | Free | Prepared | Declined | Taken | Done | Note | Refused | Broken
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_request = msgspec.msgpack.Decoder(Request)
+_reply = msgspec.msgpack.Decoder(Reply)
+
+
+def encoded(message: Message) -> bytes:
+    """A message for the wire."""
+    return _encode(message)
+
+
+def request_in(data: bytes) -> Request:
+    """What was asked."""
+    decoded: Request = _request.decode(data)
+    return decoded
+
+
+def reply_in(data: bytes) -> Reply:
+    """What was answered."""
+    decoded: Reply = _reply.decode(data)
+    return decoded

@@ -1,0 +1,180 @@
+"""What the machine tells of itself while cases are measured. Reads only; absent sensors stay None.
+
+The conductor reads them, which measures nothing itself: the host's counters before and after a
+stretch of work, a GPU's sensors at 20 Hz meanwhile, through NVML, which starts no CUDA context.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import psutil
+import pynvml
+
+from harness.measure.cgroup import cgroup_throttling
+from harness.records import Reading, Sensors, Span
+
+# NVML API reference, "Clocks event reasons": the bits of nvmlDeviceGetCurrentClocksEventReasons.
+_REASONS = {
+    0x1: "gpu_idle",
+    0x2: "applications_clocks_setting",
+    0x4: "sw_power_cap",
+    0x8: "hw_slowdown",
+    0x10: "sync_boost",
+    0x20: "sw_thermal_slowdown",
+    0x40: "hw_thermal_slowdown",
+    0x80: "hw_power_brake_slowdown",
+    0x100: "display_clock_setting",
+}
+
+
+# The kernel counts CPU time in ticks of 10 ms: over less than this they tell nothing.
+LEAST_SECONDS = 1.0
+
+
+class _Counted(NamedTuple):
+    """CPU seconds since some moment: of everything, of it stolen, of it busy, of it ours; and throttled."""
+
+    at: float
+    total: float
+    stolen: float
+    busy: float
+    ours: float
+    throttled: float | None
+
+
+class HostWatch:
+    """The host's counters over a stretch of work."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        """`pids` are our own processes beside this one; what they use is not others'."""
+        self._pids = tuple(pids)
+        self._before = self._count()
+
+    def seen(self) -> Sensors:
+        """What was counted since the beginning."""
+        before, now = self._before, self._count()
+        seconds, total = now.at - before.at, now.total - before.total
+        known = seconds >= LEAST_SECONDS and total > 0.0
+        others = (now.busy - before.busy) - (now.ours - before.ours)
+        throttled = None
+        if now.throttled is not None and before.throttled is not None:
+            throttled = now.throttled - before.throttled
+        return Sensors(
+            seconds=seconds,
+            cpus=psutil.cpu_count() or None,
+            other_cpus=max(0.0, others / seconds) if known else None,
+            load_average=os.getloadavg()[0],
+            steal_share=(now.stolen - before.stolen) / total if known else None,
+            quota_throttled_seconds=throttled,
+        )
+
+    def _count(self) -> _Counted:
+        times = psutil.cpu_times()._asdict()
+        # Linux counts guest time in user time already (proc(5)).
+        total = sum(v for name, v in times.items() if not name.startswith("guest"))
+        idle = times["idle"] + times.get("iowait", 0.0)
+        stolen = times.get("steal", 0.0)
+        throttling = cgroup_throttling()
+        return _Counted(
+            at=time.monotonic(),
+            total=total,
+            stolen=stolen,
+            busy=total - idle - stolen,
+            ours=_own_seconds() + sum(_cpu_seconds(pid) for pid in self._pids),
+            throttled=throttling.throttled_seconds if throttling else None,
+        )
+
+
+def _own_seconds() -> float:
+    """CPU time of this process, and of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _cpu_seconds(pid: int) -> float:
+    with contextlib.suppress(psutil.Error):
+        times = psutil.Process(pid).cpu_times()
+        return float(times.user + times.system)
+    return 0.0
+
+
+class Card(Protocol):
+    """A device whose sensors can be read."""
+
+    def read(self, at: float) -> Reading:
+        """Its sensors now; `at` is the time of the record."""
+
+
+class NvidiaCard:
+    """A card's sensors, each of which may be missing."""
+
+    def __init__(self, uuid: str, nvml: Any = pynvml) -> None:
+        """
+        Raises:
+            pynvml.NVMLError: there is no NVML, or no card of this id.
+        """  # noqa: D205, D212
+        self._nvml = nvml
+        nvml.nvmlInit()
+        self._handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+
+    def read(self, at: float) -> Reading:
+        """NVML counts in megahertz, milliwatts and degrees."""
+        nvml = self._nvml
+        sm, memory = (
+            self._ask("nvmlDeviceGetClockInfo", clock) for clock in (nvml.NVML_CLOCK_SM, nvml.NVML_CLOCK_MEM)
+        )
+        power = self._ask("nvmlDeviceGetPowerUsage")
+        temperature = self._ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU)
+        return Reading(
+            at=at,
+            clock_hertz=None if sm is None else sm * 1e6,
+            memory_clock_hertz=None if memory is None else memory * 1e6,
+            power_watts=None if power is None else power * 1e-3,
+            temperature_celsius=None if temperature is None else float(temperature),
+            throttle_reasons=self._reasons(),
+        )
+
+    def _reasons(self) -> tuple[str, ...] | None:
+        bits = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
+        if bits is None:
+            bits = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons")  # the name before driver 535
+        return None if bits is None else tuple(name for bit, name in _REASONS.items() if bits & bit)
+
+    def _ask(self, function: str, *constants: int) -> int | None:
+        try:
+            answer: int = getattr(self._nvml, function)(self._handle, *constants)
+        except (self._nvml.NVMLError, AttributeError):
+            return None
+        return answer
+
+
+def card_of(uuid: str | None) -> Card | None:
+    """The sensors of a card; None where the device has none that can be read."""
+    if uuid is None:
+        return None
+    try:
+        return NvidiaCard(uuid)
+    except pynvml.NVMLError:
+        return None
+
+
+def summary(host: Sensors, readings: Sequence[Reading]) -> Sensors:
+    """What was counted on the host, and the device's readings summed up."""
+    told = [reading.throttle_reasons for reading in readings if reading.throttle_reasons is not None]
+    return Sensors(
+        seconds=host.seconds,
+        cpus=host.cpus,
+        other_cpus=host.other_cpus,
+        load_average=host.load_average,
+        steal_share=host.steal_share,
+        quota_throttled_seconds=host.quota_throttled_seconds,
+        readings=len(readings),
+        clock_hertz=Span.over([r.clock_hertz for r in readings]),
+        memory_clock_hertz=Span.over([r.memory_clock_hertz for r in readings]),
+        power_watts=Span.over([r.power_watts for r in readings]),
+        temperature_celsius=Span.over([r.temperature_celsius for r in readings]),
+        throttle_reasons=tuple(sorted({name for names in told for name in names})) if told else None,
+    )

@@ -1,0 +1,226 @@
+"""Raw samples of one process, in order, with what went on during each; and what sums them up."""
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain, pairwise
+from typing import TypeVar
+
+from harness import stats
+from harness.records.base import Record
+
+# A sample is clean when its threads waited for a core (runnable, not running) for less than this
+# share of it, plus a fixed allowance for the wake-ups a parallel call needs. Measured on a shared
+# virtual machine: keeping clean samples took a contended median from 35 to 409 GFLOP/s where
+# quiet truth was 415.
+CLEAN_WAIT_SHARE = 0.005
+CLEAN_WAIT_SECONDS = 2e-6
+# With fewer clean samples than this, all count (and the measurement is `contended`).
+LEAST_CLEAN = 3
+
+
+class Disturbance(Record, frozen=True):
+    """What else went on in this process during each sample, in sample order.
+
+    `run_delay_seconds` is the time the thread that waited longest spent runnable but not running
+    (`/proc/self/task/*/schedstat`), None where the system does not tell. The rest is of all threads.
+    """
+
+    cpu_seconds: tuple[float, ...]
+    involuntary_switches: tuple[int, ...]
+    page_faults: tuple[int, ...]
+    run_delay_seconds: tuple[float, ...] | None
+
+
+class Samples(Record, frozen=True):
+    """Samples in order: seconds per call, each the mean of so many calls between two marks.
+
+    `blocks` says how many of them each block holds; between two blocks other processes measured.
+    `host_bound` marks those before whose end the device had caught up with the host (None: no such thing).
+    """
+
+    calls_per_sample: int
+    seconds: tuple[float, ...]
+    blocks: tuple[int, ...]
+    disturbance: Disturbance | None = None
+    host_bound: tuple[bool, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses samples that no clock gives, and columns that do not belong to them."""
+        if not self.seconds or min(self.seconds) <= 0.0 or self.calls_per_sample < 1:
+            raise ValueError("samples are there, and all of them longer than nothing")
+        columns: list[Sequence[object]] = [self.host_bound or self.seconds]
+        if self.disturbance is not None:
+            columns += [
+                self.disturbance.cpu_seconds,
+                self.disturbance.involuntary_switches,
+                self.disturbance.page_faults,
+                self.disturbance.run_delay_seconds or self.seconds,
+            ]
+        if sum(self.blocks) != len(self.seconds) or any(len(c) != len(self.seconds) for c in columns):
+            raise ValueError("samples have one disturbance and one place in a block each")
+
+    @classmethod
+    def joined(cls, parts: Sequence["Samples"]) -> "Samples":
+        """The samples of several blocks, one after the other."""
+        told = [part.disturbance for part in parts if part.disturbance is not None]
+        marks = [part.host_bound for part in parts if part.host_bound is not None]
+        return cls(
+            calls_per_sample=parts[0].calls_per_sample,
+            seconds=_chained(part.seconds for part in parts),
+            blocks=_chained(part.blocks for part in parts),
+            disturbance=_joined(told) if len(told) == len(parts) else None,
+            host_bound=_chained(marks) if len(marks) == len(parts) else None,
+        )
+
+    @property
+    def clean(self) -> tuple[bool, ...]:
+        """Which samples no thread of ours waited for a core in.
+
+        Where the system does not tell waiting, those without an involuntary switch; all of them where it
+        tells neither.
+        """
+        told = self.disturbance
+        if told is None:
+            return (True,) * len(self.seconds)
+        if told.run_delay_seconds is None:
+            return tuple(switches == 0 for switches in told.involuntary_switches)
+        return tuple(
+            waited <= CLEAN_WAIT_SHARE * second * self.calls_per_sample + CLEAN_WAIT_SECONDS
+            for second, waited in zip(self.seconds, told.run_delay_seconds, strict=True)
+        )
+
+    @property
+    def clean_seconds(self) -> tuple[float, ...]:
+        """The clean samples."""
+        return tuple(second for second, kept in zip(self.seconds, self.clean, strict=True) if kept)
+
+    @property
+    def trusted_seconds(self) -> tuple[float, ...]:
+        """The clean samples if there are at least three, else all of them (then `contended`)."""
+        kept = self.clean_seconds
+        return kept if len(kept) >= LEAST_CLEAN else self.seconds
+
+    @property
+    def by_block(self) -> tuple["Samples", ...]:
+        """Each block as samples of its own."""
+        edges = list(accumulate(self.blocks, initial=0))
+        return tuple(self._slice(slice(*pair)) for pair in pairwise(edges))
+
+    def statistics(self) -> "ProcessStatistics":
+        """What sums them up; of the trusted ones, except where it says otherwise."""
+        trusted, told = self.trusted_seconds, self.disturbance
+        wall = sum(self.seconds) * self.calls_per_sample
+        return ProcessStatistics(
+            samples=len(self.seconds),
+            clean=sum(self.clean),
+            median=stats.median(trusted),
+            mad=stats.mad(trusted),
+            p05=stats.quantile(trusted, 0.05),
+            p25=stats.quantile(trusted, 0.25),
+            p75=stats.quantile(trusted, 0.75),
+            p95=stats.quantile(trusted, 0.95),
+            p99=stats.quantile(trusted, 0.99),
+            fastest=min(self.seconds),
+            slowest=max(self.seconds),
+            lag1_autocorrelation=stats.lag1_autocorrelation(trusted),
+            drift=stats.drift(trusted),
+            block_medians=tuple(stats.median(block.trusted_seconds) for block in self.by_block),
+            cpu_share=sum(told.cpu_seconds) / wall if told else None,
+            involuntary_switches=sum(told.involuntary_switches) if told else None,
+            page_faults=sum(told.page_faults) if told else None,
+            run_delay_seconds=sum(told.run_delay_seconds) if told and told.run_delay_seconds else None,
+            host_bound=sum(self.host_bound) if self.host_bound is not None else None,
+        )
+
+    def _slice(self, part: slice) -> "Samples":
+        told = self.disturbance
+        return Samples(
+            calls_per_sample=self.calls_per_sample,
+            seconds=self.seconds[part],
+            blocks=(len(self.seconds[part]),),
+            disturbance=Disturbance(
+                told.cpu_seconds[part],
+                told.involuntary_switches[part],
+                told.page_faults[part],
+                told.run_delay_seconds[part] if told.run_delay_seconds is not None else None,
+            )
+            if told
+            else None,
+            host_bound=self.host_bound[part] if self.host_bound is not None else None,
+        )
+
+
+_Value = TypeVar("_Value")
+
+
+def _chained(columns: Iterable[tuple[_Value, ...]]) -> tuple[_Value, ...]:
+    return tuple(chain.from_iterable(columns))
+
+
+def _joined(parts: Sequence[Disturbance]) -> Disturbance:
+    delays = [part.run_delay_seconds for part in parts if part.run_delay_seconds is not None]
+    return Disturbance(
+        cpu_seconds=_chained(part.cpu_seconds for part in parts),
+        involuntary_switches=_chained(part.involuntary_switches for part in parts),
+        page_faults=_chained(part.page_faults for part in parts),
+        run_delay_seconds=_chained(delays) if len(delays) == len(parts) else None,
+    )
+
+
+class ProcessStatistics(Record, frozen=True):
+    """One process's samples of one case summed up, in seconds per call; the raw ones are in the side file.
+
+    Of the samples that waited for no core, but for `samples`, `fastest` and `slowest`, which are of all.
+    `cpu_share` is CPU time over wall time, all threads together; None is "the system does not tell".
+    """
+
+    samples: int
+    clean: int
+    median: float
+    mad: float
+    p05: float
+    p25: float
+    p75: float
+    p95: float
+    p99: float
+    fastest: float
+    slowest: float
+    lag1_autocorrelation: float
+    drift: float
+    block_medians: tuple[float, ...]
+    cpu_share: float | None = None
+    involuntary_switches: int | None = None
+    page_faults: int | None = None
+    run_delay_seconds: float | None = None
+    host_bound: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what no samples give."""
+        if not 0 <= self.clean <= self.samples or self.samples < 1 or not self.block_medians:
+            raise ValueError("statistics are of samples, in blocks")
+        if min(self.median, self.fastest, *self.block_medians) <= 0.0:
+            raise ValueError("samples are longer than nothing")
+
+    @property
+    def trusted(self) -> int:
+        """How many samples the statistics are of."""
+        return self.clean if self.clean >= LEAST_CLEAN else self.samples
+
+    @property
+    def relative_iqr(self) -> float:
+        """Interquartile range over median."""
+        return (self.p75 - self.p25) / self.median
+
+
+class RawSamples(Record, frozen=True):
+    """The raw samples of one view by one process."""
+
+    view: str
+    process: int
+    samples: Samples
+
+
+class CaseSamples(Record, frozen=True):
+    """A line of the side file: all raw samples of one case."""
+
+    case: str
+    parts: tuple[RawSamples, ...]

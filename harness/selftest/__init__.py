@@ -1,0 +1,26 @@
+"""The harness tested on this machine, now: false alarms, power, coverage, the timer."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from harness import store
+from harness.measure.openmp import bound_spinning
+from harness.records.noise import NoiseProfile
+
+
+def run_selftest(
+    device: str, threads: int | None, pairs: int, results: Path, note: Callable[[str], None]
+) -> tuple[NoiseProfile, Path]:
+    """Measures, and keeps what was found as the host's noise profile; the file is returned too.
+
+    Raises:
+        UsageError: no such device, too few pairs.
+        StartError: a worker process does not come up.
+        StorageError: the profile cannot be written.
+    """
+    bound_spinning()
+    from harness.measure.device import named  # noqa: PLC0415 - loads torch, after the line above
+    from harness.selftest.run import selftest  # noqa: PLC0415
+
+    profile = selftest(*named(device, threads), pairs, note)
+    return profile, store.put_profile(results, profile)

@@ -1,0 +1,144 @@
+"""Runs a self-test: fresh pair after fresh pair of processes, each kind of work in each."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import msgspec
+
+from harness import stats, store
+from harness.errors import UsageError
+from harness.measure.chapter import Chapter, Order, Task
+from harness.measure.conductor import SAMPLING, describe
+from harness.measure.crew import Crew, LostError
+from harness.measure.imports import pack_workload
+from harness.measure.pairs import Arm, Pairs, log_ratio
+from harness.measure.sensors import HostWatch
+from harness.records import Environment, Measurement
+from harness.records.noise import INJECTED, PAIRS, KindNoise, NoiseProfile, Repeat, TimerReading
+from harness.selftest.work import SPINS, Kind, kinds
+
+ROUNDS, BURST_SECONDS = 6, 0.03
+REPEATED = msgspec.structs.replace(SAMPLING["quick"], limit_seconds=120.0)
+
+
+@dataclass
+class _Found:
+    """What the pairs so far have shown of one kind."""
+
+    kind: Kind
+    call_seconds: list[float] = field(default_factory=list)
+    same: list[float] = field(default_factory=list)
+    slower: list[float] = field(default_factory=list)
+    repeats: list[Repeat] = field(default_factory=list)
+
+    def noise(self) -> KindNoise:
+        return KindNoise(
+            name=self.kind.name,
+            workload=str(self.kind.workload),
+            threads=self.kind.threads,
+            call_seconds=stats.median(self.call_seconds),
+            injected=INJECTED,
+            same=tuple(self.same),
+            slower=tuple(self.slower),
+            repeats=tuple(self.repeats),
+        )
+
+
+def selftest(device: str, threads: int, pairs: int, note: Callable[[str], None]) -> NoiseProfile:
+    """Measures with so many fresh pairs of processes.
+
+    Raises:
+        UsageError: too few pairs to say anything.
+        StartError: a worker does not come up.
+    """
+    if pairs < PAIRS:
+        raise UsageError(f"{pairs} pairs: at least {PAIRS}, as a comparison is of so many")
+    began = time.monotonic()
+    found = [_Found(kind) for kind in kinds(device, threads)]
+    environment: Environment | None = None
+    timer: tuple[TimerReading, ...] = ()
+    costs = (0.0, 0.0)
+    watch = HostWatch(())
+    for number in range(pairs):
+        note(f"pair {number + 1} of {pairs}")
+        crew = Crew(device, threads, note)
+        try:
+            crew.grow(2)
+            if environment is None:
+                environment = describe(crew)
+                timer, costs = _read_spins(crew)
+            _measure(crew, found)
+        except LostError as lost:
+            note(f"pair {number + 1} is lost: {lost}")
+        finally:
+            crew.close()
+    if environment is None or min(len(one.same) for one in found) < PAIRS:
+        raise UsageError("too many pairs were lost: nothing can be said")
+    return NoiseProfile(
+        schema_version=store.SCHEMA_VERSION,
+        host=environment.host.id,
+        device=device,
+        threads=threads,
+        machine=environment.processor.model_name or environment.processor.architecture,
+        torch=environment.software.torch.version,
+        taken_at=store.now(),
+        seconds=time.monotonic() - began,
+        kinds=tuple(one.noise() for one in found),
+        timer=timer,
+        mark_seconds=costs[0],
+        sample_seconds=costs[1],
+        other_cpus=watch.seen().other_cpus,
+    )
+
+
+def _order(kind: Kind, name: str, slow_seconds: float = 0.0) -> Order:
+    case = f"{name}-{kind.workload}-{kind.threads}"
+    return Order(case, *pack_workload(kind.workload), kind.threads, slow_seconds)
+
+
+def _measure(crew: Crew, found: Sequence[_Found]) -> None:
+    """What one pair shows of each kind. Kinds of one number of threads go together, in turns."""
+    for _, group in groupby(found, key=lambda one: one.kind.threads):
+        members = list(group)
+        tasks = [Task(_order(one.kind, "repeat")) for one in members]
+        Chapter(crew, REPEATED).measure(tasks)
+        arms = _compare(crew, members)
+        for one, task, (base, same, slower) in zip(members, tasks, arms, strict=True):
+            if isinstance(task.outcome, Measurement) and task.outcome.interval is not None:
+                low, high = task.outcome.interval
+                one.repeats.append(Repeat(task.outcome.typical, low, high, task.outcome.flags))
+            one.call_seconds.append(min(base.bursts))
+            one.same.append(log_ratio(base, same))
+            one.slower.append(log_ratio(base, slower))
+
+
+def _compare(crew: Crew, members: Sequence[_Found]) -> list[tuple[Arm, Arm, Arm]]:
+    """Base, the same, and the same slowed down; the latter two in the other process."""
+    pairs = Pairs(crew, REPEATED, BURST_SECONDS)
+    arms = []
+    for one in members:
+        base = pairs.prepare(Arm(_order(one.kind, "base"), 0))
+        same = pairs.prepare(Arm(_order(one.kind, "same"), 1))
+        slow_seconds = INJECTED * min(base.seconds, same.seconds)
+        arms.append((base, same, pairs.prepare(Arm(_order(one.kind, "slower", slow_seconds), 1))))
+    for _ in range(ROUNDS):
+        for three in arms:
+            pairs.round(three)
+    pairs.release()
+    return arms
+
+
+def _read_spins(crew: Crew) -> tuple[tuple[TimerReading, ...], tuple[float, float]]:
+    """Spins of known length as the stopwatch reads them; what a sample costs inside its marks and around them."""
+    tasks = [Task(_order(Kind("spin", spin, 1), "spin")) for spin in SPINS]
+    Chapter(crew, REPEATED).measure(tasks)
+    readings = []
+    marks, around = [], []
+    for spin, task in zip(SPINS, tasks, strict=True):
+        if isinstance(task.outcome, Measurement):
+            readings.append(TimerReading(spin.microseconds * 1e-6, task.outcome.typical))
+            marks.append(task.outcome.timer_cost_seconds)
+            around.append(task.outcome.sample_cost_seconds or 0.0)
+    return tuple(readings), (stats.median(marks), stats.median(around))

@@ -1,0 +1,290 @@
+"""Chapters on a simulated device, with workers in this process: turns, statistics, losses, limits."""
+
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+import torch
+
+from harness.measure import device as devices
+from harness.measure.chapter import FIRST_LOOK, Chapter, Order, Task
+from harness.measure.crew import Crew
+from harness.measure.imports import pack_workload
+from harness.records import Failed, Flag, Measurement, Reading, Sampling, Skipped, StopReason
+from harness.workload import Call, Workload
+from tests import made_up, simulated
+from tests.simulated import InProcess, Simulated
+
+SAMPLING = msgspec.structs.replace(made_up.SAMPLING, processes=3)
+calls: list[str] = []
+behaviour: dict[str, Callable[[], float]] = {}
+
+
+@dataclass(frozen=True)
+class Timed(Workload):
+    """As long as the test says, by name."""
+
+    name: str
+
+    def prepare(self, device: torch.device) -> Call:
+        seconds = behaviour[self.name]
+        if self.name == "refused":
+            raise MemoryError("no room")
+        output = torch.ones(1)
+
+        def call() -> torch.Tensor:
+            calls.append(self.name)
+            simulated.CURRENT.submit(seconds())
+            return output
+
+        return call
+
+
+@pytest.fixture
+def crew(machine: Simulated) -> Iterator[Crew]:
+    calls.clear()
+    behaviour.clear()
+    one = Crew("cpu", 1, lambda _: None)
+    one.grow(SAMPLING.processes)
+    yield one
+    one.close()
+
+
+def task(name: str, seconds: float | Callable[[], float]) -> Task:
+    behaviour[name] = seconds if callable(seconds) else lambda: seconds
+    return Task(Order(name, *pack_workload(Timed(name)), threads=1))
+
+
+def measured(crew: Crew, *tasks: Task, sampling: Sampling = SAMPLING, **options: bool) -> list[Measurement]:
+    Chapter(crew, sampling).measure(tasks, **options)
+    return [one.outcome for one in tasks if isinstance(one.outcome, Measurement)]
+
+
+def test_each_process_measures_each_case_and_the_typical_time_is_the_median_of_medians(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three processes, one of them twice as slow as the others for good."""
+    speeds = iter((1e-3, 1e-3, 2e-3))
+
+    def prepare(*_: object) -> Callable[[], torch.Tensor]:
+        own = next(speeds)
+
+        def call() -> torch.Tensor:
+            simulated.CURRENT.submit(own)
+            return torch.ones(1)
+
+        return call
+
+    monkeypatch.setattr(Timed, "prepare", prepare)
+
+    (outcome,) = measured(crew, task("uneven", 1e-3))
+
+    assert [process.median for process in outcome.view.processes] == pytest.approx(
+        [1e-3, 1e-3, 2e-3], rel=1e-3
+    )
+    assert outcome.typical == pytest.approx(1e-3, rel=1e-3)
+    assert outcome.interval is not None
+    assert outcome.interval[1] / outcome.typical > 1.5  # the spread of processes is the interval
+    assert Flag.NOISY in outcome.flags
+
+
+def test_cases_and_processes_take_turns(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[tuple[str, int]] = []
+    original = Crew.ask
+
+    def ask(self: Crew, index: int, request: object, *rest: object) -> object:
+        if type(request).__name__ == "TakeBlock":
+            turns.append((request.case, index))  # type: ignore[attr-defined]
+        return original(self, index, request, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Crew, "ask", ask)
+    measured(crew, task("a", 1e-4), task("b", 1e-4))
+
+    forward, back = [0, 1, 2], [2, 1, 0]
+    assert turns[:6] == [("a", i) for i in forward] + [("b", i) for i in forward]
+    assert turns[6:12] == [("a", i) for i in back] + [("b", i) for i in back]
+    assert turns[12:15] == [("a", i) for i in forward]
+
+
+def test_steady_work_is_done_at_the_first_look(crew: Crew) -> None:
+    (outcome,) = measured(crew, task("steady", 1e-4))
+
+    assert outcome.view.stop_reason is StopReason.CONVERGED
+    assert [len(p.block_medians) for p in outcome.view.processes] == [FIRST_LOOK] * 3
+    assert outcome.flags == ()
+    assert outcome.interleaved
+    assert outcome.regime == "burst"
+
+
+def test_noisy_work_goes_on_until_its_time_is_over(crew: Crew) -> None:
+    noise = random.Random(7)
+    (outcome,) = measured(crew, task("noisy", lambda: 1e-4 * noise.lognormvariate(0, 1)))
+
+    assert outcome.view.stop_reason is StopReason.TIME_CAP
+    assert Flag.NOISY in outcome.flags
+
+
+def test_long_work_keeps_to_two_laps(crew: Crew) -> None:
+    (outcome,) = measured(crew, task("long", 0.5))
+
+    assert outcome.view.stop_reason is StopReason.TIME_CAP
+    assert [p.samples for p in outcome.view.processes] == [2, 2, 2]
+    assert outcome.typical == pytest.approx(0.5)
+
+
+def test_few_samples_are_flagged(crew: Crew) -> None:
+    two = msgspec.structs.replace(SAMPLING, processes=2)
+    (outcome,) = measured(crew, task("long", 0.5), sampling=two)
+
+    assert Flag.FEW_SAMPLES in outcome.flags
+
+
+def test_drift_within_a_process_is_flagged(crew: Crew) -> None:
+    steps = itertools.count()
+    (outcome,) = measured(crew, task("drifting", lambda: 1e-4 * (1 + 0.0005 * next(steps))))
+
+    assert Flag.DRIFTING in outcome.flags
+
+
+def test_waiting_for_a_core_is_flagged_and_does_not_set_the_typical_time(
+    crew: Crew, machine: Simulated
+) -> None:
+    turns = itertools.count()
+
+    def contended() -> float:
+        if next(turns) % 2:
+            machine.host += 5e-4
+            machine.run_delay += 5e-4
+        return 1e-3
+
+    (outcome,) = measured(crew, task("contended", contended))
+
+    assert Flag.CONTENDED in outcome.flags
+    assert outcome.typical == pytest.approx(1e-3, rel=1e-3)
+    assert outcome.view.clean_share < 0.9
+
+
+def test_more_threads_than_cores_are_flagged(crew: Crew) -> None:
+    task("steady", 1e-4)
+    crowded = Task(Order("crowded", *pack_workload(Timed("steady")), threads=10_000))
+    (outcome,) = measured(crew, crowded)
+
+    assert Flag.OVERSUBSCRIBED in outcome.flags
+
+
+def test_what_does_not_fit_together_is_measured_by_one_process_after_the_other(crew: Crew) -> None:
+    (outcome,) = measured(crew, task("large", 1e-4), together=False)
+
+    assert not outcome.interleaved
+    assert len(outcome.view.processes) == 3
+    assert outcome.typical == pytest.approx(1e-4, rel=2e-3)
+
+
+def test_a_case_that_is_refused_costs_no_other(crew: Crew) -> None:
+    refused, steady = task("refused", 1e-4), task("steady", 1e-4)
+    measured(crew, refused, steady)
+
+    assert refused.outcome == Skipped("out of memory: no room")
+    assert isinstance(steady.outcome, Measurement)
+
+
+def test_a_case_that_breaks_in_a_later_block_has_failed(crew: Crew) -> None:
+    count = itertools.count()
+
+    def breaks() -> float:
+        if next(count) > 100:
+            raise RuntimeError("it broke after a while")
+        return 1e-4
+
+    broken, steady = task("broken", breaks), task("steady", 1e-4)
+    measured(crew, broken, steady)
+
+    assert broken.outcome == Failed("RuntimeError: it broke after a while")
+    assert isinstance(steady.outcome, Measurement)
+
+
+def test_a_worker_that_is_lost_costs_its_case_alone_and_is_replaced(machine: Simulated) -> None:
+    behaviour.clear()
+    InProcess.hired = 0
+    crew = Crew("cpu", 1, lambda _: None, hire=lambda: InProcess(lose="fatal"))
+    crew.grow(3)
+    tasks = [task("before", 1e-4), task("fatal", 1e-4), task("after", 2e-4)]
+
+    outcomes = measured(crew, *tasks)
+
+    assert tasks[1].outcome == Failed("the worker process was killed by SIGSEGV")
+    assert [outcome.typical for outcome in outcomes] == pytest.approx([1e-4, 2e-4], rel=2e-3)
+    assert len(crew) == 3
+    assert InProcess.hired == 4
+
+
+def test_a_sensor_is_read_meanwhile_and_summed_up(crew: Crew) -> None:
+    class Card:
+        def __init__(self) -> None:
+            self.clocks = itertools.cycle((1.0e9, 1.8e9))
+
+        def read(self, at: float) -> Reading:
+            return Reading(at, next(self.clocks), None, 300.0, 60.0, ("sw_power_cap", "gpu_idle"))
+
+    one = task("hot", 1e-4)
+    Chapter(crew, SAMPLING, Card()).measure([one])
+
+    assert isinstance(one.outcome, Measurement)
+    told = one.outcome.sensors
+    assert told.clock_hertz is not None
+    assert (told.clock_hertz.low, told.clock_hertz.high) == (1.0e9, 1.8e9)
+    assert told.memory_clock_hertz is None  # absent, not zero
+    assert told.throttle_reasons == ("gpu_idle", "sw_power_cap")
+    assert Flag.THROTTLED in one.outcome.flags
+    assert one.series is not None
+    assert len(one.series.readings) == told.readings > 0
+
+
+def test_energy_per_call_where_the_device_counts_it(crew: Crew, machine: Simulated) -> None:
+    machine.watts = 100.0
+    plenty = msgspec.structs.replace(SAMPLING, block_seconds=0.1, max_seconds=2.0)
+    (outcome,) = measured(crew, task("steady", 1e-3), sampling=plenty)
+    machine.watts = None
+    (without,) = measured(crew, task("again", 1e-3), sampling=plenty)
+
+    assert outcome.joules_per_call == pytest.approx(0.1, rel=1e-3)
+    assert without.joules_per_call is None
+
+
+def test_the_views_of_an_accelerator_are_all_in_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Simulated(asynchronous=True, launch_cost=20e-6)
+    device.cache, device.set_bytes = 2**20, 2**18
+    monkeypatch.setattr(simulated, "CURRENT", device)
+    monkeypatch.setattr(devices, "opened", lambda *_: device)
+    behaviour.clear()
+    crew = Crew("cuda:0", 1, lambda _: None, hire=InProcess)
+    crew.grow(2)
+    sampling = msgspec.structs.replace(SAMPLING, processes=2, preheat_seconds=2.0)
+
+    (outcome,) = measured(crew, task("kernel", 5e-6), sampling=sampling)
+
+    assert [view.name for view in outcome.views] == ["gpu_hot", "gpu_cold", "gpu_graph", "wall"]
+    assert [view.typical for view in outcome.views] == pytest.approx([5e-6, 5e-6, 5e-6, 25e-6], rel=0.05)
+    assert outcome.view.host_bound_share == 0.0
+    assert outcome.views[1].cold
+    assert Flag.CACHE_WARM not in outcome.flags
+    assert Flag.HOST_BOUND not in outcome.flags
+
+
+def test_launches_too_slow_to_hold_are_flagged_host_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Simulated(asynchronous=True, launch_cost=20e-3)
+    device.cache, device.set_bytes = 2**20, 2**18
+    device.memory = 2**20
+    monkeypatch.setattr(simulated, "CURRENT", device)
+    monkeypatch.setattr(devices, "opened", lambda *_: device)
+    behaviour.clear()
+    crew = Crew("cuda:0", 1, lambda _: None, hire=InProcess)
+    crew.grow(2)
+
+    (outcome,) = measured(crew, task("step", 1e-3), sampling=msgspec.structs.replace(SAMPLING, processes=2))
+
+    assert Flag.HOST_BOUND in outcome.flags
+    assert Flag.CACHE_WARM in outcome.flags  # memory for two sets alone
