@@ -163,6 +163,8 @@ def _pytest(request: Request, options: list[str], plugins: list[object]) -> tupl
         *([f"-k={request.expression}"] if request.expression else []),
         *options,
     ]
+    # Where this command runs inside a test of pytest-xdist, pytest-benchmark would measure nothing, and pass.
+    os.environ.pop("PYTEST_XDIST_WORKER", None)
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         with (

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -20,6 +20,7 @@ SUITE = '''
 """Workloads that do to their process what they are named for."""
 import ctypes
 import os
+import pathlib
 import signal
 import sys
 import time
@@ -47,6 +48,7 @@ class Do(Workload):
             if self.what == "exit":
                 os._exit(7)
             if self.what == "loop":
+                pathlib.Path("looping").touch()
                 while True:
                     pass
             if self.what == "raise":
@@ -83,58 +85,65 @@ conductor.SAMPLING["quick"] = msgspec.structs.replace(made_up.SAMPLING, limit_se
 main()
 """
 ROOT = Path(__file__).resolve().parent.parent
-Start = Callable[..., "subprocess.Popen[str]"]
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Start:
+started: "list[subprocess.Popen[str]]" = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays() -> Iterator[None]:
+    yield
+    while started:
+        started.pop().kill()
+
+
+def start(folder: Path, *what: str, limit: float) -> "subprocess.Popen[str]":
     """Starts `plumbline bench` on workloads, in a folder of its own."""
-
-    def run(*what: str, limit: float = 60.0) -> "subprocess.Popen[str]":
-        (tmp_path / "trouble.py").write_text(SUITE.replace("WHAT", repr(what)))
-        (tmp_path / "run.py").write_text(SCRIPT.replace("LIMIT", repr(limit)))
-        return subprocess.Popen(
-            [sys.executable, "run.py", "bench", "trouble.py"],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    return run
-
-
-def finished(process: "subprocess.Popen[str]", folder: Path) -> tuple[int, str, str, Run]:
-    output, errors = process.communicate(timeout=100)
-    return process.returncode, output, errors, store.load(store.find("latest", folder / "results"))
+    folder.mkdir(exist_ok=True)
+    (folder / "trouble.py").write_text(SUITE.replace("WHAT", repr(what)))
+    (folder / "run.py").write_text(SCRIPT.replace("LIMIT", repr(limit)))
+    process = subprocess.Popen(
+        [sys.executable, "run.py", "bench", "trouble.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    started.append(process)
+    return process
 
 
-def workers_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
-    return psutil.Process(process.pid).children()
+def latest(folder: Path) -> Run:
+    return store.load(store.find("latest", folder / "results"))
 
 
-def wait_for(happened: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_for(happened: Callable[[], object], seconds: float = 100.0) -> None:
     until = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < until, "it did not happen"
         time.sleep(0.02)
 
 
-def test_each_trouble_costs_its_own_case_and_is_told(start: Start, tmp_path: Path) -> None:
-    what = ("fine", "segfault", "hunger", "exit", "raise", "nan", "print")
-    status, output, errors, run = finished(start(*what), tmp_path)
+def test_each_trouble_costs_its_own_case_and_is_told(tmp_path: Path) -> None:
+    what = ("fine", "segfault", "hunger", "exit", "loop", "raise", "nan", "print")
+    process = start(tmp_path, *what, limit=12.0)
+    output, errors = process.communicate(timeout=200)
 
+    run = latest(tmp_path)
     outcomes = {result.case.id.removeprefix("do-"): result.outcome for result in run.results}
-    assert (status, errors) == (3, "")
+    assert (process.returncode, errors) == (3, "")
     assert run.complete
-    assert isinstance(outcomes["fine"], Measurement)
-    assert len(outcomes["fine"].view.processes) == 2
-    assert outcomes["fine"].typical > 1e-4
+    for name in ("fine", "print"):
+        outcome = outcomes[name]
+        assert isinstance(outcome, Measurement), name
+        assert len(outcome.view.processes) == 2
+        assert outcome.typical > 1e-4
     expected = {
         "segfault": ("killed by SIGSEGV", "Segmentation fault"),
         "hunger": ("killed by SIGKILL (as the kernel does when memory runs out)",),
         "exit": ("ended with status 7",),
+        "loop": ("took longer than its limit of 12.0 s: the worker process was ended",),
         "raise": ("RuntimeError: it raised",),
         "nan": ("the output holds NaN or infinity",),
     }
@@ -143,57 +152,30 @@ def test_each_trouble_costs_its_own_case_and_is_told(start: Start, tmp_path: Pat
         assert isinstance(outcome, Failed), name
         for word in words:
             assert word in outcome.reason
-    assert isinstance(outcomes["print"], Measurement)
     assert "words on standard output" not in output
     printed = (store.find("latest", tmp_path / "results") / store.OUTPUT).read_text()
     assert "words on standard output" in printed
     assert "and on standard error" in printed
 
 
-def test_a_case_without_an_end_is_ended_at_its_limit(start: Start, tmp_path: Path) -> None:
-    process = start("fine", "loop", limit=8.0)
-    wait_for(lambda: len(workers_of(process)) == 2)
+def test_workers_end_with_their_conductor_however_it_ends(tmp_path: Path) -> None:
+    """Each conductor has a worker in a loop that never returns, and one that waits."""
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+    folders = [tmp_path / end.name for end in ends]
+    conductors = [start(folder, "loop", limit=300.0) for folder in folders]
+    wait_for(lambda: all((folder / "looping").exists() for folder in folders))
+    workers = [psutil.Process(conductor.pid).children() for conductor in conductors]
+    assert [len(each) for each in workers] == [2, 2, 2]
 
-    status, _, _, run = finished(process, tmp_path)
+    for conductor, end in zip(conductors, ends, strict=True):
+        conductor.send_signal(end)
+    for conductor in conductors:
+        conductor.communicate(timeout=60)
 
-    outcomes = {result.case.id.removeprefix("do-"): result.outcome for result in run.results}
-    assert status == 3
-    assert isinstance(outcomes["fine"], Measurement)
-    assert isinstance(outcomes["loop"], Failed)
-    assert outcomes["loop"].reason.startswith("took longer than its limit of 8.00 s")
-
-
-@pytest.mark.parametrize("trouble", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_workers_end_with_the_conductor_however_it_ends(
-    start: Start, tmp_path: Path, trouble: signal.Signals
-) -> None:
-    process = start("loop")
-    wait_for(lambda: len(workers_of(process)) == 2)
-    workers = workers_of(process)
-    wait_for(lambda: any(worker.cpu_times().user > 3.0 for worker in workers))  # one is in its loop
-
-    process.send_signal(trouble)
-    process.communicate(timeout=20)
-
-    assert process.returncode == (-trouble if trouble is signal.SIGKILL else 130)
-    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert [conductor.returncode for conductor in conductors] == [130, 130, -signal.SIGKILL]
+    _, alive = psutil.wait_procs([worker for each in workers for worker in each], timeout=20)
     assert alive == []
-    run = store.load(store.find("latest", tmp_path / "results"))
-    assert not run.complete
-    assert run.results == ()
-
-
-def test_a_worker_that_is_killed_costs_one_case_and_is_replaced(start: Start, tmp_path: Path) -> None:
-    process = start("loop", "fine", limit=60.0)
-    wait_for(lambda: len(workers_of(process)) == 2)
-    workers = workers_of(process)
-    wait_for(lambda: any(worker.cpu_times().user > 3.0 for worker in workers))
-
-    max(workers, key=lambda worker: worker.cpu_times().user).kill()
-    status, _, _, run = finished(process, tmp_path)
-
-    outcomes = {result.case.id.removeprefix("do-"): result.outcome for result in run.results}
-    assert status == 3
-    assert isinstance(outcomes["loop"], Failed)
-    assert "killed by SIGKILL" in outcomes["loop"].reason
-    assert isinstance(outcomes["fine"], Measurement)
+    for folder in folders:
+        run = latest(folder)
+        assert not run.complete
+        assert run.results == ()

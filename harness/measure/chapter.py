@@ -94,8 +94,8 @@ class Task:
     stopped: StopReason | None = None
 
     def begin_again(self) -> None:
-        """Forgets what was measured so far, but not how long it took."""
-        self.replies, self.blocks, self.readings = [], {}, []
+        """Forgets what was measured so far: another case took the process down."""
+        self.replies, self.blocks, self.readings, self.used_seconds = [], {}, [], 0.0
         self.begin_laps()
 
     def begin_laps(self) -> None:

@@ -138,8 +138,8 @@ class View(Record, frozen=True, dict=True):
 
     @property
     def drift(self) -> float:
-        """Last quarter of the samples over the first, minus one: of the process where it is largest."""
-        return max((process.drift for process in self.processes), key=abs)
+        """Last quarter of a process's samples over the first, minus one: the median of the processes."""
+        return stats.median([process.drift for process in self.processes])
 
 
 class Measurement(Record, frozen=True, tag="measurement", dict=True):

@@ -166,7 +166,7 @@ WORDS = (
     ("memory", "peak of tensor bytes while one call ran, inputs and outputs included"),
     ("noisy", "the interquartile range or half of the interval is over 10 % of the median"),
     ("contended", "over 10 % of the samples waited for a core, or others wanted more cores than were left"),
-    ("drifting", "in some process the last quarter of the samples differs from the first by over 5 %"),
+    ("drifting", "the last quarter of a process's samples differs from its first by over 5 %"),
     ("throttled", "the device slowed itself down (power, heat), or a CPU quota stopped us"),
     ("host_bound", "in over 20 % of the samples the device waited for the host"),
     ("oversubscribed", "more threads than cores that this process may use"),
