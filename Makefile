@@ -4,11 +4,14 @@ BIN := .venv/bin
 SUITES ?=
 PROFILE ?= quick
 
-.PHONY: bench test check report clean
+.PHONY: bench selftest test check report clean
 .DELETE_ON_ERROR:
 
 bench: .venv/installed
 	$(BIN)/plumbline bench $(SUITES) --profile $(PROFILE)
+
+selftest: .venv/installed
+	$(BIN)/plumbline selftest
 
 test: .venv/dev
 	$(BIN)/python -m pytest

@@ -141,7 +141,7 @@ def list_workloads(
 @app.command()
 def selftest(
     *,
-    pairs: Annotated[int, typer.Option(help="Pairs of processes; a comparison is of 5.")] = 10,
+    pairs: Annotated[int, typer.Option(help="Pairs of processes; a comparison is of 5.")] = 8,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[
         int | None, typer.Option(help="Threads (default: the physical cores this process may use).")

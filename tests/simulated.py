@@ -90,6 +90,9 @@ class Simulated:
         recorded, self.recording = self.recording, None
         return lambda: self.submit(sum(recorded))
 
+    def spend(self, seconds: float) -> None:
+        self.submit(seconds)
+
     def joules(self) -> float | None:
         return None if self.watts is None else self.energy
 

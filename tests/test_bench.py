@@ -14,7 +14,9 @@ import pytest
 
 from harness import store
 from harness.cli import RESULTS, Profile
-from harness.measure import conductor, environment
+from harness.measure import environment, selection
+from harness.measure.crew import Crew
+from harness.measure.messages import MeasureCeilings
 from harness.records import Failed, Measurement, Result, Run, Skipped
 from harness.workload import PROFILES
 from tests import made_up
@@ -56,6 +58,28 @@ def test_a_suite_is_measured_recorded_judged_and_reported(
         *(store.CASES, store.SAMPLES, store.EXPORT, store.REPORT, store.HEADER)
     }
     assert "work-steady-n100" in (folder / store.REPORT).read_text()
+
+
+def test_ceilings_are_measured_at_the_start_in_the_middle_and_at_the_end_by_different_processes(
+    machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    at: list[int] = []
+    original = Crew.ask
+
+    def ask(self: Crew, index: int, request: object, *rest: object) -> object:
+        if isinstance(request, MeasureCeilings):
+            asked.append(index)
+            at.append(len(list(store.load(store.find("latest")).results)))
+        return original(self, index, request, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Crew, "ask", ask)
+    plumbline("bench", suite('[Work("steady", n) for n in range(100, 120)]'))
+
+    assert at == [0, 10, 20]
+    assert asked == [0, 1, 0]  # two processes
+    assert len(latest().header.ceilings) == 3
+    assert latest().complete
 
 
 def test_the_export_is_pytest_benchmarks_own_json_with_our_samples(
@@ -125,7 +149,7 @@ def test_nothing_measured_is_status_three(machine: Simulated, suite: Suite, plum
 def test_an_interrupt_keeps_what_is_done_and_resuming_measures_what_is_missing(
     machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    monkeypatch.setattr(conductor, "CHAPTER_SECONDS", 0.0)  # a case a chapter
+    monkeypatch.setattr(selection, "CHAPTER_SECONDS", 0.0)  # a case a chapter
     path = suite('[Work("steady", 100), Work("fragile", 200), Work("steady", 400)]')
     monkeypatch.setenv("SIMULATED_TROUBLE", trouble)
     status, output, _ = plumbline("bench", path)
@@ -168,7 +192,7 @@ def test_a_failed_case_is_measured_again_on_resuming(
 def test_resuming_on_another_machine_is_refused(
     machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conductor, "CHAPTER_SECONDS", 0.0)  # a case a chapter
+    monkeypatch.setattr(selection, "CHAPTER_SECONDS", 0.0)  # a case a chapter
     monkeypatch.setenv("SIMULATED_TROUBLE", "SIGINT")
     plumbline("bench", suite('[Work("steady", 100), Work("fragile", 1)]'))
     other = made_up.environment(host="f" * 16, model_name="Another CPU")
@@ -258,7 +282,7 @@ def test_results_that_cannot_be_written_end_before_measuring(
 def test_a_disk_that_fills_up_ends_the_run_and_keeps_what_is_recorded(
     machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conductor, "CHAPTER_SECONDS", 0.0)  # a case a chapter
+    monkeypatch.setattr(selection, "CHAPTER_SECONDS", 0.0)  # a case a chapter
     append = store.Writer.append
     written: list[object] = []
 
@@ -364,12 +388,12 @@ def test_a_killed_run_is_read_and_resumed(suite: Suite, tmp_path: Path) -> None:
 
 
 _SCRIPT = """
-from harness.measure import ceilings, conductor, crew, device, environment
+from harness.measure import ceilings, crew, device, environment, selection
 from harness.cli import main
 from tests import made_up, simulated
 device.opened = lambda *_: simulated.CURRENT
 crew.WorkerProcess = simulated.InProcess
-conductor.CHAPTER_SECONDS = 0.0
+selection.CHAPTER_SECONDS = 0.0
 ceilings.measure_ceilings = lambda *_: made_up.CEILINGS
 environment.capture = lambda *_: made_up.environment()
 main()
@@ -512,7 +536,7 @@ def test_resuming_works_from_another_folder_and_names_no_home(
 def test_resuming_with_another_torch_is_refused(
     machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conductor, "CHAPTER_SECONDS", 0.0)  # a case a chapter
+    monkeypatch.setattr(selection, "CHAPTER_SECONDS", 0.0)  # a case a chapter
     monkeypatch.setenv("SIMULATED_TROUBLE", "SIGINT")
     plumbline("bench", suite('[Work("steady", 100), Work("fragile", 1)]'))
     now = made_up.environment()

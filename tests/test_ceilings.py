@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from harness.measure import ceilings, conductor, microkernel, streams
+from harness.measure import ceilings, microkernel, selection, streams
 from harness.measure.cpu import Cpu
 from harness.measure.streams import Stream, best_by_level, effective_levels, working_sets
 from harness.records import Ceilings, ComputeCeiling, MemoryLevel, Rung
@@ -204,8 +204,8 @@ def test_a_known_gpu_has_datasheet_rungs_and_an_unknown_one_none(monkeypatch: py
 def test_what_is_not_worth_trying_is_skipped_with_its_numbers(n: int, rate: float, words: str) -> None:
     slow = Ceilings(compute=(ComputeCeiling("float16", 1, Rung.TORCH, "torch product, n = 64", rate),))
 
-    reason = conductor.not_worth_it(
-        made_up.product(n, "float16"), 2**40, slow, 1, conductor.LONGEST_CALL_SECONDS["quick"]
+    reason = selection.not_worth_it(
+        made_up.product(n, "float16"), 2**40, slow, 1, selection.LONGEST_CALL_SECONDS["quick"]
     )
 
     assert reason is not None

@@ -3,16 +3,26 @@
 import math
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 
-from harness import store
+from harness import stats, store
 from harness.check.trust import check_trust
 from harness.records import Answer, Flag
 from harness.records.noise import KindNoise, NoiseProfile, Repeat, TimerReading
+from harness.selftest import run
+from harness.selftest.work import Kind
+from harness.store import DEFAULT_RESULTS as RESULTS
+from harness.workload import Call, Workload
+from tests import made_up, simulated
 from tests.conftest import decoded
 from tests.simulated import Simulated
+
+Plumbline = Callable[..., tuple[int, str, str]]
 
 
 def kind(
@@ -104,15 +114,90 @@ def test_work_is_widened_by_the_drift_of_work_like_it() -> None:
     assert one.drift(2, from_memory=False, fine=False) is None  # nothing like it was measured
 
 
-@pytest.fixture
-def selftest(
-    machine: Simulated, plumbline: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[int, str, str]]:
-    """The command, on work that takes as long as its number says."""
-    from harness.selftest import work
+@dataclass(frozen=True)
+class Made(Workload):
+    """Work of so many microseconds on the simulated device; each process has a pace of its own, by `spread`."""
 
-    monkeypatch.setattr(work, "simulated", machine, raising=False)
-    return plumbline
+    microseconds: int
+    spread: float = 0.0
+
+    def prepare(self, device: torch.device) -> Call:
+        pace = 1e-6 * self.microseconds * math.exp(CHANCE.gauss(0.0, self.spread))
+        output = torch.ones(1)
+
+        def call() -> torch.Tensor:
+            simulated.CURRENT.submit(pace)
+            return output
+
+        return call
+
+
+CHANCE = random.Random(3)
+
+
+def test_the_command_measures_judges_keeps_and_tells(
+    machine: Simulated, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steady, uneven = Kind("compute", Made(1000, 0.003), 1), Kind("memory", Made(500, 0.2), 2)
+    monkeypatch.setattr(run, "kinds", lambda *_: (steady, uneven))
+    monkeypatch.setattr(run, "SPINS", (SimpleSpin(200),))
+
+    status, output, errors = plumbline("selftest", "--pairs", 8)
+
+    assert "pair 8 of 8" in errors
+    found = store.profile(RESULTS, made_up.environment().host.id, "simulated")
+    assert found is not None
+    good, bad = found.kinds
+    assert good.name == "compute"
+    assert good.call_seconds == pytest.approx(1e-3, rel=0.02)
+    assert [len(good.same), len(good.slower), len(good.repeats)] == [8, 8, 8]
+    assert (good.false_alarms, good.power, good.may_gate) == (0.0, 1.0, True)
+    assert stats.median(list(good.slower)) == pytest.approx(math.log(1.05), abs=0.004)
+    assert not bad.may_gate
+    assert "may gate here: compute on 1 thread" in output
+    assert "may only inform here: memory on 2 threads" in output
+    assert "a spin of 200 µs: read as 200 µs" in output
+    assert status in {0, 1}  # coverage of eight made-up repeats is a matter of chance
+
+    status, output, _ = plumbline("selftest", "--pairs", 5, "--json")
+    told = decoded(output)
+    assert [k["name"] for k in told["kinds"]] == ["compute", "memory"]
+    assert {v["claim"] for v in told["verdicts"]} == {"timer", "gate", "coverage"}
+
+
+@dataclass(frozen=True)
+class SimpleSpin(Made):
+    """A spin of known length."""
+
+
+def test_a_bench_on_this_host_states_wider_intervals_after_a_self_test(
+    machine: Simulated, plumbline: Plumbline, suite: Callable[..., Path]
+) -> None:
+    plumbline("bench", suite())
+    before = store.load(store.find("latest"))
+    drifting = kind(drift=0.10)
+    store.put_profile(
+        RESULTS,
+        msgspec.structs.replace(
+            profile(msgspec.structs.replace(drifting, threads=2)),
+            host=before.header.environment.host.id,
+            device="simulated",
+        ),
+    )
+    plumbline("bench", suite())
+    after = store.load(store.find("latest"))
+
+    assert before.header.selftest_at is None
+    assert after.header.selftest_at == "2026-01-02T03:04:05+00:00"
+    (narrow, *_), (wide, *_) = (
+        [r.measurement.view for r in one.results if r.measurement] for one in (before, after)
+    )
+    assert narrow.drift_between_runs is None
+    assert wide.drift_between_runs == pytest.approx(drifting.drift)
+    assert wide.half_width is not None
+    assert narrow.half_width is not None
+    assert wide.half_width > 0.15
+    assert narrow.half_width < 0.05
 
 
 def test_too_few_pairs_are_refused(plumbline: Callable[..., tuple[int, str, str]]) -> None:
@@ -122,18 +207,15 @@ def test_too_few_pairs_are_refused(plumbline: Callable[..., tuple[int, str, str]
     assert "2 pairs: at least 5" in errors
 
 
-def test_a_profile_is_kept_by_host_and_device_and_read_again(tmp_path: object) -> None:
-    from pathlib import Path
-
-    folder = Path(str(tmp_path))
+def test_a_profile_is_kept_by_host_and_device_and_read_again(tmp_path: Path) -> None:
     one = profile()
-    path = store.put_profile(folder, one)
+    path = store.put_profile(tmp_path, one)
 
     assert path.name == "0123456789abcdef-cpu.json"
-    assert store.profile(folder, one.host, "cpu") == one
-    assert store.profile(folder, one.host, "cuda:0") is None
+    assert store.profile(tmp_path, one.host, "cpu") == one
+    assert store.profile(tmp_path, one.host, "cuda:0") is None
     path.write_text("{")
-    assert store.profile(folder, one.host, "cpu") is None
+    assert store.profile(tmp_path, one.host, "cpu") is None
 
 
 def test_flags_of_repeats_are_counted() -> None:

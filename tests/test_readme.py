@@ -30,6 +30,6 @@ def test_the_exit_statuses_and_commands_are_those_of_the_command(
     plumbline: Callable[..., tuple[int, str, str]],
 ) -> None:
     text = README.read_text()
-    for command in ("bench", "report", "check", "list", "env"):
+    for command in ("bench", "selftest", "report", "check", "list", "env"):
         assert f"plumbline {command}" in text
         assert plumbline(command, "--help")[0] == 0

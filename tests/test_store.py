@@ -10,7 +10,7 @@ import pytest
 
 from harness import store
 from harness.errors import RecordError, StorageError, UsageError
-from harness.records import Result, Run
+from harness.records import CaseSamples, RawSamples, Reading, Result, Run, SensorSeries
 from tests import made_up
 
 
@@ -204,3 +204,35 @@ def test_a_frame_has_a_row_per_case_in_base_units() -> None:
     assert row["typical_seconds"] == pytest.approx(2e-6 + 2 * 1024**3 / 150e9)
     assert row["flops_per_second"] == pytest.approx(2 * 1024**3 / row["typical_seconds"])
     assert frame.iloc[1]["reason"] == "TF32 needs an NVIDIA GPU"
+
+
+def test_raw_samples_and_sensors_stand_aside_and_come_back(tmp_path: Path) -> None:
+    writer = store.Writer.create(tmp_path, made_up.run().header)
+    parts = tuple(RawSamples("cpu", process, made_up.samples(1e-3)) for process in (0, 1))
+    series = SensorSeries("a", (Reading(0.1, clock_hertz=1.7e9),))
+
+    writer.append_samples(CaseSamples("a", parts), series)
+    writer.append_samples(CaseSamples("b", parts[:1]))
+    writer.append_samples(CaseSamples("a", parts[1:]))  # measured again
+    writer.append_samples(CaseSamples("skipped", ()))
+
+    assert store.samples(writer.folder) == {"a": parts[1:], "b": parts[:1]}
+    line = (writer.folder / store.SENSORS).read_bytes()
+    assert msgspec.json.decode(line, type=SensorSeries) == series
+    assert store.samples(tmp_path / "nowhere") == {}
+
+
+def test_a_sample_line_cut_off_is_left_out_and_cut_away_on_resuming(tmp_path: Path) -> None:
+    run = made_up.run(finished=False)
+    folder = written(tmp_path, run)
+    parts = (RawSamples("cpu", 0, made_up.samples(1e-3)),)
+    writer = store.Writer(folder, run.header)
+    writer.append_samples(CaseSamples("a", parts))
+    writer.append_samples(CaseSamples("b", parts))
+    path = folder / store.SAMPLES
+    path.write_bytes(path.read_bytes()[:-20])
+    assert store.samples(folder) == {"a": parts}
+
+    store.Writer.reopen(folder).append_samples(CaseSamples("c", parts))
+
+    assert store.samples(folder) == {"a": parts, "c": parts}

@@ -18,7 +18,7 @@ import torch  # noqa: E402
 
 from harness import stats  # noqa: E402
 from harness.measure import microkernel  # noqa: E402
-from harness.measure.device import Cpu  # noqa: E402
+from harness.measure.cpu import Cpu  # noqa: E402
 from harness.measure.stopwatch import Stopwatch  # noqa: E402
 from harness.measure.streams import best_stream  # noqa: E402
 

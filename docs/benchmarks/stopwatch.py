@@ -20,13 +20,14 @@ import torch  # noqa: E402
 from torch.utils.benchmark import Timer  # noqa: E402
 
 from harness import stats, units  # noqa: E402
-from harness.measure.conductor import SAMPLING  # noqa: E402
-from harness.measure.device import Cpu  # noqa: E402
-from harness.measure.stopwatch import Stopwatch  # noqa: E402
+from harness.measure.cpu import Cpu  # noqa: E402
+from harness.measure.stopwatch import Glance, Stopwatch  # noqa: E402
 
 ROUNDS = 7
 SIZES = (("float32", 64), ("float32", 256), ("float32", 1024), ("bfloat16", 512))
 CALLS = {}
+# As long as the other two look.
+LOOK = Glance(warmup_seconds=0.1, seconds=0.5, least_samples=5, most_samples=512, min_sample_seconds=2e-4)
 
 PYTEST = """
 import pytest
@@ -62,7 +63,7 @@ def main() -> None:
     for _ in range(ROUNDS):
         stopwatch = Stopwatch(device)
         for name, call in CALLS.items():
-            ours = stopwatch.measure(call, SAMPLING["quick"]).typical
+            ours = stats.median(stopwatch.glance(call, LOOK).trusted_seconds)
             timer = Timer("call()", globals={"call": call}, num_threads=device.threads)
             theirs = timer.blocked_autorange(min_run_time=0.5).median
             medians[name].setdefault("plumbline", []).append(ours)

@@ -94,6 +94,12 @@ class Accelerator:
         del calls
         raise Unsupported(f"no graphs on {self.name}")
 
+    def spend(self, seconds: float) -> None:
+        """Waits, busily."""
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            pass
+
     def joules(self) -> float | None:
         """Not told."""
         return None

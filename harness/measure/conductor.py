@@ -11,13 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from harness import store, units
+from harness import store
 from harness.errors import UsageError
 from harness.measure.chapter import Chapter, Order, Task
 from harness.measure.crew import Crew, LostError
 from harness.measure.device import MAIN_MEMORY
 from harness.measure.imports import pack_workload
 from harness.measure.messages import AskFree, Describe, Described, Free, MeasureCeilings, Measured
+from harness.measure.selection import LONGEST_CALL_SECONDS, Budget, not_worth_it
 from harness.measure.sensors import card_of
 from harness.predict import roofline
 from harness.records import (
@@ -72,15 +73,6 @@ SAMPLING = {
         limit_seconds=600.0,
     ),
 }
-# A case whose single call must take longer than this, at the best rate torch reached in its dtype,
-# is skipped: float16 on a CPU without the instructions is 30-150 times slower than float32.
-LONGEST_CALL_SECONDS = {"quick": 0.25, "standard": 2.0, "full": 15.0}
-# A chapter lasts about so long: its cases' blocks are spread over it, and a run that is killed loses no more.
-CHAPTER_SECONDS = 30.0
-# Of the memory that is free, what one case may take in one process, and all of a chapter in all of them.
-MEMORY_SHARE, CHAPTER_MEMORY_SHARE = 0.8, 0.4
-# A case that does not say what it needs counts as this share of a chapter's memory.
-UNKNOWN_SHARE = 1 / 8
 # A run of fewer cases is over before the machine has changed: no round of ceilings in its middle.
 LEAST_FOR_MIDDLE = 16
 ROUND_LIMIT_SECONDS = 900.0
@@ -88,30 +80,6 @@ ROUND_LIMIT_SECONDS = 900.0
 FINE_SECONDS = 2e-4
 # What else must be as it was before a run may go on: half a record of one torch and half of another is none.
 SAME_ON_RESUMING = ("software.torch.", "software.environment_variables.", "numerics.")
-
-
-def not_worth_it(
-    case: Case, free_bytes: int, ceilings: Ceilings, threads: int, longest_call_seconds: float
-) -> str | None:
-    """Why a case is not even tried: no memory for it, or a single call too long; None where it is."""
-    if case.cost is None:
-        return None
-    if case.cost.memory_bytes > MEMORY_SHARE * free_bytes:
-        return (
-            f"needs {units.size(case.cost.memory_bytes)} of memory; {units.size(free_bytes)} are free, and a fifth "
-            "of that is left to the rest"
-        )
-    torch_best = ceilings.torch_ceiling(case.dtype, threads)
-    if torch_best is None or not case.cost.flops:
-        return None
-    seconds = case.cost.flops / torch_best.flops_per_second
-    if seconds <= longest_call_seconds:
-        return None
-    return (
-        f"one call would take {units.seconds(seconds)} or more, the limit is "
-        f"{units.seconds(longest_call_seconds)}: {case.dtype} products reach "
-        f"{units.work_rate(torch_best.flops_per_second)} here"
-    )
 
 
 class Conductor:
@@ -204,40 +172,48 @@ class Conductor:
             self.measure_ceilings()
         self._crew.heal()
         settings, ceilings = self.header.settings, envelope(self.header.ceilings)
-        free = self._crew.ask(0, AskFree(), Free, ROUND_LIMIT_SECONDS).free_bytes
-        tasks: dict[str, Task] = {}
-        members: list[Case] = []
-        room = self._room
-        budget = _Budget(settings.sampling, free)
         self._samples = {}
-        for workload, case in cases:
-            if case.id in self._done:
-                continue
-            if len(members) == room:
-                break
-            reason = not_worth_it(
-                case, free, ceilings, settings.threads, LONGEST_CALL_SECONDS[settings.profile]
-            )
-            if reason is None and not budget.admits(case):
-                break
-            members.append(case)
-            if reason is not None:
-                self.record(_result(case, ceilings, settings, Skipped(reason=reason)), told=told)
-                continue
-            try:
-                packed = pack_workload(workload)
-                drift = self._drift(roofline.predict(case, ceilings, settings.threads))
-                tasks[case.id] = Task(Order(case.id, *packed, settings.threads, drift=drift))
-            except UsageError as error:
-                self.record(_result(case, ceilings, settings, Failed(reason=str(error))), told=told)
+        tasks, budget = self._select(cases, ceilings, told)
+        if not tasks:
+            return
         self._note(f"{len(tasks)} cases side by side")
         opened = self._crew.opened
         chapter = Chapter(self._crew, settings.sampling, card_of(opened.uuid if opened else None))
-        chapter.measure(tuple(tasks.values()), together=budget.together)
-        for case in members:
-            task = tasks.get(case.id)
-            if task is not None and task.outcome is not None:
+        chapter.measure([task for task, _ in tasks], together=budget.together)
+        for task, case in tasks:
+            if task.outcome is not None:
                 self.record(_result(case, ceilings, settings, task.outcome), task, told)
+
+    def _select(
+        self, cases: Sequence[tuple[Workload, Case]], ceilings: Ceilings, told: Callable[[Result], None]
+    ) -> tuple[list[tuple[Task, Case]], Budget]:
+        """The tasks of a chapter; cases that are not even tried are recorded on the way."""
+        settings = self.header.settings
+        free = self._crew.ask(0, AskFree(), Free, ROUND_LIMIT_SECONDS).free_bytes
+        budget, room = Budget(settings.sampling, free), self._room
+        longest = LONGEST_CALL_SECONDS[settings.profile]
+        tasks: list[tuple[Task, Case]] = []
+        for workload, case in cases:
+            if case.id in self._done:
+                continue
+            reason = not_worth_it(case, free, ceilings, settings.threads, longest)
+            if len(tasks) == room or (reason is None and not budget.admits(case)):
+                break
+            if reason is None:
+                tasks.append((self._task(workload, case, ceilings), case))
+            else:
+                self.record(_result(case, ceilings, settings, Skipped(reason=reason)), told=told)
+                room -= 1
+        return tasks, budget
+
+    def _task(self, workload: Workload, case: Case, ceilings: Ceilings) -> Task:
+        threads = self.header.settings.threads
+        try:
+            packed = pack_workload(workload)
+        except UsageError as error:
+            return Task(Order(case.id, b"", "", None, threads), outcome=Failed(reason=str(error)))
+        drift = self._drift(roofline.predict(case, ceilings, threads))
+        return Task(Order(case.id, *packed, threads, drift=drift))
 
     def record(
         self, result: Result, task: Task | None = None, told: Callable[[Result], None] = lambda _: None
@@ -302,30 +278,6 @@ class Conductor:
         planned = len(self.header.planned)
         before_middle = len(self.header.ceilings) <= 1 and self._has_middle
         return (planned + 1) // 2 - self.done if before_middle else planned
-
-
-class _Budget:
-    """What still goes into a chapter: time, and memory in all processes at once."""
-
-    def __init__(self, sampling: Sampling, free_bytes: int) -> None:
-        self._seconds = CHAPTER_SECONDS
-        self._case_seconds = sampling.processes * sampling.warmup_seconds + sampling.max_seconds
-        self._bytes = int(CHAPTER_MEMORY_SHARE * free_bytes / sampling.processes)
-        self._unknown = int(UNKNOWN_SHARE * self._bytes)
-        self._processes, self._free = sampling.processes, free_bytes
-        self._empty = True
-        self.together = True
-
-    def admits(self, case: Case) -> bool:
-        """Whether the case goes in too; the first always does, alone if it must."""
-        needed = case.cost.memory_bytes if case.cost else self._unknown
-        self._bytes -= needed
-        self._seconds -= self._case_seconds
-        if self._empty:
-            self._empty = False
-            self.together = needed * self._processes <= MEMORY_SHARE * self._free
-            return True
-        return self._bytes >= 0 and self._seconds >= 0 and self.together
 
 
 def describe(crew: Crew) -> Environment:

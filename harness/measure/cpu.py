@@ -80,6 +80,12 @@ class Cpu:
         del calls
         raise Unsupported("a CPU has no graphs")
 
+    def spend(self, seconds: float) -> None:
+        """Waits, busily."""
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            pass
+
     def joules(self) -> float | None:
         """The packages' counter, where it may be read."""
         return self._package.joules()

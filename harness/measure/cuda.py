@@ -88,6 +88,10 @@ class Cuda:
                 call()
         return graph.replay
 
+    def spend(self, seconds: float) -> None:
+        """The same kernel as a hold."""
+        self.hold(seconds)
+
     def joules(self) -> float | None:
         """NVML's counter since the driver was loaded (Volta and later)."""
         return self._energy()

@@ -144,10 +144,10 @@ class Desk:
         device, sampling = self.device, request.sampling
 
         def prepare() -> Call:
-            return _slowed(workload.prepare(device.torch_device), request.slow_seconds)
+            return _slowed(workload.prepare(device.torch_device), device, request.slow_seconds)
 
         views, missing = views_of(
-            device, prepare, _slowed(call, request.slow_seconds), peak or request.set_bytes
+            device, prepare, _slowed(call, device, request.slow_seconds), peak or request.set_bytes
         )
         self._cases[request.case] = _Case(workload, {view.name: view for view in views})
         began = time.perf_counter()
@@ -204,16 +204,14 @@ class Desk:
         self.device.give_back()
 
 
-def _slowed(call: Call, seconds: float) -> Call:
-    """The call, and so much waiting after it: a slowdown of known size, to prove that it is found."""
+def _slowed(call: Call, device: Device, seconds: float) -> Call:
+    """The call, and so much more work after it: a slowdown of known size, to prove that it is found."""
     if not seconds:
         return call
 
     def slower() -> torch.Tensor:
         output = call()
-        until = time.perf_counter() + seconds
-        while time.perf_counter() < until:
-            pass
+        device.spend(seconds)
         return output
 
     return slower

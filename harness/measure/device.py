@@ -46,6 +46,9 @@ class Device(Clock, Protocol):
             Unsupported: the device has no graphs.
         """
 
+    def spend(self, seconds: float) -> None:
+        """Uses up so much of the device's time, as one more piece of work: a slowdown of known size."""
+
     def joules(self) -> float | None:
         """A counter of the energy used so far; None where there is none that may be read."""
 

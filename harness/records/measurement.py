@@ -16,6 +16,8 @@ SUSTAINED_SECONDS = 3.0
 NOISY, DRIFTING, CONTENDED = 0.10, 0.05, 0.10
 # Of all CPU time, given to other guests by the hypervisor; of a core, wanted by others beyond what is free.
 STOLEN, CROWDED = 0.02, 0.15
+# CPU time over wall time, all threads together, that says even the calling thread waited.
+STARVED = 0.95
 HOST_BOUND = 0.20
 FEW_SAMPLES = 5
 # What slows a GPU down that is not itself a fault: an idle device, or the user's own clock setting.
@@ -215,13 +217,31 @@ class Measurement(Record, frozen=True, tag="measurement", dict=True):
 
     @property
     def _contended(self) -> bool:
-        """Our threads waited for a core, or must have: others wanted more of them than we left."""
-        told = self.sensors
-        others, cpus = told.other_cpus, told.cpus
-        crowd = others + (self.threads or 1) - cpus if others is not None and cpus is not None else 0.0
-        if others is None and told.load_average is not None and cpus is not None:
-            crowd = told.load_average - cpus - 1  # no better word than the load, which counts us too
-        return self.view.clean_share < 1 - CONTENDED or crowd > CROWDED or (told.steal_share or 0.0) > STOLEN
+        """Our threads waited for a core, or must have."""
+        if self.view.clean_share < 1 - CONTENDED or (self.sensors.steal_share or 0.0) > STOLEN:
+            return True
+        return self.view.name == "cpu" and (self._crowd > CROWDED or self._starved)
+
+    @property
+    def _crowd(self) -> float:
+        """How many more cores others wanted than we left, on average."""
+        told, others = self.sensors, self.sensors.other_cpus
+        if told.cpus is None:
+            return 0.0
+        if others is not None:
+            return others + (self.threads or 1) - told.cpus
+        # No better word than the load, which counts us too.
+        return 0.0 if told.load_average is None else told.load_average - told.cpus - 1
+
+    @property
+    def _starved(self) -> bool:
+        """Less than one core's worth of CPU time, where the system does not tell who waited."""
+        return any(
+            process.cpu_share is not None
+            and process.cpu_share < STARVED
+            and process.run_delay_seconds is None
+            for process in self.view.processes
+        )
 
     @property
     def _throttled(self) -> bool:

@@ -1,0 +1,86 @@
+"""How long a case takes, and how much of a run is neither a worker's time nor its start.
+
+    python docs/benchmarks/overhead.py > results/reference/benchmarks/overhead.json
+The table goes to standard error. Runs `plumbline bench` on some of the bundled cases in profiles quick and standard.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from harness.bench import Request, run
+from harness.measure import conductor
+from harness.measure.crew import Crew
+from harness.measure.messages import Taken
+
+SELECTED = {
+    "quick": "float32 and not (m64 and triad)",
+    "standard": "matmul and float32 and not (m4096 or m3072 or m11008) or reduction",
+}
+
+
+def main() -> None:
+    found: dict[str, Any] = {}
+    for profile, expression in SELECTED.items():
+        with tempfile.TemporaryDirectory() as folder:
+            found[profile] = timed(Request(expression=expression, profile=profile, results=Path(folder)))
+    json.dump(found, sys.stdout, indent=1)
+    for profile, one in found.items():
+        chapters, asking, measuring = one["chapter_seconds"], one["asking_seconds"], one["measuring_seconds"]
+        print(
+            f"| {profile} | {one['cases']} | {chapters / one['cases']:.2f} s | {one['longest_case_seconds']:.2f} s | "
+            f"{100 * (chapters - asking) / chapters:.1f} % | {100 * (asking - measuring) / chapters:.1f} % |",
+            file=sys.stderr,
+        )
+
+
+def timed(request: Request) -> dict[str, float]:
+    """Runs a bench; in seconds: all chapters with their recording, all questions in them, all work of workers."""
+    total = {"chapter_seconds": 0.0, "asking_seconds": 0.0, "measuring_seconds": 0.0}
+    by_case: dict[str, float] = {}
+    ask, measure, ceilings = Crew.ask, conductor.Conductor.measure, conductor.Conductor.measure_ceilings
+
+    def asked(self: Crew, index: int, question: Any, kind: Any, limit: float) -> Any:
+        began = time.perf_counter()
+        reply = ask(self, index, question, kind, limit)
+        seconds = time.perf_counter() - began
+        if type(question).__name__ != "MeasureCeilings":
+            total["asking_seconds"] += seconds
+            # What a worker does not time itself (making tensors, warming up) counts as measuring.
+            total["measuring_seconds"] += reply.elapsed_seconds if isinstance(reply, Taken) else seconds
+            if getattr(question, "case", None):
+                by_case[question.case] = by_case.get(question.case, 0.0) + seconds
+        return reply
+
+    inside = [False]
+
+    def measured(self: conductor.Conductor, *arguments: Any) -> None:
+        began, inside[0] = time.perf_counter(), True
+        measure(self, *arguments)
+        inside[0] = False
+        total["chapter_seconds"] += time.perf_counter() - began
+
+    def rounds(self: conductor.Conductor) -> None:
+        """A round of ceilings is no part of a chapter, though a chapter may begin with one."""
+        began = time.perf_counter()
+        ceilings(self)
+        if inside[0]:
+            total["chapter_seconds"] -= time.perf_counter() - began
+
+    Crew.ask, conductor.Conductor.measure = asked, measured  # type: ignore[method-assign]
+    conductor.Conductor.measure_ceilings = rounds  # type: ignore[method-assign]
+    stdout, sys.stdout = sys.stdout, sys.stderr
+    try:
+        run(request)
+    finally:
+        sys.stdout = stdout
+        Crew.ask, conductor.Conductor.measure = ask, measure  # type: ignore[method-assign]
+        conductor.Conductor.measure_ceilings = ceilings  # type: ignore[method-assign]
+    return {**total, "cases": len(by_case), "longest_case_seconds": max(by_case.values())}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Which cases are tried at all, and which go into one chapter together."""
+
+from harness import units
+from harness.records import Case, Ceilings, Sampling
+
+# A case whose single call must take longer than this, at the best rate torch reached in its dtype,
+# is skipped: float16 on a CPU without the instructions is 30-150 times slower than float32.
+LONGEST_CALL_SECONDS = {"quick": 0.25, "standard": 2.0, "full": 15.0}
+# A chapter lasts about so long: its cases' blocks are spread over it, and a run that is killed loses no more.
+CHAPTER_SECONDS = 30.0
+# Of the memory that is free, what one case may take in one process, and all of a chapter in all of them.
+MEMORY_SHARE, CHAPTER_MEMORY_SHARE = 0.8, 0.4
+# A case that does not say what it needs counts as this share of a chapter's memory.
+UNKNOWN_SHARE = 1 / 8
+
+
+def not_worth_it(
+    case: Case, free_bytes: int, ceilings: Ceilings, threads: int, longest_call_seconds: float
+) -> str | None:
+    """Why a case is not even tried: no memory for it, or a single call too long; None where it is."""
+    if case.cost is None:
+        return None
+    if case.cost.memory_bytes > MEMORY_SHARE * free_bytes:
+        return (
+            f"needs {units.size(case.cost.memory_bytes)} of memory; {units.size(free_bytes)} are free, and a fifth "
+            "of that is left to the rest"
+        )
+    torch_best = ceilings.torch_ceiling(case.dtype, threads)
+    if torch_best is None or not case.cost.flops:
+        return None
+    seconds = case.cost.flops / torch_best.flops_per_second
+    if seconds <= longest_call_seconds:
+        return None
+    return (
+        f"one call would take {units.seconds(seconds)} or more, the limit is "
+        f"{units.seconds(longest_call_seconds)}: {case.dtype} products reach "
+        f"{units.work_rate(torch_best.flops_per_second)} here"
+    )
+
+
+class Budget:
+    """What still goes into a chapter: time, and memory in all processes at once."""
+
+    def __init__(self, sampling: Sampling, free_bytes: int) -> None:
+        self._seconds = CHAPTER_SECONDS
+        self._case_seconds = sampling.processes * sampling.warmup_seconds + sampling.max_seconds
+        self._bytes = int(CHAPTER_MEMORY_SHARE * free_bytes / sampling.processes)
+        self._unknown = int(UNKNOWN_SHARE * self._bytes)
+        self._processes, self._free = sampling.processes, free_bytes
+        self._empty = True
+        self.together = True
+
+    def admits(self, case: Case) -> bool:
+        """Whether the case goes in too; the first always does, alone if it must."""
+        needed = case.cost.memory_bytes if case.cost else self._unknown
+        self._bytes -= needed
+        self._seconds -= self._case_seconds
+        if self._empty:
+            self._empty = False
+            self.together = needed * self._processes <= MEMORY_SHARE * self._free
+            return True
+        return self._bytes >= 0 and self._seconds >= 0 and self.together

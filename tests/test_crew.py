@@ -1,0 +1,113 @@
+"""The conductor's hold on its workers, where they do not come up or say what they should not."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness.errors import StartError, UsageError
+from harness.measure import crew as crews
+from harness.measure.crew import Crew, DeclinedError, LostError, WorkerProcess
+from harness.measure.messages import (
+    AskFree,
+    Broken,
+    Declined,
+    Free,
+    Message,
+    Note,
+    Opened,
+    Refused,
+    encoded,
+    reply_in,
+    request_in,
+)
+from harness.records import Skipped
+
+
+class Scripted:
+    """A worker that answers what the test says."""
+
+    pids: tuple[int, ...] = ()
+    printed = b""
+
+    def __init__(self, *replies: Message) -> None:
+        self.replies: list[Any] = [Opened(2, None), *replies]
+        self.living = True
+
+    def send(self, request: object) -> None:
+        pass
+
+    def receive(self, limit_seconds: float, meanwhile: Callable[[], object] | None) -> Any:
+        return self.replies.pop(0)
+
+    def alive(self) -> bool:
+        return self.living
+
+    def close(self) -> None:
+        self.living = False
+
+
+def asked(*replies: Message) -> Free:
+    heard.clear()
+    crew = Crew("cpu", 1, heard.append, hire=lambda: Scripted(*replies))
+    crew.grow(1)
+    return crew.ask(0, AskFree(), Free, 1.0)
+
+
+heard: list[str] = []
+
+
+def test_notes_come_before_the_reply() -> None:
+    assert asked(Note("compute ceilings"), Note("bandwidth"), Free(7)) == Free(7)
+    assert heard == ["compute ceilings", "bandwidth"]
+
+
+def test_each_other_reply_means_what_it_says() -> None:
+    with pytest.raises(UsageError, match="no such device"):
+        asked(Refused("no such device"))
+    with pytest.raises(DeclinedError, match="no room"):
+        asked(Declined(Skipped("no room")))
+    with pytest.raises(LostError, match="the worker process broke: KeyError: 'x'"):
+        asked(Broken("KeyError: 'x'"))
+    with pytest.raises(TypeError, match="answered Opened, not Free"):
+        asked(Opened(1, None))
+
+
+def test_messages_survive_the_wire() -> None:
+    assert request_in(encoded(AskFree())) == AskFree()
+    assert reply_in(encoded(Declined(Skipped("no room")))) == Declined(Skipped("no room"))
+
+
+def test_a_python_that_is_not_there_is_a_start_error() -> None:
+    with pytest.raises(StartError, match=r"cannot start a worker process with /no/python: No such file"):
+        WorkerProcess(python="/no/python")
+
+
+@pytest.mark.worker
+def test_a_worker_that_cannot_load_says_why() -> None:
+    """A Python that has no harness: its last words name what is missing."""
+    crew = Crew("cpu", 1, lambda _: None, hire=lambda: WorkerProcess(path=["/nowhere"]))
+
+    with pytest.raises(StartError, match=r"a worker does not start: .*status 1; its last words: .*Error"):
+        crew.grow(1)
+    crew.close()
+
+
+@pytest.mark.worker
+def test_a_worker_that_does_not_answer_in_time_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says something, and waits for ever."""
+    script = "import time; print('still loading', flush=True); time.sleep(1000)"
+    monkeypatch.setattr(crews, "_BOOT", script)
+    worker = WorkerProcess(python=sys.executable)
+
+    worker.send(AskFree())
+    with pytest.raises(
+        LostError, match='the worker process was ended; its last words: "still loading"'
+    ) as lost:
+        worker.receive(2.0, None)
+
+    assert lost.value.timed_out
+    assert not worker.alive()
+    worker.close()
+    assert b"still loading" in worker.printed

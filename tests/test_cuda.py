@@ -1,0 +1,129 @@
+"""What only a real NVIDIA GPU can show: `pytest -m cuda`. Each is held against a loop of its own."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+
+from harness import stats
+from harness.measure.ceilings import measure_ceilings
+from harness.measure.chapter import Chapter, Order, Task
+from harness.measure.conductor import SAMPLING
+from harness.measure.crew import Crew
+from harness.measure.device import opened
+from harness.measure.imports import pack_workload
+from harness.measure.sensors import card_of
+from harness.measure.stopwatch import Stopwatch
+from harness.measure.views import views_of
+from harness.records import Measurement
+from harness.selftest.work import Product, Spin
+from harness.workload import Workload
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
+]
+
+
+def by_events(call: Callable[[], object], calls: int = 20, rounds: int = 20) -> list[float]:
+    """The plainest loop there is: events around back-to-back calls, after a second of warming up."""
+    until = time.perf_counter() + 1.0
+    while time.perf_counter() < until:
+        call()
+        torch.cuda.synchronize()
+    seconds = []
+    for _ in range(rounds):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        start.record()
+        for _ in range(calls):
+            call()
+        end.record()
+        torch.cuda.synchronize()
+        seconds.append(start.elapsed_time(end) * 1e-3 / calls)
+    return seconds
+
+
+@pytest.fixture(scope="module")
+def crew() -> Iterator[Crew]:
+    one = Crew("cuda:0", 1, lambda _: None)
+    one.grow(2)
+    yield one
+    one.close()
+
+
+def measured(crew: Crew, workload: Workload) -> Measurement:
+    task = Task(Order(str(workload), *pack_workload(workload), threads=1))
+    Chapter(crew, SAMPLING["quick"], card_of(crew.opened.uuid if crew.opened else None)).measure([task])
+    assert isinstance(task.outcome, Measurement), task.outcome
+    return task.outcome
+
+
+def test_the_ceilings_are_those_of_an_independent_loop() -> None:
+    device = opened("cuda:0", 1)
+    found = measure_ceilings(device, lambda _: None, device.thread_counts())
+
+    n = 8192
+    a, b = (torch.randn(n, n, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    c = torch.empty_like(a)
+    product = 2 * n**3 / min(by_events(lambda: torch.mm(a, b, out=c)))
+    x = torch.randn(2**28, device="cuda")
+    y = torch.empty_like(x)
+    copy = 2 * x.nbytes / min(by_events(lambda: y.copy_(x)))
+
+    torch_ceiling = found.torch_ceiling("bfloat16", device.threads)
+    memory = max(b.bytes_per_second for b in found.bandwidth if b.level == "DRAM" and b.rung.achieved)
+    assert torch_ceiling is not None
+    assert torch_ceiling.flops_per_second == pytest.approx(product, rel=0.02)
+    assert memory >= 0.98 * copy  # the best of four kernels is no slower than the copy among them
+
+
+@pytest.mark.parametrize("microseconds", [50, 500, 5000])
+def test_a_kernel_of_known_length_is_read_right(crew: Crew, microseconds: int) -> None:
+    outcome = measured(crew, Spin(microseconds))
+
+    assert outcome.typical == pytest.approx(microseconds * 1e-6, rel=0.02, abs=2e-6)
+    assert outcome.view.host_bound_share < 0.2
+
+
+def test_a_short_kernel_is_the_same_cold_and_in_a_graph() -> None:
+    """About 5 us: with the host's gaps inside the events it was seen to read 2.7 times as long."""
+    device = opened("cuda:0", 1)
+
+    def prepare() -> Callable[[], torch.Tensor]:
+        a, b = (torch.randn(256, 256, device="cuda", dtype=torch.float16) for _ in range(2))
+        c = torch.empty_like(a)
+        return lambda: torch.mm(a, b, out=c)
+
+    views, missing = views_of(device, prepare, prepare(), 3 * 256 * 256 * 2)
+    read = {}
+    for view in views:
+        view.warm_up(0.5)
+        read[view.name] = stats.median(view.block(view.calls_per_sample(1e-4), 50).seconds)
+
+    assert missing == {}
+    assert read["gpu_cold"] == pytest.approx(read["gpu_graph"], rel=0.15)
+    assert read["wall"] >= read["gpu_hot"] * 0.9
+
+
+def test_two_runs_agree(crew: Crew) -> None:
+    first, second = (measured(crew, Product(4096)) for _ in range(2))
+
+    assert first.typical == pytest.approx(second.typical, rel=0.01)
+
+
+def test_the_stopwatch_agrees_with_an_independent_loop() -> None:
+    device = opened("cuda:0", 1)
+    a = torch.randn(4096, 4096, device="cuda")
+    ours = stats.median(Stopwatch(device).block(lambda: torch.sin(a), 20, 20).seconds)
+
+    assert ours == pytest.approx(stats.median(by_events(lambda: torch.sin(a))), rel=0.02)
+
+
+def test_clocks_power_and_energy_are_in_the_record(crew: Crew) -> None:
+    outcome = measured(crew, Product(4096))
+
+    assert outcome.sensors.readings > 0
+    assert outcome.sensors.clock_hertz is not None
+    assert outcome.sensors.power_watts is not None
+    assert [view.name for view in outcome.views] == ["gpu_hot", "gpu_cold", "gpu_graph", "wall"]

@@ -1,0 +1,80 @@
+"""Workloads on their way from one process to another."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.errors import UsageError
+from harness.measure.imports import load_workload, pack_workload
+from harness.workload import Call, Workload
+from suites.matmul import Matmul
+
+SUITE = """
+from dataclasses import dataclass
+from harness import Workload
+
+@dataclass(frozen=True)
+class Mine(Workload):
+    n: int
+    def prepare(self, device):
+        raise NotImplementedError
+"""
+
+
+@dataclass(frozen=True)
+class Holding(Workload):
+    what: object
+
+    def prepare(self, device: torch.device) -> Call:
+        raise NotImplementedError
+
+
+def test_a_bundled_workload_arrives_as_it_was() -> None:
+    one = Matmul("float32", 1, 2, 3)
+
+    assert load_workload(*pack_workload(one)) == one
+
+
+def test_a_workload_of_a_file_arrives_where_that_file_was_never_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pytest names it: `folder.suite`, where no folder is a package."""
+    path = tmp_path / "suite.py"
+    path.write_text(SUITE)
+    name = "no_package.suite"
+    here = _loaded(name, path)
+    packed, module, file = pack_workload(here.Mine(7))
+    monkeypatch.delitem(sys.modules, name)
+
+    there = load_workload(packed, module, file)
+
+    assert (str(there), type(there) is here.Mine) == ("mine-n7", False)
+    assert load_workload(packed, module, file) == there  # the module is loaded once
+    monkeypatch.delitem(sys.modules, name)
+
+
+def test_what_cannot_travel_is_named() -> None:
+    with pytest.raises(UsageError, match="cannot be handed to a worker process"):
+        pack_workload(Holding(lambda: None))
+
+
+def test_a_module_that_breaks_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "suite.py"
+    path.write_text(SUITE)
+    packed, module, file = pack_workload(_loaded("broken_suite", path).Mine(1))
+    monkeypatch.delitem(sys.modules, "broken_suite")
+    path.write_text("raise OSError('no data')")
+
+    with pytest.raises(OSError, match="no data"):
+        load_workload(packed, module, file)
+    assert "broken_suite" not in sys.modules
+
+
+def _loaded(name: str, path: Path) -> Any:
+    from harness.measure import imports
+
+    return imports._load(name, str(path))

@@ -1,0 +1,148 @@
+"""Sensors: from fakes whose readings are known; what is absent stays absent."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from harness.measure import sensors
+from harness.measure.cgroup import Throttling
+from harness.measure.rapl import Rapl
+from harness.measure.sensors import HostWatch, NvidiaCard, card_of, summary
+from harness.records import Reading, Sensors, Span
+
+
+class Nvml:
+    """A card of known clocks; one sensor it does not have."""
+
+    NVMLError = type("NVMLError", (Exception,), {})
+    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
+
+    def nvmlInit(self) -> None:  # noqa: N802
+        pass
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:  # noqa: N802
+        if uuid != "GPU-1":
+            raise self.NVMLError("Not Found")
+        return uuid
+
+    def nvmlDeviceGetClockInfo(self, _: str, clock: int) -> int:  # noqa: N802
+        return {1: 1755, 2: 2619}[clock]
+
+    def nvmlDeviceGetPowerUsage(self, _: str) -> int:  # noqa: N802
+        return 312_500
+
+    def nvmlDeviceGetTemperature(self, *_: object) -> int:  # noqa: N802
+        raise self.NVMLError("Not Supported")
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, _: str) -> int:  # noqa: N802
+        return 0x4 | 0x20
+
+
+def test_a_cards_readings_are_in_base_units_and_what_is_absent_is_none() -> None:
+    reading = NvidiaCard("GPU-1", Nvml()).read(at=1.5)
+
+    assert reading == Reading(
+        at=1.5,
+        clock_hertz=1.755e9,
+        memory_clock_hertz=2.619e9,
+        power_watts=312.5,
+        temperature_celsius=None,
+        throttle_reasons=("sw_power_cap", "sw_thermal_slowdown"),
+    )
+
+
+def test_there_is_no_card_where_there_is_none() -> None:
+    assert card_of(None) is None
+    assert card_of("GPU-of-tomorrow") is None
+
+
+def test_readings_are_summed_up() -> None:
+    readings = [
+        Reading(0.0, clock_hertz=1e9, power_watts=None, throttle_reasons=()),
+        Reading(0.1, clock_hertz=3e9, power_watts=None, throttle_reasons=("hw_slowdown",)),
+        Reading(0.2, clock_hertz=2e9, power_watts=None, throttle_reasons=None),
+    ]
+    told = summary(Sensors(seconds=2.0, cpus=4, other_cpus=0.5), readings)
+
+    assert told.clock_hertz == Span(1e9, 2e9, 3e9)
+    assert told.power_watts is None
+    assert told.throttle_reasons == ("hw_slowdown",)
+    assert (told.seconds, told.cpus, told.other_cpus, told.readings) == (2.0, 4, 0.5, 3)
+    assert summary(Sensors(), []).throttle_reasons is None
+
+
+@pytest.fixture
+def counters(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The kernel's counters, as the test says."""
+    told: dict[str, Any] = {
+        "now": 0.0,
+        "cpu": {"user": 0.0, "system": 0.0, "idle": 0.0, "iowait": 0.0, "steal": 0.0, "guest": 0.0},
+        "ours": 0.0,
+        "throttled": 0.0,
+    }
+    monkeypatch.setattr("harness.measure.sensors.time.monotonic", lambda: told["now"])
+    monkeypatch.setattr(
+        "harness.measure.sensors.psutil.cpu_times", lambda: SimpleNamespace(_asdict=lambda: dict(told["cpu"]))
+    )
+    monkeypatch.setattr("harness.measure.sensors.psutil.cpu_count", lambda: 4)
+    monkeypatch.setattr(sensors, "_own_seconds", lambda: told["ours"])
+    monkeypatch.setattr(sensors, "cgroup_throttling", lambda: Throttling(1, 1, told["throttled"]))
+    return told
+
+
+def test_others_are_what_is_busy_and_not_ours(counters: dict[str, Any]) -> None:
+    """Four CPUs for 10 s: 12 s busy, of which 9 ours; 2 s stolen; the guest's time counts in user time."""
+    watch = HostWatch(())
+    counters.update(now=10.0, ours=9.0, throttled=0.25)
+    counters["cpu"] |= {"user": 10.0, "system": 2.0, "idle": 25.0, "iowait": 1.0, "steal": 2.0, "guest": 5.0}
+
+    told = watch.seen()
+
+    assert told.other_cpus == pytest.approx(0.3)
+    assert told.steal_share == pytest.approx(0.05)
+    assert told.quota_throttled_seconds == pytest.approx(0.25)
+    assert told.cpus == 4
+
+
+def test_too_short_a_look_tells_nothing(counters: dict[str, Any]) -> None:
+    watch = HostWatch(())
+    counters.update(now=0.2)
+    counters["cpu"]["user"] = 0.1
+
+    assert watch.seen().other_cpus is None
+
+
+@pytest.mark.worker
+def test_a_process_that_is_ours_is_not_others() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        while psutil.Process(child.pid).cpu_times().user < 0.2:
+            pass
+        assert sensors._cpu_seconds(child.pid) >= 0.2
+    finally:
+        child.kill()
+        child.wait()
+    assert sensors._cpu_seconds(child.pid) == 0.0  # it is gone
+
+
+def test_package_energy_adds_up_over_a_wrap_and_is_absent_where_it_cannot_be_read(tmp_path: Path) -> None:
+    assert Rapl(tmp_path).joules() is None
+    zone = tmp_path / "sys/class/powercap/intel-rapl:0"
+    zone.mkdir(parents=True)
+    (zone / "name").write_text("package-0\n")
+    (zone / "max_energy_range_uj").write_text("10000000")
+    core = tmp_path / "sys/class/powercap/intel-rapl:0:0"
+    core.mkdir()
+    (core / "name").write_text("core\n")
+    (core / "energy_uj").write_text("77")
+    (zone / "energy_uj").write_text("9000000")
+    package = Rapl(tmp_path)
+
+    assert package.joules() == pytest.approx(9.0)
+    (zone / "energy_uj").write_text("1000000")
+    assert package.joules() == pytest.approx(11.0)
