@@ -39,6 +39,9 @@ class Scripted:
         pass
 
     def receive(self, limit_seconds: float, meanwhile: Callable[[], object] | None) -> Any:
+        if not self.replies:
+            self.living = False
+            raise LostError("the worker process was killed by SIGSEGV")
         return self.replies.pop(0)
 
     def alive(self) -> bool:
@@ -72,6 +75,22 @@ def test_each_other_reply_means_what_it_says() -> None:
         asked(Broken("KeyError: 'x'"))
     with pytest.raises(TypeError, match="answered Opened, not Free"):
         asked(Opened(1, None))
+
+
+def test_a_question_to_any_worker_survives_the_loss_of_one() -> None:
+    hired: list[Scripted] = []
+
+    def hire() -> Scripted:
+        one = Scripted(*([Free(7)] if hired else []))
+        hired.append(one)
+        return one
+
+    crew = Crew("cpu", 1, lambda _: None, hire=hire)
+    crew.grow(1)
+    hired[0].replies = []
+
+    assert crew.inquire(AskFree(), Free, 1.0) == Free(7)
+    assert len(hired) == 2
 
 
 def test_messages_survive_the_wire() -> None:

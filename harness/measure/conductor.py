@@ -170,7 +170,6 @@ class Conductor:
         """
         if self._middle_is_due() or not self.header.ceilings:
             self.measure_ceilings()
-        self._crew.heal()
         settings, ceilings = self.header.settings, envelope(self.header.ceilings)
         self._samples = {}
         tasks, budget = self._select(cases, ceilings, told)
@@ -189,7 +188,7 @@ class Conductor:
     ) -> tuple[list[tuple[Task, Case]], Budget]:
         """The tasks of a chapter; cases that are not even tried are recorded on the way."""
         settings = self.header.settings
-        free = self._crew.ask(0, AskFree(), Free, ROUND_LIMIT_SECONDS).free_bytes
+        free = self._crew.inquire(AskFree(), Free, ROUND_LIMIT_SECONDS).free_bytes
         budget, room = Budget(settings.sampling, free), self._room
         longest = LONGEST_CALL_SECONDS[settings.profile]
         tasks: list[tuple[Task, Case]] = []
@@ -282,7 +281,7 @@ class Conductor:
 
 def describe(crew: Crew) -> Environment:
     """What the machine is, as a worker sees it; the command is that of this process."""
-    return crew.ask(0, Describe(tuple(sys.argv)), Described, ROUND_LIMIT_SECONDS).environment
+    return crew.inquire(Describe(tuple(sys.argv)), Described, ROUND_LIMIT_SECONDS).environment
 
 
 def _profile(results: Path, environment: Environment, settings: Settings) -> NoiseProfile | None:

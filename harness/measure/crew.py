@@ -237,6 +237,21 @@ class Crew:
         self._workers[index].send(request)
         return self._answer(self._workers[index], kind, limit_seconds)
 
+    def inquire(self, request: Request, kind: type[R], limit_seconds: float) -> R:
+        """The reply of some worker; one that is lost over it is replaced, and its replacement asked.
+
+        Raises:
+            StartError: the replacement is lost too.
+        """
+        self.heal()
+        with contextlib.suppress(LostError):
+            return self.ask(0, request, kind, limit_seconds)
+        self.heal()
+        try:
+            return self.ask(0, request, kind, limit_seconds)
+        except LostError as lost:
+            raise StartError(f"no worker process stays alive: {lost}") from lost
+
     def heal(self) -> int:
         """Replaces those that are gone, and returns how many were."""
         gone = [worker for worker in self._workers if not worker.alive()]

@@ -21,7 +21,7 @@ class Span(Record, frozen=True):
 
 
 class Reading(Record, frozen=True):
-    """One look at the device's sensors, `at` seconds after the case began.
+    """One look at the device's sensors, `at` seconds after the chapter of its case began.
 
     `throttle_reasons` are those in force at that moment, by NVML's names; None: the device does not tell.
     """
