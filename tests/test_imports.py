@@ -62,6 +62,16 @@ def test_what_cannot_travel_is_named() -> None:
         pack_workload(Holding(lambda: None))
 
 
+def test_a_class_of_a_function_is_named() -> None:
+    @dataclass(frozen=True)
+    class Local(Workload):
+        def prepare(self, device: torch.device) -> Call:
+            raise NotImplementedError
+
+    with pytest.raises(UsageError, match="local to a function"):
+        pack_workload(Local())
+
+
 def test_a_module_that_breaks_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "suite.py"
     path.write_text(SUITE)

@@ -32,7 +32,7 @@ def with_sensors(threads: int = 2, view: str = "cpu", **told: object) -> Measure
         (with_sensors(other_cpus=None, load_average=5.5), Flag.CONTENDED),
         (with_sensors(other_cpus=None, load_average=4.5), None),
         (with_sensors(steal_share=0.05), Flag.CONTENDED),
-        (with_sensors(threads=5), Flag.OVERSUBSCRIBED),
+        (with_sensors(threads=5, cpus=8), Flag.OVERSUBSCRIBED),
         (with_sensors(quota_throttled_seconds=0.1), Flag.THROTTLED),
         (with_sensors(throttle_reasons=("gpu_idle", "applications_clocks_setting")), None),
         (with_sensors(throttle_reasons=("hw_thermal_slowdown",)), Flag.THROTTLED),

@@ -79,7 +79,12 @@ def timed(request: Request) -> dict[str, float]:
         sys.stdout = stdout
         Crew.ask, conductor.Conductor.measure = ask, measure  # type: ignore[method-assign]
         conductor.Conductor.measure_ceilings = ceilings  # type: ignore[method-assign]
-    return {**total, "cases": len(by_case), "longest_case_seconds": max(by_case.values()), "case_seconds": by_case}
+    return {
+        **total,
+        "cases": len(by_case),
+        "longest_case_seconds": max(by_case.values()),
+        "case_seconds": by_case,
+    }
 
 
 if __name__ == "__main__":

@@ -99,6 +99,9 @@ class WorkerProcess:
                 start_new_session=True,
             )
         except OSError as error:
+            ours.close()
+            os.close(self._lifeline)
+            self._output.close()
             raise StartError(f"cannot start a worker process with {python}: {error.strerror}") from error
         finally:
             theirs.close()

@@ -1,7 +1,8 @@
 """Brings a workload from the process that collected it into one that measures it.
 
-A workload travels as a pickle, which names its class by module. The module of a suite is a file that
-pytest loaded under a name of its own: here it is loaded from the same file under the same name.
+A workload travels as a pickle in which the classes of its own module stand by name. That module is a
+file that pytest loaded under a name of its own: on the other side it is loaded from the same file under
+the same name.
 """
 
 import importlib.util
@@ -10,7 +11,6 @@ import pickle
 import sys
 from operator import attrgetter
 from types import ModuleType
-from typing import Any
 
 from harness.errors import UsageError, one_line
 from harness.workload import Workload
@@ -23,11 +23,12 @@ def pack_workload(workload: Workload) -> tuple[bytes, str, str | None]:
         UsageError: it holds something that no other process can be given, or its class is local to a function.
     """
     module = type(workload).__module__
+    packed = io.BytesIO()
     try:
-        packed = pickle.dumps(workload)
+        _Pickler(packed, module).dump(workload)
     except Exception as error:
         raise UsageError(f"{workload} cannot be handed to a worker process: {one_line(error)}") from error
-    return packed, module, getattr(sys.modules.get(module), "__file__", None)
+    return packed.getvalue(), module, getattr(sys.modules.get(module), "__file__", None)
 
 
 def load_workload(packed: bytes, module: str, path: str | None) -> Workload:
@@ -36,17 +37,33 @@ def load_workload(packed: bytes, module: str, path: str | None) -> Workload:
     return workload
 
 
+class _Pickler(pickle.Pickler):
+    def __init__(self, file: io.BytesIO, module: str) -> None:
+        super().__init__(file)
+        self._module = module
+
+    def persistent_id(self, thing: object) -> str | None:
+        """The name of a class of the workload's module; None for anything else."""
+        if not isinstance(thing, type) or thing.__module__ != self._module:
+            return None
+        if "<locals>" in thing.__qualname__:
+            raise pickle.PicklingError(f"{thing.__qualname__} is local to a function")
+        return thing.__qualname__
+
+
 class _Unpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, module: str, path: str | None) -> None:
         super().__init__(file)
         self._module, self._path = module, path
 
-    def find_class(self, module: str, name: str) -> Any:
-        if module == self._module and self._path is not None and module not in sys.modules:
-            _load(module, self._path)
-        if module == self._module and module in sys.modules:
-            return attrgetter(name)(sys.modules[module])
-        return super().find_class(module, name)
+    def persistent_load(self, name: str) -> object:
+        """The class of that name."""
+        if self._module not in sys.modules:
+            if self._path is None:
+                importlib.import_module(self._module)
+            else:
+                _load(self._module, self._path)
+        return attrgetter(name)(sys.modules[self._module])
 
 
 def _load(name: str, path: str) -> ModuleType:
