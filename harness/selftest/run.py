@@ -19,7 +19,7 @@ from harness.records import Environment, Measurement
 from harness.records.noise import INJECTED, PAIRS, KindNoise, NoiseProfile, Repeat, TimerReading
 from harness.selftest.work import SPINS, Kind, kinds
 
-ROUNDS, BURST_SECONDS = 6, 0.03
+ROUNDS, BURST_SECONDS = 8, 0.03
 REPEATED = msgspec.structs.replace(SAMPLING["quick"], limit_seconds=120.0)
 
 
