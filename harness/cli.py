@@ -65,7 +65,10 @@ def bench(
     limit: Annotated[
         float | None,
         typer.Option(
-            metavar="SECONDS", min=0.1, help="A case that takes longer has failed (default: 60 in quick)."
+            metavar="SECONDS",
+            min=0.1,
+            max=1e5,
+            help="A case that takes longer has failed (default: 60 in quick).",
         ),
     ] = None,
     results: Results = RESULTS,

@@ -54,9 +54,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--plumbline-resume", help="go on with this run: a path, an id, or latest")
 
 
+# A day and more: what comes near it is no limit.
+LONGEST_LIMIT_SECONDS = 1e5
+
+
 def _positive(text: str) -> float:
     seconds = float(text)
-    if not seconds > 0:
+    if not 0 < seconds <= LONGEST_LIMIT_SECONDS:
         raise ValueError(text)
     return seconds
 

@@ -99,6 +99,7 @@ class BenchSession:
     def _from(self, item: pytest.Item) -> list[tuple[Workload, Case]]:
         """The workloads with their cases, from a test on: what may go into its chapter."""
         items = self.items[self.items.index(item) :]
+        items = [one for one in items if one is item or one.get_closest_marker("skip") is None]
         found = [(workload, name_of(one)) for one in items if (workload := workload_of(one))]
         return [(workload, workload.describe(suite)) for workload, suite in found]
 
@@ -113,17 +114,21 @@ class BenchSession:
         from harness.measure.device import named  # noqa: PLC0415
 
         option = self.config.getoption
-        device, threads = named(option("plumbline_device"), option("plumbline_threads"))
-        sampling = SAMPLING[option("plumbline_profile")]
-        limit = option("plumbline_limit")
-        if limit is not None:
-            sampling = msgspec.structs.replace(sampling, limit_seconds=limit)
-        self.crew = crew = Crew(device, threads, self._note)
-        self._note(f"starting {sampling.processes} worker processes")
-        crew.grow(sampling.processes)
         resumed = option("plumbline_resume")
         if resumed:
             folder = store.find(resumed, option("plumbline_results"))
+            then = store.load(folder).header.settings
+            device, threads = named(then.device, then.threads)
+            sampling = then.sampling
+        else:
+            device, threads = named(option("plumbline_device"), option("plumbline_threads"))
+            sampling = SAMPLING[option("plumbline_profile")]
+        if option("plumbline_limit") is not None and not resumed:
+            sampling = msgspec.structs.replace(sampling, limit_seconds=option("plumbline_limit"))
+        self.crew = crew = Crew(device, threads, self._note)
+        self._note(f"starting {sampling.processes} worker processes")
+        crew.grow(sampling.processes)
+        if resumed:
             conductor = Conductor.resume(folder, crew, self._note)
         else:
             settings = Settings(
@@ -154,7 +159,7 @@ class BenchSession:
         outcome: Failed | Skipped | None = None
         if report.failed and not (known and isinstance(known.outcome, Failed)):
             outcome = Failed(reason=f"its test failed: {last_line(report)}")
-        elif report.skipped and known is None:
+        elif report.skipped and not (known and isinstance(known.outcome, Skipped)):
             outcome = Skipped(reason=last_line(report))
         if outcome is not None:
             result = Result(case=workload.describe(name_of(item)), outcome=outcome)

@@ -115,7 +115,12 @@ class Writer:
             UsageError: another process measures it now.
             StorageError: the run cannot be written.
         """
-        writer = cls(folder, load(folder).header).lock()
+        header, version = _load_header(folder / HEADER)
+        if version < SCHEMA_VERSION:
+            raise UsageError(
+                f"{header.id} was begun by an older Plumbline: its record cannot be gone on with"
+            )
+        writer = cls(folder, header).lock()
         for name in (CASES, SAMPLES, SENSORS):
             path = folder / name
             try:

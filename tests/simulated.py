@@ -69,6 +69,7 @@ class Simulated:
     def hold(self, seconds: float) -> None:
         self.held += 1
         self.queue_end = max(self.host, self.queue_end) + seconds
+        self.energy += (self.watts or 0.0) * seconds
 
     def reached(self, mark: float) -> bool:
         return mark <= self.host

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import torch
 
+from harness.measure import chapter
 from harness.measure import device as devices
 from harness.measure.chapter import FIRST_LOOK, Chapter, Order, Task
 from harness.measure.crew import Crew
@@ -221,7 +222,7 @@ def test_a_worker_that_is_lost_costs_its_case_alone_and_is_replaced(machine: Sim
     assert InProcess.hired == 4
 
 
-def test_a_sensor_is_read_meanwhile_and_summed_up(crew: Crew) -> None:
+def test_a_sensor_is_read_meanwhile_and_summed_up(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
     class Card:
         def __init__(self) -> None:
             self.clocks = itertools.cycle((1.0e9, 1.8e9))
@@ -229,6 +230,7 @@ def test_a_sensor_is_read_meanwhile_and_summed_up(crew: Crew) -> None:
         def read(self, at: float) -> Reading:
             return Reading(at, next(self.clocks), None, 300.0, 60.0, ("sw_power_cap", "gpu_idle"))
 
+    monkeypatch.setattr(chapter, "SENSOR_SECONDS", 0.0)
     one = task("hot", 1e-4)
     Chapter(crew, SAMPLING, Card()).measure([one])
 
@@ -245,10 +247,9 @@ def test_a_sensor_is_read_meanwhile_and_summed_up(crew: Crew) -> None:
 
 def test_energy_per_call_where_the_device_counts_it(crew: Crew, machine: Simulated) -> None:
     machine.watts = 100.0
-    plenty = msgspec.structs.replace(SAMPLING, block_seconds=0.1, max_seconds=2.0)
-    (outcome,) = measured(crew, task("steady", 1e-3), sampling=plenty)
+    (outcome,) = measured(crew, task("steady", 1e-3))
     machine.watts = None
-    (without,) = measured(crew, task("again", 1e-3), sampling=plenty)
+    (without,) = measured(crew, task("again", 1e-3))
 
     assert outcome.joules_per_call == pytest.approx(0.1, rel=1e-3)
     assert without.joules_per_call is None
@@ -288,3 +289,42 @@ def test_launches_too_slow_to_hold_are_flagged_host_bound(monkeypatch: pytest.Mo
 
     assert Flag.HOST_BOUND in outcome.flags
     assert Flag.CACHE_WARM in outcome.flags  # memory for two sets alone
+
+
+def test_a_process_whose_graph_could_not_be_captured_is_replaced_and_the_case_measured_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device = Simulated(asynchronous=True)
+    device.cache, device.set_bytes = 2**20, 2**18
+
+    def broken(_: object) -> None:
+        raise RuntimeError("the call synchronises")
+
+    monkeypatch.setattr(device, "captured", broken)
+    monkeypatch.setattr(simulated, "CURRENT", device)
+    monkeypatch.setattr(devices, "opened", lambda *_: device)
+    behaviour.clear()
+    InProcess.hired = 0
+    crew = Crew("cuda:0", 1, lambda _: None, hire=InProcess)
+    crew.grow(2)
+
+    (outcome,) = measured(crew, task("step", 1e-4), sampling=msgspec.structs.replace(SAMPLING, processes=2))
+
+    assert [view.name for view in outcome.views] == ["gpu_hot", "gpu_cold", "wall"]
+    assert outcome.missing_views == {"gpu_graph": "RuntimeError: the call synchronises"}
+    assert InProcess.hired == 3
+
+
+def test_a_worker_lost_when_all_is_measured_costs_nothing(machine: Simulated) -> None:
+    class DiesAtTheEnd(InProcess):
+        def send(self, request: object) -> None:
+            if type(request).__name__ == "Release":
+                self._living = False
+            else:
+                super().send(request)  # type: ignore[arg-type]
+
+    behaviour.clear()
+    crew = Crew("cpu", 1, lambda _: None, hire=DiesAtTheEnd)
+    crew.grow(3)
+
+    assert len(measured(crew, task("a", 1e-4), task("b", 1e-4))) == 2

@@ -1,11 +1,14 @@
 """The runs that documents quote: stored results of each schema stay readable, and read the same."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from harness import store
 from harness.check.judge import exit_status, judge
+from harness.errors import UsageError
 from harness.report.markdown import markdown
 
 REFERENCE = Path(__file__).resolve().parent.parent / "results" / "reference"
@@ -20,6 +23,21 @@ def test_a_reference_run_is_whole_and_its_report_is_made_from_it(folder: Path) -
     assert run.damage == ()
     assert exit_status(judge(run)) == 0
     assert (folder / store.REPORT).read_text() == markdown(run)
+
+
+def test_a_run_of_an_older_schema_is_read_and_not_gone_on_with(tmp_path: Path) -> None:
+    """Schema 1: a process a case. Its times are what they were, and no line of today's form gets into it."""
+    old = tmp_path / "old"
+    shutil.copytree(REFERENCE / "xeon-2-cores-cpu", old)
+    first = json.loads((old / store.CASES).read_bytes().splitlines()[0])
+    measurement = store.load(old).results[0].measurement
+
+    assert measurement is not None
+    assert len(measurement.view.processes) == 1
+    assert measurement.interval is None
+    assert measurement.best == min(first["outcome"]["seconds"])
+    with pytest.raises(UsageError, match="begun by an older Plumbline"):
+        store.Writer.reopen(old)
 
 
 def test_there_is_a_reference_run() -> None:

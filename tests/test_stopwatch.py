@@ -67,7 +67,7 @@ def test_what_takes_too_long_to_launch_is_not_held_and_told_of() -> None:
 
     samples = Stopwatch(device).block(lambda: device.submit(1e-3), 1, 4, launch_seconds=10e-3)
 
-    assert device.held == 0
+    assert device.held == 1  # to learn what a mark costs
     assert samples.host_bound == (True,) * 4
 
 
@@ -77,7 +77,7 @@ def test_a_hold_covers_a_batch_within_its_limit() -> None:
 
     samples = Stopwatch(device).block(lambda: device.submit(1e-4), 1, 16, launch_seconds=400e-6)
 
-    assert device.held == 2
+    assert device.held == 1 + 2
     assert samples.host_bound == (False,) * 16
 
 
@@ -85,8 +85,22 @@ def test_a_sample_is_a_thousand_times_the_cost_of_a_mark() -> None:
     stopwatch = Stopwatch(Simulated(mark_cost=1e-5))
 
     assert stopwatch.timer_cost_seconds == pytest.approx(1e-5)
-    assert stopwatch.calls_per_sample(1e-4, 50e-6) == 100
-    assert stopwatch.calls_per_sample(1e-4, 50e-6, most_seconds=1e-3) == 10
+    assert stopwatch.calls_per_sample(Pace(1e-4, 0.0, 0.0), 50e-6) == 100
+    assert stopwatch.calls_per_sample(Pace(1e-4, 0.0, 0.0), 50e-6, most_seconds=1e-3) == 10
+
+
+def test_marks_that_are_slow_to_make_shorten_no_hold() -> None:
+    """Marks of 5 us and launches of 6 us on the host, kernels of 3 us: samples are as long as can be held."""
+    device = Simulated(asynchronous=True, mark_cost=5e-6, launch_cost=6e-6)
+    stopwatch = Stopwatch(device)
+    call = lambda: device.submit(3e-6)  # noqa: E731
+    pace = stopwatch.warm_up(call, 0.01)
+
+    samples = stopwatch.block(call, stopwatch.calls_per_sample(pace, 2e-4), 8, pace.launch_seconds)
+
+    assert samples.seconds == pytest.approx((3e-6,) * 8, rel=0.02)
+    assert samples.host_bound == (False,) * 8
+    assert 30 <= samples.calls_per_sample <= 256
 
 
 def test_a_glance_keeps_to_its_time_and_its_least_number_of_samples() -> None:

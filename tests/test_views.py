@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.measure.views import MeasuredView, is_cold, rotation, views_of
+from harness.errors import Unsupported
+from harness.measure.views import CaptureError, MeasuredView, is_cold, rotation, views_of
 from tests.simulated import Simulated
 
 MIB = 2**20
@@ -90,7 +91,7 @@ def test_a_rotation_that_memory_cuts_short_is_warm_and_says_so() -> None:
     device.memory = 100 * MIB
     views = made(device, set_bytes=10 * MIB)
 
-    assert views["gpu_cold"].rotations == 2
+    assert views["gpu_cold"].rotations == 3
     assert views["gpu_cold"].cold is False
 
 
@@ -98,7 +99,7 @@ def test_views_that_cannot_be_had_cost_no_other_and_say_why(monkeypatch: pytest.
     device = accelerator()
 
     def refuse(_: object) -> None:
-        raise RuntimeError("operation not permitted when stream is capturing")
+        raise Unsupported("no graphs here")
 
     monkeypatch.setattr(device, "captured", refuse)
     views, missing = views_of(device, lambda: lambda: device.submit(1e-5), lambda: device.submit(1e-5), None)  # type: ignore[arg-type,return-value]
@@ -106,13 +107,46 @@ def test_views_that_cannot_be_had_cost_no_other_and_say_why(monkeypatch: pytest.
     assert [view.name for view in views] == ["gpu_hot", "wall"]
     assert missing == {
         "gpu_cold": "the size of the tensors or of the cache is not known",
-        "gpu_graph": "RuntimeError: operation not permitted when stream is capturing",
+        "gpu_graph": "no graphs here",
     }
+
+
+def test_a_capture_that_breaks_leaves_a_process_that_is_good_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device = accelerator()
+
+    def broken(_: object) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    def call() -> None:
+        device.submit(1e-5)
+
+    monkeypatch.setattr(device, "captured", broken)
+
+    with pytest.raises(CaptureError, match="RuntimeError: operation not permitted"):
+        views_of(device, lambda: call, call, 10 * MIB)  # type: ignore[arg-type,return-value]
+    views, _ = views_of(device, lambda: call, call, 10 * MIB, capture=False)  # type: ignore[arg-type,return-value]
+    assert [view.name for view in views] == ["gpu_hot", "gpu_cold", "wall"]
+
+
+def test_without_room_for_a_second_set_there_is_no_cold_view() -> None:
+    device = accelerator()
+    device.memory = 10 * MIB
+    _, missing = views_of(device, lambda: lambda: device.submit(1e-5), lambda: device.submit(1e-5), 10 * MIB)  # type: ignore[arg-type,return-value]
+
+    assert missing["gpu_cold"] == "no room for a second set of tensors"
 
 
 @pytest.mark.parametrize(
     ("set_bytes", "free", "sets"),
-    [(10 * MIB, 2**40, 11), (200 * MIB, 2**40, 2), (16 * 2**10, 2**40, 4096), (10 * MIB, 160 * MIB, 4)],
+    [
+        (10 * MIB, 2**40, 11),
+        (200 * MIB, 2**40, 2),
+        (16 * 2**10, 2**40, 4096),
+        (10 * MIB, 160 * MIB, 5),
+        (10 * MIB, 30 * MIB, 1),
+    ],
 )
 def test_sets_by_size_and_memory(set_bytes: int, free: int, sets: int) -> None:
     assert rotation(set_bytes, 50 * MIB, free) == sets

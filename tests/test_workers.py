@@ -22,6 +22,7 @@ import ctypes
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ class Do(Workload):
             if self.what == "exit":
                 os._exit(7)
             if self.what == "loop":
+                child = subprocess.Popen(["sleep", "1000"])
+                pathlib.Path("child").write_text(str(child.pid))
                 pathlib.Path("looping").touch()
                 while True:
                     pass
@@ -166,6 +169,7 @@ def test_workers_end_with_their_conductor_however_it_ends(tmp_path: Path) -> Non
     wait_for(lambda: all((folder / "looping").exists() for folder in folders))
     workers = [psutil.Process(conductor.pid).children() for conductor in conductors]
     assert [len(each) for each in workers] == [2, 2, 2]
+    children = [psutil.Process(int((folder / "child").read_text())) for folder in folders]
 
     for conductor, end in zip(conductors, ends, strict=True):
         conductor.send_signal(end)
@@ -173,7 +177,7 @@ def test_workers_end_with_their_conductor_however_it_ends(tmp_path: Path) -> Non
         conductor.communicate(timeout=60)
 
     assert [conductor.returncode for conductor in conductors] == [130, 130, -signal.SIGKILL]
-    _, alive = psutil.wait_procs([worker for each in workers for worker in each], timeout=20)
+    _, alive = psutil.wait_procs([*children, *(worker for each in workers for worker in each)], timeout=20)
     assert alive == []
     for folder in folders:
         run = latest(folder)

@@ -4,6 +4,7 @@ What is missing there is said, not guessed: no device timeline (so `wall` is the
 memory where torch does not count it, no cache size, no sensors, no datasheet.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -64,18 +65,19 @@ class Accelerator:
 
     def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
         """The allocator's peak, where torch counts it for this device; else None."""
-        call = prepare(self.torch_device)
-        self.synchronize()
         memory: Any = torch.accelerator
         try:
             before = memory.memory_allocated(self.torch_device)
-            memory.reset_peak_memory_stats(self.torch_device)
         except (AttributeError, RuntimeError):
+            before = None
+        call = prepare(self.torch_device)
+        self.synchronize()
+        if before is None:
             return Weighed(call, call(), None)
+        memory.reset_peak_memory_stats(self.torch_device)
         output = call()
         self.synchronize()
-        del before  # the inputs count: they live before the call, as on every device
-        return Weighed(call, output, int(memory.max_memory_allocated(self.torch_device)))
+        return Weighed(call, output, int(memory.max_memory_allocated(self.torch_device)) - int(before))
 
     def free_bytes(self) -> int:
         """What the driver calls free; the host's memory where it does not tell (unified memory)."""
@@ -106,7 +108,8 @@ class Accelerator:
 
     def give_back(self) -> None:
         """Empties the caching allocator."""
-        torch.accelerator.empty_cache()
+        with contextlib.suppress(AttributeError, RuntimeError):  # not on every accelerator
+            torch.accelerator.empty_cache()
 
     def memory_levels(self) -> tuple[MemoryLevel, ...]:
         """Main memory alone."""

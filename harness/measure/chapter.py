@@ -6,7 +6,6 @@ their agreement is false. So the cases of a chapter take turns, lap after lap, a
 of a case: W1 W2, W2 W1, W1 W2, ... A spell then hits all alike, and a block or two of each.
 """
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness import stats, units
-from harness.measure.crew import Crew, DeclinedError, LostError
+from harness.measure.crew import Crew, DeclinedError, LostError, SpoiledError
 from harness.measure.messages import (
     Done,
     Message,
@@ -45,8 +44,8 @@ from harness.records import (
 # at the first lucky moment. At least so many laps, however long they take.
 FIRST_LOOK, LEAST_LAPS = 4, 2
 MOST_SAMPLES_IN_BLOCK = 256
-# Energy counters tick in tens of milliseconds: over less time than this they tell nothing.
-LEAST_ENERGY_SECONDS = 0.2
+# The sensors of a card are read at 20 Hz.
+SENSOR_SECONDS = 0.05
 
 R = TypeVar("R", bound=Message)
 
@@ -63,7 +62,9 @@ class Order:
     slow_seconds: float = 0.0
     drift: float | None = None
 
-    def prepare(self, sampling: Sampling, *, weigh: bool, set_bytes: int | None = None) -> Prepare:
+    def prepare(
+        self, sampling: Sampling, *, weigh: bool, set_bytes: int | None = None, capture: bool = True
+    ) -> Prepare:
         """The request that makes its tensors, of `set_bytes` bytes if that is known."""
         return Prepare(
             case=self.case,
@@ -74,6 +75,7 @@ class Order:
             threads=self.threads,
             weigh=weigh,
             set_bytes=set_bytes,
+            capture=capture,
             slow_seconds=self.slow_seconds,
         )
 
@@ -92,6 +94,7 @@ class Task:
     sampled_seconds: float = 0.0
     used_seconds: float = 0.0
     stopped: StopReason | None = None
+    no_graph: str | None = None
 
     def begin_again(self) -> None:
         """Forgets what was measured so far: another case took the process down."""
@@ -129,7 +132,7 @@ class Chapter:
     def __init__(self, crew: Crew, sampling: Sampling, card: Card | None = None) -> None:
         self._crew, self._sampling, self._card = crew, sampling, card
         self._current: Task | None = None
-        self._began = time.monotonic()
+        self._began = self._look_at = time.monotonic()
 
     def measure(self, tasks: Sequence[Task], *, together: bool = True) -> None:
         """Gives every task its outcome. One that takes a worker down costs itself alone.
@@ -142,8 +145,10 @@ class Chapter:
         while unfinished := [task for task in tasks if task.outcome is None]:
             try:
                 self._attempt(unfinished, turns)
-            except LostError as lost:
-                if self._current is not None and self._current.outcome is None:
+            except (LostError, SpoiledError) as lost:
+                if self._current is not None and isinstance(lost, SpoiledError):
+                    self._current.no_graph = str(lost)
+                elif self._current is not None and self._current.outcome is None:
                     self._current.outcome = Failed(reason=self._how(lost))
                 self._crew.heal()
                 with suppress(LostError):
@@ -160,11 +165,13 @@ class Chapter:
             while running := [task for task in tasks if task.running]:
                 for task in running:
                     self._attend(task, workers, self._lap)
-            self._release(None)
+            if workers is not turns[-1]:
+                self._release(None)
         told = host.seen()
         for task in tasks:
             if task.outcome is None:
                 self._conclude(task, told, interleaved=len(turns) == 1)
+        self._release(None)
 
     def _attend(
         self, task: Task, workers: Sequence[int], action: Callable[[Task, Sequence[int]], None]
@@ -183,7 +190,9 @@ class Chapter:
         for worker in workers:
             # One process weighs, the others tell how long an undisturbed first call takes.
             known = task.replies[0].peak_memory_bytes if task.replies else None
-            request = task.order.prepare(self._sampling, weigh=worker == 0, set_bytes=known)
+            request = task.order.prepare(
+                self._sampling, weigh=worker == 0, set_bytes=known, capture=task.no_graph is None
+            )
             task.replies.append(self._ask(task, worker, request, Prepared))
         task.begin_laps()
         self._lap(task, workers)
@@ -223,22 +232,32 @@ class Chapter:
 
     def _ask(self, task: Task, worker: int, request: Request, kind: type[R]) -> R:
         began = time.monotonic()
-        card = self._card
-        if card is not None:
-            self._crew.meanwhile = lambda: task.readings.append(card.read(time.monotonic() - self._began))
+        if self._card is not None:
+            self._crew.meanwhile = lambda: self._look(task)
         try:
             return self._crew.ask(worker, request, kind, self._sampling.limit_seconds - task.used_seconds)
         finally:
             self._crew.meanwhile = None
             task.used_seconds += time.monotonic() - began
 
+    def _look(self, task: Task) -> None:
+        """Reads the card, if it is time again; blocks are shorter than that, so the time runs on over them."""
+        now = time.monotonic()
+        if self._card is not None and now >= self._look_at:
+            self._look_at = now + SENSOR_SECONDS
+            task.readings.append(self._card.read(now - self._began))
+
     def _release(self, case: str | None) -> None:
         for worker in range(len(self._crew)):
             self._crew.ask(worker, Release(case), Done, self._sampling.limit_seconds)
 
-    def _how(self, lost: LostError) -> str:
+    def _how(self, lost: Exception) -> str:
         limit = units.seconds(self._sampling.limit_seconds)
-        return f"took longer than its limit of {limit}: {lost}" if lost.timed_out else str(lost)
+        return (
+            f"took longer than its limit of {limit}: {lost}"
+            if getattr(lost, "timed_out", False)
+            else str(lost)
+        )
 
     def _conclude(self, task: Task, host: Sensors, *, interleaved: bool) -> None:
         """The record of what was measured."""
@@ -261,7 +280,7 @@ class Chapter:
         task.outcome = Measurement(
             view=views[0],
             others=views[1:],
-            missing_views={name: why for r in task.replies for name, why in r.missing.items()},
+            missing_views=_missing(task),
             timer_cost_seconds=max(r.timer_cost_seconds for r in task.replies),
             sample_cost_seconds=_sample_cost(task, views[0].name),
             first_call_seconds=stats.median(first_calls) if first_calls else None,
@@ -269,7 +288,7 @@ class Chapter:
             interleaved=interleaved,
             threads=task.order.threads,
             usable_cores=opened.usable_cores if opened else None,
-            joules_per_call=_joules_per_call(task, views[0].name),
+            joules_per_call=reply.joules_per_call,
             sensors=summary(host, task.readings),
             peak_memory_bytes=reply.peak_memory_bytes,
         )
@@ -294,12 +313,7 @@ def _sample_cost(task: Task, view: str) -> float:
     )
 
 
-def _joules_per_call(task: Task, view: str) -> float | None:
-    """Over all blocks of the headline view; None where nothing counts energy, or for too short a time."""
-    blocks = _blocks(task, view)
-    joules = [taken.joules for taken in blocks if taken.joules is not None]
-    seconds = sum(map(_in_marks, blocks))
-    calls = sum(len(taken.samples.seconds) * taken.samples.calls_per_sample for taken in blocks)
-    if len(joules) < len(blocks) or seconds < LEAST_ENERGY_SECONDS:
-        return None
-    return math.fsum(joules) / calls
+def _missing(task: Task) -> dict[str, str]:
+    """The views that some process could not have, and why."""
+    found = {name: why for reply in task.replies for name, why in reply.missing.items()}
+    return found if task.no_graph is None else {**found, "gpu_graph": task.no_graph}

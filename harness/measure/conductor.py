@@ -18,6 +18,7 @@ from harness.measure.crew import Crew, LostError
 from harness.measure.device import MAIN_MEMORY
 from harness.measure.imports import pack_workload
 from harness.measure.messages import AskFree, Describe, Described, Free, MeasureCeilings, Measured
+from harness.measure.privacy import Redactor
 from harness.measure.selection import LONGEST_CALL_SECONDS, Budget, not_worth_it
 from harness.measure.sensors import card_of
 from harness.predict import roofline
@@ -70,7 +71,7 @@ SAMPLING = {
         max_seconds=10.0,
         min_sample_seconds=2e-4,
         target_half_width=0.0025,
-        limit_seconds=600.0,
+        limit_seconds=1200.0,
     ),
 }
 # A run of fewer cases is over before the machine has changed: no round of ceilings in its middle.
@@ -178,10 +179,12 @@ class Conductor:
         self._note(f"{len(tasks)} cases side by side")
         opened = self._crew.opened
         chapter = Chapter(self._crew, settings.sampling, card_of(opened.uuid if opened else None))
-        chapter.measure([task for task, _ in tasks], together=budget.together)
-        for task, case in tasks:
-            if task.outcome is not None:
-                self.record(_result(case, ceilings, settings, task.outcome), task, told)
+        try:
+            chapter.measure([task for task, _ in tasks], together=budget.together)
+        finally:  # what has its outcome is kept, whatever ends the others
+            for task, case in tasks:
+                if task.outcome is not None:
+                    self.record(_result(case, ceilings, settings, task.outcome), task, told)
 
     def _select(
         self, cases: Sequence[tuple[Workload, Case]], ceilings: Ceilings, told: Callable[[Result], None]
@@ -189,7 +192,7 @@ class Conductor:
         """The tasks of a chapter; cases that are not even tried are recorded on the way."""
         settings = self.header.settings
         free = self._crew.inquire(AskFree(), Free, ROUND_LIMIT_SECONDS).free_bytes
-        budget, room = Budget(settings.sampling, free), self._room
+        budget, room = Budget(settings.sampling, free, views=1 if settings.device == "cpu" else 4), self._room
         longest = LONGEST_CALL_SECONDS[settings.profile]
         tasks: list[tuple[Task, Case]] = []
         for workload, case in cases:
@@ -245,7 +248,8 @@ class Conductor:
         """Ends the workers, and writing."""
         self._crew.close()
         if self._crew.output:
-            self._writer.keep_output(self._crew.output)
+            printed = self._crew.output.decode(errors="replace")
+            self._writer.keep_output(Redactor.of_this_machine().text(printed).encode())
         self._writer.close()
 
     def finish(self) -> None:

@@ -28,14 +28,16 @@ from harness.measure.messages import (
     Refused,
     Reply,
     Request,
+    Spoiled,
     encoded,
     reply_in,
 )
+from harness.measure.privacy import Redactor
 from harness.records import Failed, Skipped
 
 START_LIMIT_SECONDS = 120.0
 LAST_WORDS = 300
-_BOOT = "import sys; sys.path[:] = sys.argv[4:]; from harness.measure.worker import main; main()"
+_BOOT = "import sys; sys.path[:] = sys.argv[3:]; from harness.measure.worker import main; main()"
 
 R = TypeVar("R", bound=Message)
 
@@ -46,6 +48,10 @@ class DeclinedError(Exception):
     def __init__(self, outcome: Skipped | Failed) -> None:
         super().__init__(outcome.reason)
         self.outcome = outcome
+
+
+class SpoiledError(Exception):
+    """A worker's process is good for nothing any more, because a graph could not be captured there."""
 
 
 class LostError(Exception):
@@ -88,7 +94,7 @@ class WorkerProcess:
         lifeline, self._lifeline = os.pipe()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         self._said = 0
-        arguments = [str(theirs.fileno()), str(lifeline), str(os.getpid()), *(path or _module_path())]
+        arguments = [str(theirs.fileno()), str(lifeline), *(path or _module_path())]
         try:
             self._process = subprocess.Popen(
                 [python, "-c", _BOOT, *arguments],
@@ -120,9 +126,9 @@ class WorkerProcess:
         """The reply."""
         until = time.monotonic() + limit_seconds
         try:
-            while not self._connection.poll(
-                min(_PERIOD, until - time.monotonic()) if meanwhile else until - time.monotonic()
-            ):
+            if meanwhile:
+                meanwhile()
+            while not self._connection.poll(min(_PERIOD if meanwhile else 60.0, until - time.monotonic())):
                 if time.monotonic() >= until:
                     self._kill()
                     raise LostError(f"the worker process was ended{self._last_words()}", timed_out=True)
@@ -180,12 +186,14 @@ class WorkerProcess:
         said = os.pread(self._output.fileno(), size - self._said, self._said).decode(errors="replace")
         lines = [" ".join(line.split()) for line in said.splitlines() if line.strip()]
         fatal = next((i for i, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
-        words = " ".join(lines[-3:] if fatal is None else lines[fatal : fatal + 3])
+        words = Redactor.of_this_machine().text(
+            " ".join(lines[-3:] if fatal is None else lines[fatal : fatal + 3])
+        )
         return f'; its last words: "{words[-LAST_WORDS:]}"' if words else ""
 
 
-# How often `meanwhile` is called: sensors are read at 20 Hz.
-_PERIOD = 0.05
+# How often `meanwhile` is called.
+_PERIOD = 0.02
 
 
 def _module_path() -> list[str]:
@@ -235,6 +243,7 @@ class Crew:
         Raises:
             LostError: it is gone; `heal` replaces it.
             DeclinedError: the case it was asked about cannot be measured.
+            SpoiledError: it was ended, as the case's calls cannot be captured; `heal` replaces it.
             UsageError: it refused, with the reason for the user.
         """
         self._workers[index].send(request)
@@ -287,6 +296,9 @@ class Crew:
                     self._note(text)
                 case Declined(outcome=outcome):
                     raise DeclinedError(outcome)
+                case Spoiled(reason=reason):
+                    worker.close()
+                    raise SpoiledError(reason)
                 case Refused(text=text):
                     raise UsageError(text)
                 case Broken(text=text):

@@ -34,6 +34,11 @@ class Cuda:
         self.uuid: str | None = f"GPU-{self._properties.uuid}"
         self._energy = _energy_counter(f"GPU-{self._properties.uuid}")
         self._cycles_per_second = self._calibrate()
+        # The BLAS library's workspace, made at the first product, belongs to no case.
+        for dtype in (torch.float32, torch.bfloat16):
+            one = torch.ones(64, 64, device=self.torch_device, dtype=dtype)
+            torch.mm(one, one)
+        self.synchronize()
 
     def mark(self) -> torch.cuda.Event:
         """An event on the current stream."""
@@ -82,10 +87,14 @@ class Cuda:
     def captured(self, calls: Sequence[Call]) -> Callable[[], object]:
         """A CUDA graph; its outputs live in a pool of their own."""
         graph = torch.cuda.CUDAGraph()
+        stream = torch.cuda.current_stream(self.torch_device)
         self.synchronize()
-        with torch.cuda.graph(graph):
-            for call in calls:
-                call()
+        try:
+            with torch.cuda.graph(graph):
+                for call in calls:
+                    call()
+        finally:
+            torch.cuda.set_stream(stream)  # a capture that fails leaves its own
         return graph.replay
 
     def spend(self, seconds: float) -> None:
@@ -135,4 +144,11 @@ def _energy_counter(uuid: str) -> Callable[[], float | None]:
         pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
     except pynvml.NVMLError:
         return lambda: None
-    return lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) * 1e-3
+
+    def joules() -> float | None:
+        try:
+            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) * 1e-3
+        except pynvml.NVMLError:
+            return None
+
+    return joules

@@ -5,6 +5,7 @@ tests put one beside a simulated device, in their own process.
 """
 
 import gc
+import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -37,12 +38,15 @@ from harness.measure.messages import (
     Release,
     Reply,
     Request,
+    Spoiled,
     TakeBlock,
     Taken,
 )
-from harness.measure.views import MeasuredView, views_of
+from harness.measure.views import CaptureError, MeasuredView, views_of
 from harness.records import Failed, Skipped
 from harness.workload import Call, Workload
+
+ENERGY_SECONDS = 0.5
 
 
 @dataclass
@@ -105,12 +109,15 @@ class Desk:
             raise RuntimeError("no device is open")
         return self._device
 
-    def _prepare(self, request: Prepare) -> Prepared | Declined:
+    def _prepare(self, request: Prepare) -> Prepared | Declined | Spoiled:
+        reply: Prepared | Declined | Spoiled
         try:
             self.device.use_threads(request.threads)
             workload = load_workload(request.pickled, request.module, request.path)
             with workload.context():
                 reply = self._tried(request, workload)
+        except CaptureError as error:
+            return Spoiled(str(error))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a workload raises is its record
@@ -119,7 +126,7 @@ class Desk:
             self._release(request.case)
         return reply
 
-    def _tried(self, request: Prepare, workload: Workload) -> Prepared | Declined:
+    def _tried(self, request: Prepare, workload: Workload) -> Prepared | Declined | Spoiled:
         """One call, and a look at what came out of it; then all views."""
         device = self.device
         peak = first = None
@@ -147,7 +154,11 @@ class Desk:
             return _slowed(workload.prepare(device.torch_device), device, request.slow_seconds)
 
         views, missing = views_of(
-            device, prepare, _slowed(call, device, request.slow_seconds), peak or request.set_bytes
+            device,
+            prepare,
+            _slowed(call, device, request.slow_seconds),
+            peak or request.set_bytes,
+            capture=request.capture,
         )
         self._cases[request.case] = _Case(workload, {view.name: view for view in views})
         began = time.perf_counter()
@@ -155,6 +166,7 @@ class Desk:
         for view in views:
             view.warm_up(max(sampling.warmup_seconds, least), least)
             least = 0.0  # the first has brought the device to its pace
+        preheated = time.perf_counter() - began
         return Prepared(
             views=tuple(
                 PreparedView(
@@ -167,11 +179,28 @@ class Desk:
                 for view in views
             ),
             first_call_seconds=first,
-            preheat_seconds=time.perf_counter() - began,
+            preheat_seconds=preheated,
             timer_cost_seconds=views[0].stopwatch.timer_cost_seconds,
             peak_memory_bytes=peak,
+            joules_per_call=self._energy(views[0]) if request.weigh else None,
             missing=missing,
         )
+
+    def _energy(self, view: MeasuredView) -> float | None:
+        """Joules of a call, over calls in a row that take half a second; None where nothing counts them.
+
+        A pass of its own: the counters tick in tens of milliseconds, too coarse for a block.
+        """
+        device = self.device
+        before = device.joules()
+        if before is None:
+            return None
+        calls = max(1, math.ceil(ENERGY_SECONDS / view.pace.seconds))
+        for _ in range(calls):
+            view.call()
+        device.synchronize()
+        after = device.joules()
+        return None if after is None else (after - before) / (calls * view.inside)
 
     def _take(self, request: TakeBlock) -> Taken | Declined:
         device, case = self.device, self._cases[request.case]
@@ -181,9 +210,9 @@ class Desk:
         try:
             with case.context():
                 view.rewarm()
-                before, started = device.joules(), device.host_seconds()
+                started = device.host_seconds()
                 samples = view.block(request.calls, request.samples)
-                ended, after = device.host_seconds(), device.joules()
+                ended = device.host_seconds()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - it ran before, and now it does not
@@ -192,7 +221,6 @@ class Desk:
             samples=samples,
             block_seconds=ended - started,
             elapsed_seconds=device.host_seconds() - began,
-            joules=after - before if after is not None and before is not None else None,
         )
 
     def _release(self, case: str | None) -> None:
@@ -201,6 +229,7 @@ class Desk:
         else:
             self._cases.pop(case, None)
         gc.collect()
+        self.device.synchronize()  # a context that is broken says so now
         self.device.give_back()
 
 
@@ -231,6 +260,8 @@ def _wrong_output(output: object, where: torch.device) -> str | None:
         return f"the call returned {type(output).__name__}, not a tensor"
     if output.device.type != where.type:
         return f"the output is on {output.device}, not on {where}"
+    if output.is_complex():
+        output = torch.view_as_real(output)
     if output.is_floating_point() and not torch.isfinite(output.flatten()[: 1 << 20].float()).all():
         return "the output holds NaN or infinity"
     return None

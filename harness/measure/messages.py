@@ -37,10 +37,10 @@ class AskFree(Message, frozen=True, tag=True):
 
 
 class Prepare(Message, frozen=True, tag=True):
-    """Make the tensors of a case, try it once, warm it up. Answered by `Prepared` or `Declined`.
+    """Make the tensors of a case, try it once, warm it up. Answered by `Prepared`, `Declined` or `Spoiled`.
 
     `pickled` is the workload; its class is in the module `module`, loaded from `path`. `weigh`: tell its peak
-    memory too; else `set_bytes` is what another worker found. `slow_seconds` makes each call so much longer, to prove that a slowdown is found.
+    memory too; else `set_bytes` is what another worker found. `capture`: try a graph, where there are any. `slow_seconds` makes each call so much longer, to prove that a slowdown is found.
     """
 
     case: str
@@ -51,6 +51,7 @@ class Prepare(Message, frozen=True, tag=True):
     threads: int
     weigh: bool = True
     set_bytes: int | None = None
+    capture: bool = True
     slow_seconds: float = 0.0
 
 
@@ -111,7 +112,8 @@ class PreparedView(Message, frozen=True, tag=True):
 class Prepared(Message, frozen=True, tag=True):
     """The case can be measured. `missing` says of the views that cannot be had, why.
 
-    `first_call_seconds` is None where that call was weighed, which takes longer.
+    `first_call_seconds` is None where that call was weighed, which takes longer. `joules_per_call`: where the
+    device counts energy, by the process that weighs.
     """
 
     views: tuple[PreparedView, ...]
@@ -119,6 +121,7 @@ class Prepared(Message, frozen=True, tag=True):
     preheat_seconds: float
     timer_cost_seconds: float
     peak_memory_bytes: int | None
+    joules_per_call: float | None
     missing: dict[str, str]
 
 
@@ -128,16 +131,18 @@ class Declined(Message, frozen=True, tag=True):
     outcome: Skipped | Failed
 
 
-class Taken(Message, frozen=True, tag=True):
-    """The samples of a block, and joules where the device counts them.
+class Spoiled(Message, frozen=True, tag=True):
+    """The case's calls could not be captured into a graph, and this process is good for nothing any more."""
 
-    `block_seconds` is what taking them took, `elapsed_seconds` that and the calls before it.
-    """
+    reason: str
+
+
+class Taken(Message, frozen=True, tag=True):
+    """The samples of a block. `block_seconds` is what taking them took, `elapsed_seconds` that and the calls before."""
 
     samples: Samples
     block_seconds: float
     elapsed_seconds: float
-    joules: float | None
 
 
 class Done(Message, frozen=True, tag=True):
@@ -162,7 +167,20 @@ class Broken(Message, frozen=True, tag=True):
     text: str
 
 
-Reply = Opened | Described | Measured | Free | Prepared | Declined | Taken | Done | Note | Refused | Broken
+Reply = (
+    Opened
+    | Described
+    | Measured
+    | Free
+    | Prepared
+    | Declined
+    | Spoiled
+    | Taken
+    | Done
+    | Note
+    | Refused
+    | Broken
+)
 
 
 _encode = msgspec.msgpack.Encoder().encode

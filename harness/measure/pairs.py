@@ -35,7 +35,7 @@ class Pairs:
 
     def prepare(self, arm: Arm) -> Arm:
         """Makes an arm's tensors and warms it up."""
-        request = arm.order.prepare(self._sampling, weigh=False)
+        request = arm.order.prepare(self._sampling, weigh=False, capture=False)
         view = self._crew.ask(arm.worker, request, Prepared, self._sampling.limit_seconds).views[0]
         arm.seconds, arm.calls, arm.view = view.seconds, view.calls, view.name
         return arm

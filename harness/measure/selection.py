@@ -5,7 +5,7 @@ from harness.records import Case, Ceilings, Sampling
 
 # A case whose single call must take longer than this, at the best rate torch reached in its dtype,
 # is skipped: float16 on a CPU without the instructions is 30-150 times slower than float32.
-LONGEST_CALL_SECONDS = {"quick": 0.25, "standard": 2.0, "full": 15.0}
+LONGEST_CALL_SECONDS = {"quick": 0.25, "standard": 2.0, "full": 5.0}
 # A chapter lasts about so long: its cases' blocks are spread over it, and a run that is killed loses no more.
 CHAPTER_SECONDS = 30.0
 # Of the memory that is free, what one case may take in one process, and all of a chapter in all of them.
@@ -41,9 +41,11 @@ def not_worth_it(
 class Budget:
     """What still goes into a chapter: time, and memory in all processes at once."""
 
-    def __init__(self, sampling: Sampling, free_bytes: int) -> None:
+    def __init__(self, sampling: Sampling, free_bytes: int, *, views: int = 1) -> None:
+        """`views` of each case; with more than one, half of the memory is left to tensors in rotation."""
         self._seconds = CHAPTER_SECONDS
-        self._case_seconds = sampling.processes * sampling.warmup_seconds + sampling.max_seconds
+        self._case_seconds = views * (sampling.processes * sampling.warmup_seconds + sampling.max_seconds)
+        free_bytes //= min(views, 2)
         self._bytes = int(CHAPTER_MEMORY_SHARE * free_bytes / sampling.processes)
         self._unknown = int(UNKNOWN_SHARE * self._bytes)
         self._processes, self._free = sampling.processes, free_bytes

@@ -126,7 +126,7 @@ class NvidiaCard:
         sm, memory = (
             self._ask("nvmlDeviceGetClockInfo", clock) for clock in (nvml.NVML_CLOCK_SM, nvml.NVML_CLOCK_MEM)
         )
-        power = self._ask("nvmlDeviceGetPowerUsage")
+        power = self._power()
         temperature = self._ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU)
         return Reading(
             at=at,
@@ -136,6 +136,16 @@ class NvidiaCard:
             temperature_celsius=None if temperature is None else float(temperature),
             throttle_reasons=self._reasons(),
         )
+
+    def _power(self) -> int | None:
+        """Milliwatts now; the mean of a second (Ampere and later) where the driver does not tell."""
+        try:
+            told = self._nvml.nvmlDeviceGetFieldValues(self._handle, [self._nvml.NVML_FI_DEV_POWER_INSTANT])[
+                0
+            ]
+        except (self._nvml.NVMLError, AttributeError):
+            return self._ask("nvmlDeviceGetPowerUsage")
+        return int(told.value.uiVal) if told.nvmlReturn == 0 else self._ask("nvmlDeviceGetPowerUsage")
 
     def _reasons(self) -> tuple[str, ...] | None:
         bits = self._ask("nvmlDeviceGetCurrentClocksEventReasons")

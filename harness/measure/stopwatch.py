@@ -34,6 +34,8 @@ REWARM_SECONDS = 2e-3
 # the limit: calls that take longer to launch (a train step) are not held, and told of as `host_bound`.
 HOLD_MARGIN = 1.5
 LONGEST_HOLD_SECONDS = 5e-3
+# Empty samples that tell the cost of a mark.
+TRIALS = 10
 # A CUDA stream was seen to take about a thousand launches before the host must wait; a call may be several.
 MOST_CALLS_HELD = 256
 
@@ -93,15 +95,16 @@ class Stopwatch:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.timer_cost_seconds = min(self._batch(_nothing, 1, 1).seconds[0] for _ in range(10))
+        # Held, so that what the host takes to make a mark is not read as what a mark costs.
+        empty = self._batch(_nothing, 1, TRIALS, LONGEST_HOLD_SECONDS if clock.asynchronous else 0.0)
+        self.timer_cost_seconds = min(empty.seconds)
+        self._mark_seconds = self._time_marks() if clock.asynchronous else 0.0
 
     def glance(self, call: Callable[[], object], look: Glance) -> Samples:
         """Warms up and samples until the time is over: for ceilings, where only the fastest sample counts."""
         with garbage_collection_off():
             pace = self.warm_up(call, look.warmup_seconds)
-            calls = self.calls_per_sample(
-                pace.seconds, look.min_sample_seconds, look.seconds / look.least_samples
-            )
+            calls = self.calls_per_sample(pace, look.min_sample_seconds, look.seconds / look.least_samples)
             affordable = int(look.seconds / (calls * pace.seconds))
             count = min(max(affordable, look.least_samples), look.most_samples)
             return self._samples(call, calls, count, pace.launch_seconds)
@@ -136,10 +139,26 @@ class Stopwatch:
             # Rounds of about a sixteenth of the limit, so that quarters can be compared.
             calls = max(1, min(2 * calls, round(most_seconds / 16 / rounds[-1])))
 
-    def calls_per_sample(self, seconds: float, least_seconds: float, most_seconds: float = math.inf) -> int:
-        """How many calls make a sample that is long enough for the clock; a sample ends within `most_seconds`."""
+    def calls_per_sample(self, pace: Pace, least_seconds: float, most_seconds: float = math.inf) -> int:
+        """How many calls make a sample that is long enough for the clock, and short enough to be held.
+
+        A sample ends within `most_seconds`.
+        """
         target = max(self.timer_cost_seconds / TIMER_SHARE, least_seconds)
-        return max(1, math.ceil(min(target, most_seconds) / seconds))
+        calls = max(1, math.ceil(min(target, most_seconds) / pace.seconds))
+        if not pace.launch_seconds:
+            return calls
+        held = LONGEST_HOLD_SECONDS / HOLD_MARGIN - 2 * self._mark_seconds
+        return max(1, min(calls, int(held / pace.launch_seconds), MOST_CALLS_HELD))
+
+    def _time_marks(self) -> float:
+        """What the host takes to put a mark into the queue."""
+        began = self._clock.host_seconds()
+        for _ in range(TRIALS):
+            self._clock.mark()
+        seconds = (self._clock.host_seconds() - began) / TRIALS
+        self._clock.synchronize()
+        return seconds
 
     def rewarm(self, call: Callable[[], object]) -> None:
         """A few calls before a block, at least one: others ran since the last."""
@@ -171,7 +190,7 @@ class Stopwatch:
         """Samples in a batch, and how long the queue is held while they are put into it."""
         if not self._clock.asynchronous:
             return self._clock.batch, 0.0
-        held = HOLD_MARGIN * launch_seconds * calls
+        held = HOLD_MARGIN * (launch_seconds * calls + 2 * self._mark_seconds) if launch_seconds else 0.0
         if held > LONGEST_HOLD_SECONDS:
             return self._clock.batch, 0.0
         fits = int(LONGEST_HOLD_SECONDS / held) if held else self._clock.batch

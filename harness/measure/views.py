@@ -12,7 +12,7 @@ from itertools import cycle
 
 import msgspec
 
-from harness.errors import one_line
+from harness.errors import Unsupported, one_line
 from harness.measure.device import Device
 from harness.measure.stopwatch import Mark, Pace, Stopwatch
 from harness.records import Samples
@@ -54,7 +54,7 @@ class MeasuredView:
 
     def calls_per_sample(self, least_seconds: float) -> int:
         """Calls of the workload that make a sample long enough."""
-        return self.inside * self.stopwatch.calls_per_sample(self.pace.seconds, least_seconds)
+        return self.inside * self.stopwatch.calls_per_sample(self.pace, least_seconds)
 
     def rewarm(self) -> None:
         """Brings back what was lost while others ran."""
@@ -71,6 +71,10 @@ class MeasuredView:
             calls_per_sample=runs * self.inside,
             seconds=tuple(second / self.inside for second in taken.seconds),
         )
+
+
+class CaptureError(Exception):
+    """Calls could not be captured. CUDA has no clean way back: allocator and generators stay in between."""
 
 
 class HostClock:
@@ -105,41 +109,67 @@ class HostClock:
 
 
 def views_of(
-    device: Device, prepare: Callable[[], Call], call: Call, set_bytes: int | None
+    device: Device, prepare: Callable[[], Call], call: Call, set_bytes: int | None, *, capture: bool = True
 ) -> tuple[tuple[MeasuredView, ...], dict[str, str]]:
     """The views of a prepared call, the headline first; and why of those that cannot be had.
 
-    `prepare` makes a further set of tensors, of `set_bytes` bytes; `call` is on the first.
+    `prepare` makes a further set of tensors, of `set_bytes` bytes; `call` is on the first. `capture` False: no
+    graph, because one failed before.
+
+    Raises:
+        CaptureError: the calls cannot be captured. The process is good for nothing from here on.
     """
     headline = MeasuredView(device.view, Stopwatch(device), call)
     if not device.asynchronous:
         return (headline,), {}
     views = [headline]
     missing: dict[str, str] = {}
-    calls = [call]
     cache = device.cache_bytes()
-    if not set_bytes or cache is None:
-        missing["gpu_cold"] = "the size of the tensors or of the cache is not known"
-    else:
-        count = rotation(set_bytes, cache, device.free_bytes())
-        try:
-            calls += [prepare() for _ in range(count - 1)]
-        except Exception as error:  # noqa: BLE001 - a view that cannot be had costs no other
-            missing["gpu_cold"] = one_line(error)
-        else:
-            cold = is_cold(count, set_bytes, cache)
-            views.append(MeasuredView("gpu_cold", Stopwatch(device), _in_turns(calls), 1, count, cold))
+    calls = [call]
     try:
-        inside = calls_in_graph(len(calls), headline.warm_up(0.01).seconds)
-        graph = device.captured([calls[i % len(calls)] for i in range(inside)])
-    except Exception as error:  # noqa: BLE001
-        missing["gpu_graph"] = one_line(error)
+        calls += _further_sets(device, prepare, set_bytes, cache)
+    except Exception as error:  # noqa: BLE001 - a view that cannot be had costs no other
+        missing["gpu_cold"] = str(error) if isinstance(error, Unsupported) else one_line(error)
     else:
-        rotations = min(len(calls), inside)
-        rotated = is_cold(rotations, set_bytes, cache) if set_bytes and cache and rotations > 1 else None
-        views.append(MeasuredView("gpu_graph", Stopwatch(device), graph, inside, rotations, rotated))
+        cold = is_cold(len(calls), set_bytes or 0, cache or 0)
+        views.append(MeasuredView("gpu_cold", Stopwatch(device), _in_turns(calls), 1, len(calls), cold))
+    if capture:
+        try:
+            views.append(_graph(device, calls, headline.warm_up(0.01).seconds, set_bytes))
+        except Unsupported as error:
+            missing["gpu_graph"] = str(error)
     views.append(MeasuredView("wall", Stopwatch(HostClock(device)), call))
     return tuple(views), missing
+
+
+def _further_sets(
+    device: Device, prepare: Callable[[], Call], set_bytes: int | None, cache_bytes: int | None
+) -> list[Call]:
+    """Calls on further sets of tensors, each called once: what happens at a first call belongs into no sample."""
+    if not set_bytes or cache_bytes is None:
+        raise Unsupported("the size of the tensors or of the cache is not known")
+    count = rotation(set_bytes, cache_bytes, device.free_bytes())
+    if count < 2:
+        raise Unsupported("no room for a second set of tensors")
+    further = [prepare() for _ in range(count - 1)]
+    for call in further:
+        call()
+    device.synchronize()
+    return further
+
+
+def _graph(device: Device, calls: Sequence[Call], seconds: float, set_bytes: int | None) -> MeasuredView:
+    """The calls, in turns, as one graph."""
+    inside = calls_in_graph(len(calls), seconds)
+    try:
+        graph = device.captured([calls[i % len(calls)] for i in range(inside)])
+    except Unsupported:
+        raise
+    except Exception as error:
+        raise CaptureError(one_line(error)) from error
+    turns, cache = min(len(calls), inside), device.cache_bytes()
+    cold = is_cold(turns, set_bytes, cache) if set_bytes and cache and turns > 1 else None
+    return MeasuredView("gpu_graph", Stopwatch(device), graph, inside, turns, cold)
 
 
 def rotation(set_bytes: int, cache_bytes: int, free_bytes: int) -> int:
@@ -149,8 +179,8 @@ def rotation(set_bytes: int, cache_bytes: int, free_bytes: int) -> int:
     11
     """
     wanted = math.ceil(CACHES_BETWEEN * cache_bytes / set_bytes) + 1
-    fitting = int(ROTATION_MEMORY * free_bytes / set_bytes)
-    return max(2, min(wanted, fitting, MOST_SETS))
+    fitting = int(ROTATION_MEMORY * free_bytes / set_bytes)  # beside the first, which is there already
+    return max(1, min(max(2, wanted), 1 + fitting, MOST_SETS))
 
 
 def is_cold(sets: int, set_bytes: int, cache_bytes: int) -> bool:

@@ -1,18 +1,16 @@
 """A worker: a fresh process that measures what it is asked to, and ends when its conductor does.
 
-    python -c "from harness.measure.worker import main; main()" CONNECTION LIFELINE CONDUCTOR
+    python -c "from harness.measure.worker import main; main()" CONNECTION LIFELINE
 
 It answers over one end of a socket pair (CONNECTION, a descriptor). Standard output and error belong to the workload: whatever
 is printed there disturbs no message.
 """
 
 import contextlib
-import ctypes
 import faulthandler
 import os
 import signal
 import sys
-import threading
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,8 +18,6 @@ from pathlib import Path
 from harness.measure.messages import Broken, Message, encoded, request_in
 from harness.measure.openmp import bound_spinning
 
-# prctl(2): the signal this process gets when the thread that started it ends.
-PR_SET_PDEATHSIG = 1
 # proc(5), oom_score_adj: when memory runs out, this process goes before any other.
 FIRST_TO_GO = "1000"
 
@@ -29,7 +25,7 @@ FIRST_TO_GO = "1000"
 def main() -> None:
     """Answers requests until the other end is closed."""
     connection = Connection(int(sys.argv[1]))
-    die_with(int(sys.argv[2]), int(sys.argv[3]))
+    end_with_conductor(int(sys.argv[2]), connection)
     faulthandler.enable()  # the last words of one that crashes
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
@@ -38,22 +34,18 @@ def main() -> None:
     serve(connection)
 
 
-def die_with(lifeline: int, conductor: int) -> None:
-    """Ends this process with its conductor, even one that is killed while a call here never returns.
+def end_with_conductor(lifeline: int, connection: Connection) -> None:
+    """Leaves a guard behind: a copy of this small process that waits for the conductor's end, whatever that is.
 
-    Linux does it for us. Elsewhere a thread waits for the end of a pipe whose other end the conductor holds.
+    The conductor holds the other end of a pipe; when it is gone, the guard kills this process and all it
+    started, even where a call here never returns.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != conductor:  # it ended before that took effect
-            os._exit(1)
-    else:
-        threading.Thread(target=_wait_and_die, args=(lifeline,), daemon=True).start()
-
-
-def _wait_and_die(lifeline: int) -> None:
+    if os.fork():
+        os.close(lifeline)
+        return
+    connection.close()
     os.read(lifeline, 1)
-    os._exit(1)
+    os.killpg(0, signal.SIGKILL)
 
 
 def serve(connection: Connection) -> None:
@@ -78,7 +70,3 @@ def serve(connection: Connection) -> None:
             traceback.print_exc()
             reply = Broken(f"{type(error).__name__}: {error}")
         send(reply)
-
-
-if __name__ == "__main__":
-    main()

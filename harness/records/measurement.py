@@ -29,10 +29,10 @@ class Sampling(Record, frozen=True):
 
     `processes` fresh processes measure it in turns, a block each. A process warms up for at least
     `preheat_seconds` and at most `warmup_seconds`. A block lasts about `block_seconds`, a sample at least
-    `min_sample_seconds`; a round is one block of each process. After 2, 4, 8, ... rounds it is done if
-    every process knows its own median to `target_half_width` (half of a 95 % interval, relative), and at
-    the latest when all blocks together took `max_seconds`. A case that takes longer than `limit_seconds`
-    of wall time has failed.
+    `min_sample_seconds`; a lap is one block of each process. After 4, 8, 16, ... laps it is done if every
+    process knows its own median to `target_half_width` (half of a 95 % interval, relative), and from the
+    second lap on when all blocks of a view together took `max_seconds`. A case that takes longer than
+    `limit_seconds` of wall time has failed.
     """
 
     processes: int
@@ -134,9 +134,10 @@ class View(Record, frozen=True, dict=True):
         return sum(process.clean for process in self.processes) / self.samples
 
     @property
-    def host_bound_share(self) -> float:
-        """The share of samples in which the device waited for the host."""
-        return sum(process.host_bound or 0 for process in self.processes) / self.samples
+    def host_bound_share(self) -> float | None:
+        """The share of samples in which the device waited for the host; None where there is no such thing."""
+        told = [process.host_bound for process in self.processes if process.host_bound is not None]
+        return sum(told) / self.samples if told else None
 
     @property
     def drift(self) -> float:
@@ -206,11 +207,11 @@ class Measurement(Record, frozen=True, tag="measurement", dict=True):
             Flag.CONTENDED: self._contended,
             Flag.DRIFTING: abs(self.view.drift) > DRIFTING,
             Flag.THROTTLED: self._throttled,
-            Flag.HOST_BOUND: self.view.host_bound_share > HOST_BOUND,
+            Flag.HOST_BOUND: (self.view.host_bound_share or 0.0) > HOST_BOUND,
             Flag.OVERSUBSCRIBED: bool(
                 self.threads and self.usable_cores and self.threads > self.usable_cores
             ),
-            Flag.CACHE_WARM: any(view.cold is False for view in self.views),
+            Flag.CACHE_WARM: any(v.cold is False for v in self.views if v.name == "gpu_cold"),
             Flag.FEW_SAMPLES: sum(process.trusted for process in self.view.processes) < FEW_SAMPLES,
         }
         return tuple(flag for flag, up in raised.items() if up)

@@ -100,6 +100,16 @@ class Samples(Record, frozen=True):
         return kept if len(kept) >= LEAST_CLEAN else self.seconds
 
     @property
+    def block_medians(self) -> tuple[float, ...]:
+        """The median of the trusted samples of each block; a block without any is left out."""
+        kept = self.clean if sum(self.clean) >= LEAST_CLEAN else (True,) * len(self.seconds)
+        edges = pairwise(accumulate(self.blocks, initial=0))
+        blocks = [
+            [s for s, trusted in zip(self.seconds[a:b], kept[a:b], strict=True) if trusted] for a, b in edges
+        ]
+        return tuple(stats.median(block) for block in blocks if block)
+
+    @property
     def by_block(self) -> tuple["Samples", ...]:
         """Each block as samples of its own."""
         edges = list(accumulate(self.blocks, initial=0))
@@ -123,7 +133,7 @@ class Samples(Record, frozen=True):
             slowest=max(self.seconds),
             lag1_autocorrelation=stats.lag1_autocorrelation(trusted),
             drift=stats.drift(trusted),
-            block_medians=tuple(stats.median(block.trusted_seconds) for block in self.by_block),
+            block_medians=self.block_medians,
             cpu_share=sum(told.cpu_seconds) / wall if told else None,
             involuntary_switches=sum(told.involuntary_switches) if told else None,
             page_faults=sum(told.page_faults) if told else None,

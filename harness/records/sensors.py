@@ -35,7 +35,7 @@ class Reading(Record, frozen=True):
 
 
 class Sensors(Record, frozen=True):
-    """What the sensors told during one case.
+    """What the sensors told: the device's during a case, the host's during the chapter of cases it was measured in.
 
     `other_cpus`: how many CPUs' worth of time programs other than ours took, on average, of `cpus`.
     `steal_share`: the share of all CPU time that the hypervisor gave to others. `quota_throttled_seconds`:

@@ -53,7 +53,8 @@ class Live:
     def pytest_plumbline_note(self, text: str) -> None:
         """Shows what else is being measured."""
         self._progress.update(self._task, description=text, refresh=True)
-        self._began = time.monotonic()  # cases begin after it: their pace tells the time left
+        if not self._seen:
+            self._began = time.monotonic()  # cases begin after it: their pace tells the time left
         if self._plain:
             self._say(text)
 

@@ -53,7 +53,7 @@ def _view_row(case: str, measurement: Measurement, view: View) -> tuple[str, ...
         units.seconds(view.typical),
         "" if view.half_width is None else f"± {units.percent(view.half_width)}",
         f"{view.rotations}{kept}",
-        units.percent(view.host_bound_share),
+        "" if view.host_bound_share is None else units.percent(view.host_bound_share),
         measurement.regime if headline else "",
         "" if energy is None else units.energy(energy),
         "" if clock is None else units.frequency(clock.median),

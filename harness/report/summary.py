@@ -170,6 +170,6 @@ WORDS = (
     ("throttled", "the device slowed itself down (power, heat), or a CPU quota stopped us"),
     ("host_bound", "in over 20 % of the samples the device waited for the host"),
     ("oversubscribed", "more threads than cores that this process may use"),
-    ("cache_warm", "there was no room to rotate tensors so far that the cache was cold"),
+    ("cache_warm", "tensors could not be rotated so far that the cache was cold"),
     ("few_samples", "fewer than five samples"),
 )

@@ -8,10 +8,10 @@ from itertools import groupby
 import msgspec
 
 from harness import stats, store
-from harness.errors import UsageError
+from harness.errors import StartError, UsageError
 from harness.measure.chapter import Chapter, Order, Task
 from harness.measure.conductor import SAMPLING, describe
-from harness.measure.crew import Crew, LostError
+from harness.measure.crew import Crew, DeclinedError, LostError, SpoiledError
 from harness.measure.imports import pack_workload
 from harness.measure.pairs import Arm, Pairs, log_ratio
 from harness.measure.sensors import HostWatch
@@ -70,12 +70,12 @@ def selftest(device: str, threads: int, pairs: int, note: Callable[[str], None])
                 environment = describe(crew)
                 timer, costs = _read_spins(crew)
             _measure(crew, found)
-        except LostError as lost:
+        except (LostError, SpoiledError, DeclinedError) as lost:
             note(f"pair {number + 1} is lost: {lost}")
         finally:
             crew.close()
     if environment is None or min(len(one.same) for one in found) < PAIRS:
-        raise UsageError("too many pairs were lost: nothing can be said")
+        raise StartError("too many pairs were lost: nothing can be said")
     return NoiseProfile(
         schema_version=store.SCHEMA_VERSION,
         host=environment.host.id,
@@ -141,4 +141,6 @@ def _read_spins(crew: Crew) -> tuple[tuple[TimerReading, ...], tuple[float, floa
             readings.append(TimerReading(spin.microseconds * 1e-6, task.outcome.typical))
             marks.append(task.outcome.timer_cost_seconds)
             around.append(task.outcome.sample_cost_seconds or 0.0)
+    if not readings:
+        raise LostError("the spins could not be timed")
     return tuple(readings), (stats.median(marks), stats.median(around))
