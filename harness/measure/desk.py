@@ -17,7 +17,7 @@ from harness.errors import PlumblineError, one_line
 from harness.measure import ceilings, environment
 from harness.measure import device as devices
 from harness.measure.device import Device, impossible
-from harness.measure.host import usable_physical_cores
+from harness.measure.host import on_cpu, usable_physical_cores
 from harness.measure.imports import load_workload
 from harness.measure.messages import (
     AskFree,
@@ -208,7 +208,7 @@ class Desk:
         view = case.views[request.view]
         began = device.host_seconds()
         try:
-            with case.context():
+            with on_cpu(request.cpu), case.context():
                 view.rewarm()
                 started = device.host_seconds()
                 samples = view.block(request.calls, request.samples)

@@ -9,6 +9,7 @@ import math
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,6 +74,20 @@ def affinity() -> tuple[int, ...] | None:
         return None
     places = _openmp_places() if any(name in os.environ for name in _BINDING) else frozenset()
     return tuple(sorted(os.sched_getaffinity(0) | places))
+
+
+@contextmanager
+def on_cpu(cpu: int | None) -> Iterator[None]:
+    """Keeps the calling thread on one logical CPU meanwhile; None, or a system without affinity: changes nothing."""
+    if cpu is None or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def online_cpus(root: Path = Path("/")) -> tuple[int, ...]:

@@ -56,13 +56,14 @@ class Prepare(Message, frozen=True, tag=True):
 
 
 class TakeBlock(Message, frozen=True, tag=True):
-    """One block of samples of a prepared case. Answered by `Taken`."""
+    """One block of samples of a prepared case, on one logical CPU if `cpu` says so. Answered by `Taken`."""
 
     case: str
     view: str
     calls: int
     samples: int
     threads: int
+    cpu: int | None = None
 
 
 class Release(Message, frozen=True, tag=True):

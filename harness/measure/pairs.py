@@ -2,6 +2,9 @@
 
 Bursts go A B B A, so that a drift of the machine hits both alike; the reading of a pair is the median over
 the rounds, and the unit of everything that follows is the pair, as processes differ for good.
+
+Work of one thread is kept on one logical CPU during a round, another in the next: two CPUs of a shared host are
+not equally fast, as each has a neighbour of its own on the other thread of its core.
 """
 
 import math
@@ -11,6 +14,7 @@ from dataclasses import dataclass, field
 from harness import stats
 from harness.measure.chapter import Order
 from harness.measure.crew import Crew
+from harness.measure.host import affinity
 from harness.measure.messages import Done, Prepared, Release, TakeBlock, Taken
 from harness.records import Sampling
 
@@ -32,6 +36,7 @@ class Pairs:
 
     def __init__(self, crew: Crew, sampling: Sampling, burst_seconds: float) -> None:
         self._crew, self._sampling, self._burst_seconds = crew, sampling, burst_seconds
+        self._cpus = affinity() or (None,)
 
     def prepare(self, arm: Arm) -> Arm:
         """Makes an arm's tensors and warms it up."""
@@ -42,6 +47,7 @@ class Pairs:
 
     def round(self, arms: Sequence[Arm]) -> None:
         """A burst of each arm, and another of each in the opposite order."""
+        cpu = self._cpus[(len(arms[0].bursts) // 2) % len(self._cpus)]
         for arm in (*arms, *reversed(arms)):
             request = TakeBlock(
                 case=arm.order.case,
@@ -49,6 +55,7 @@ class Pairs:
                 calls=arm.calls,
                 samples=max(1, round(self._burst_seconds / (arm.calls * arm.seconds))),
                 threads=arm.order.threads,
+                cpu=cpu if arm.order.threads == 1 else None,
             )
             taken = self._crew.ask(arm.worker, request, Taken, self._sampling.limit_seconds)
             arm.bursts.append(min(taken.samples.seconds))
