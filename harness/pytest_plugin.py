@@ -165,8 +165,9 @@ def _replay(
     """Hands over the samples of the headline view, in the order they were taken."""
     processes = [part.samples.by_block for part in raw if part.view == measurement.view.name]
     laps = zip_longest(*processes)
-    seconds = [second for lap in laps for block in lap if block is not None for second in block.seconds]
-    if not seconds:  # the side file is gone: a sample for each process is still known
+    seconds = [second for lap in laps for block in lap if block is not None for second in block]
+    kind = "raw" if seconds else "the median of each process"
+    if not seconds:  # the side file is gone
         seconds = [process.median for process in measurement.view.processes]
     calls = measurement.view.calls_per_sample
     timer = request.node.get_closest_marker("benchmark").kwargs["timer"]
@@ -177,6 +178,7 @@ def _replay(
         "case": result.case.id,
         "view": measurement.view.name,
         "processes": len(measurement.view.processes),
+        "samples": kind,
         "flops": result.case.cost.flops if result.case.cost else None,
         "bytes_moved": result.case.cost.bytes_moved if result.case.cost else None,
         "typical_seconds": measurement.typical,

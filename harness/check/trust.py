@@ -10,15 +10,16 @@ from harness.records.noise import GATE, LEAST_POWER, MOST_FALSE_ALARMS, KindNois
 # costs some of them, and below four of five the intervals say nothing.
 COVERS_WELL, COVERS_BADLY = 0.90, 0.80
 # The stopwatch against a spin of known length: its share, and what waking up from the spin takes at most.
-TIMER_SHARE, TIMER_SECONDS = 0.01, {"cpu": 0.5e-6}
+TIMER_SHARE, TIMER_SECONDS = 0.01, 0.5e-6
 # On an accelerator a kernel's start and the resolution of events take more.
-TIMER_SECONDS_THERE = 2e-6
+TIMER_SECONDS_ON_ACCELERATOR = 2e-6
 
 
 def check_trust(profile: NoiseProfile) -> Iterator[Verdict]:
     """A verdict for each timer reading, and two for each kind of work."""
+    slack = TIMER_SECONDS if profile.device == "cpu" else TIMER_SECONDS_ON_ACCELERATOR
     for reading in profile.timer:
-        yield _timer(reading, TIMER_SECONDS.get(profile.device, TIMER_SECONDS_THERE))
+        yield _timer(reading, slack)
     for kind in profile.kinds:
         yield _gate(kind)
         if kind.coverage is not None:

@@ -15,12 +15,10 @@ from typing import TypeVar
 from harness import stats, units
 from harness.measure.crew import Crew, DeclinedError, LostError, SpoiledError
 from harness.measure.messages import (
-    Done,
     Message,
     Prepare,
     Prepared,
     PreparedView,
-    Release,
     Request,
     TakeBlock,
     Taken,
@@ -145,17 +143,23 @@ class Chapter:
         while unfinished := [task for task in tasks if task.outcome is None]:
             try:
                 self._attempt(unfinished, turns)
-            except (LostError, SpoiledError) as lost:
-                if self._current is not None and isinstance(lost, SpoiledError):
-                    self._current.no_graph = str(lost)
-                elif self._current is not None and self._current.outcome is None:
+            except SpoiledError as spoiled:
+                if self._current is not None:
+                    self._current.no_graph = str(spoiled)
+                self._start_over(unfinished)
+            except LostError as lost:
+                if self._current is not None and self._current.outcome is None:
                     self._current.outcome = Failed(reason=self._how(lost))
-                self._crew.heal()
-                with suppress(LostError):
-                    self._release(None)
-                self._crew.heal()
-                for task in unfinished:
-                    task.begin_again()
+                self._start_over(unfinished)
+
+    def _start_over(self, tasks: Sequence[Task]) -> None:
+        """A full crew with nothing prepared."""
+        self._crew.heal()
+        with suppress(LostError):
+            self._release(None)
+        self._crew.heal()
+        for task in tasks:
+            task.begin_again()
 
     def _attempt(self, tasks: Sequence[Task], turns: Sequence[Sequence[int]]) -> None:
         host = HostWatch(self._crew.pids)
@@ -248,16 +252,11 @@ class Chapter:
             task.readings.append(self._card.read(now - self._began))
 
     def _release(self, case: str | None) -> None:
-        for worker in range(len(self._crew)):
-            self._crew.ask(worker, Release(case), Done, self._sampling.limit_seconds)
+        self._crew.release(case, self._sampling.limit_seconds)
 
-    def _how(self, lost: Exception) -> str:
+    def _how(self, lost: LostError) -> str:
         limit = units.seconds(self._sampling.limit_seconds)
-        return (
-            f"took longer than its limit of {limit}: {lost}"
-            if getattr(lost, "timed_out", False)
-            else str(lost)
-        )
+        return f"took longer than its limit of {limit}: {lost}" if lost.timed_out else str(lost)
 
     def _conclude(self, task: Task, host: Sensors, *, interleaved: bool) -> None:
         """The record of what was measured."""
@@ -294,23 +293,14 @@ class Chapter:
         )
 
 
-def _blocks(task: Task, view: str) -> list[Taken]:
-    """Of a view, by all processes."""
-    return [taken for (name, _), several in task.blocks.items() if name == view for taken in several]
-
-
-def _in_marks(taken: Taken) -> float:
-    return sum(taken.samples.seconds) * taken.samples.calls_per_sample
-
-
 def _sample_cost(task: Task, view: str) -> float:
     """What a sample takes beside what is inside its marks: the median of the blocks, in seconds."""
-    return stats.median(
-        [
-            max(0.0, taken.block_seconds - _in_marks(taken)) / len(taken.samples.seconds)
-            for taken in _blocks(task, view)
-        ]
-    )
+    blocks = [taken for (name, _), several in task.blocks.items() if name == view for taken in several]
+    costs = []
+    for taken in blocks:
+        in_marks = sum(taken.samples.seconds) * taken.samples.calls_per_sample
+        costs.append(max(0.0, taken.block_seconds - in_marks) / len(taken.samples.seconds))
+    return stats.median(costs)
 
 
 def _missing(task: Task) -> dict[str, str]:

@@ -11,19 +11,18 @@ from harness.measure.cgroup import cgroup_memory_left
 from harness.measure.device import MAIN_MEMORY
 from harness.measure.disturbance import Counters, ProcessCounters
 from harness.measure.host import cache_levels, usable_physical_cores
+from harness.measure.hosttime import HostTimed
 from harness.measure.memory import Weighed, weigh_on_cpu
 from harness.measure.rapl import Rapl
 from harness.records import MemoryLevel
 from harness.workload import Call
 
 
-class Cpu:
+class Cpu(HostTimed):
     """Calls run at once, the clock is the host's."""
 
     name = "cpu"
     view = "cpu"
-    batch = 1
-    asynchronous = False
     uuid: str | None = None
     torch_device = torch.device("cpu")
 
@@ -38,28 +37,12 @@ class Cpu:
         """The host's clock, in seconds."""
         return time.perf_counter()
 
-    def seconds_between(self, start: float, end: float) -> float:
-        """Wall time."""
-        return end - start
-
     def synchronize(self) -> None:
         """Nothing to wait for: a CPU call returns when it is done."""
-
-    def host_seconds(self) -> float:
-        """The same clock."""
-        return time.perf_counter()
 
     def counters(self) -> Counters:
         """All threads of this process."""
         return self._counters.read()
-
-    def hold(self, seconds: float) -> None:
-        """Nothing: there is no queue."""
-
-    def reached(self, mark: float) -> bool:
-        """Yes: there is no queue."""
-        del mark
-        return True
 
     def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
         """Exact, from the allocator's events."""
@@ -79,12 +62,6 @@ class Cpu:
         """None are."""
         del calls
         raise Unsupported("a CPU has no graphs")
-
-    def spend(self, seconds: float) -> None:
-        """Waits, busily."""
-        until = time.perf_counter() + seconds
-        while time.perf_counter() < until:
-            pass
 
     def joules(self) -> float | None:
         """The packages' counter, where it may be read."""

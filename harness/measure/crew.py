@@ -21,11 +21,13 @@ from harness.errors import StartError, UsageError
 from harness.measure.messages import (
     Broken,
     Declined,
+    Done,
     Message,
     Note,
     Open,
     Opened,
     Refused,
+    Release,
     Reply,
     Request,
     Spoiled,
@@ -264,14 +266,22 @@ class Crew:
         except LostError as lost:
             raise StartError(f"no worker process stays alive: {lost}") from lost
 
-    def heal(self) -> int:
-        """Replaces those that are gone, and returns how many were."""
+    def release(self, case: str | None, limit_seconds: float) -> None:
+        """Makes all of them let go of a case, or of all (None).
+
+        Raises:
+            LostError: one is gone, or goes over it.
+        """
+        for index in range(len(self._workers)):
+            self.ask(index, Release(case), Done, limit_seconds)
+
+    def heal(self) -> None:
+        """Replaces those that are gone."""
         gone = [worker for worker in self._workers if not worker.alive()]
         for worker in gone:
             self._dismiss(worker)
         if gone:
             self.grow(len(self._workers) + len(gone))
-        return len(gone)
 
     @property
     def pids(self) -> tuple[int, ...]:

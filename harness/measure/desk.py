@@ -8,8 +8,7 @@ import gc
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
@@ -54,10 +53,7 @@ class _Case:
     """A case whose tensors are made."""
 
     workload: Workload
-    views: dict[str, MeasuredView] = field(default_factory=dict)
-
-    def context(self) -> AbstractContextManager[object]:
-        return self.workload.context()
+    views: dict[str, MeasuredView]
 
 
 class Desk:
@@ -87,11 +83,11 @@ class Desk:
                 return Described(environment.capture(self.device.name, sources))
             case MeasureCeilings(every_thread_count=every, levels=levels):
                 counts = self.device.thread_counts() if every else (self.device.threads,)
-                return Measured(
-                    ceilings.measure_ceilings(
-                        self.device, lambda text: self._note(Note(text)), counts, levels
-                    )
+                found = ceilings.measure_ceilings(
+                    self.device, lambda text: self._note(Note(text)), counts, levels
                 )
+                self._release(None)  # the largest buffers of the run: other processes need the room
+                return Measured(found)
             case AskFree():
                 return Free(self.device.free_bytes())
             case Prepare():
@@ -208,7 +204,7 @@ class Desk:
         view = case.views[request.view]
         began = device.host_seconds()
         try:
-            with on_cpu(request.cpu), case.context():
+            with on_cpu(request.cpu), case.workload.context():
                 view.rewarm()
                 started = device.host_seconds()
                 samples = view.block(request.calls, request.samples)

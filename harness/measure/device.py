@@ -98,7 +98,7 @@ def opened(name: str, threads: int) -> Device:
         from harness.measure.cuda import Cuda  # noqa: PLC0415
 
         return Cuda(int(index), threads)
-    from harness.measure.accelerator import Accelerator  # noqa: PLC0415
+    from harness.measure.other_accelerator import Accelerator  # noqa: PLC0415
 
     return Accelerator(name, threads)
 

@@ -15,7 +15,7 @@ from harness import stats
 from harness.measure.chapter import Order
 from harness.measure.crew import Crew
 from harness.measure.host import affinity
-from harness.measure.messages import Done, Prepared, Release, TakeBlock, Taken
+from harness.measure.messages import Prepared, TakeBlock, Taken
 from harness.records import Sampling
 
 
@@ -62,8 +62,7 @@ class Pairs:
 
     def release(self) -> None:
         """Lets go of all arms."""
-        for worker in range(len(self._crew)):
-            self._crew.ask(worker, Release(None), Done, self._sampling.limit_seconds)
+        self._crew.release(None, self._sampling.limit_seconds)
 
 
 def log_ratio(base: Arm, other: Arm) -> float:

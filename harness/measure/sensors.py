@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import psutil
 import pynvml
 
@@ -174,13 +175,8 @@ def card_of(uuid: str | None) -> Card | None:
 def summary(host: Sensors, readings: Sequence[Reading]) -> Sensors:
     """What was counted on the host, and the device's readings summed up."""
     told = [reading.throttle_reasons for reading in readings if reading.throttle_reasons is not None]
-    return Sensors(
-        seconds=host.seconds,
-        cpus=host.cpus,
-        other_cpus=host.other_cpus,
-        load_average=host.load_average,
-        steal_share=host.steal_share,
-        quota_throttled_seconds=host.quota_throttled_seconds,
+    return msgspec.structs.replace(
+        host,
         readings=len(readings),
         clock_hertz=Span.over([r.clock_hertz for r in readings]),
         memory_clock_hertz=Span.over([r.memory_clock_hertz for r in readings]),

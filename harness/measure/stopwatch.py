@@ -7,7 +7,7 @@ been seen to read a 4 µs kernel as 51 µs.
 
 On an accelerator the queue is held while a batch is put into it, so that the device never waits
 for the host between two marks: with such gaps inside, a small kernel was seen to take 2.7 times as
-long. Whether the hold was long enough is asked of each sample.
+long (triton, issue 10149). Whether the hold was long enough is asked of each sample.
 """
 
 import gc

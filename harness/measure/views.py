@@ -1,7 +1,7 @@
 """The views of a call's time that a device has: which clock, on which tensors, launched how.
 
 One kernel got 5.46 and 14.96 TFLOP/s from two functions of one library, because one left the host's
-gaps inside the events and the other left the operands in the cache. So a time has a name here, and
+gaps inside the events and the other left the operands in the cache (triton, issue 10149). So a time has a name here, and
 there is no "the time".
 """
 
@@ -14,7 +14,8 @@ import msgspec
 
 from harness.errors import Unsupported, one_line
 from harness.measure.device import Device
-from harness.measure.stopwatch import Mark, Pace, Stopwatch
+from harness.measure.hosttime import HostTimed
+from harness.measure.stopwatch import Pace, Stopwatch
 from harness.records import Samples
 from harness.workload import Call
 
@@ -77,35 +78,24 @@ class CaptureError(Exception):
     """Calls could not be captured. CUDA has no clean way back: allocator and generators stay in between."""
 
 
-class HostClock:
+class HostClock(HostTimed):
     """The host's clock around calls on an accelerator, with a synchronisation at every mark."""
-
-    batch = 1
-    asynchronous = False
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self.synchronize, self.host_seconds = device.synchronize, device.host_seconds
+        self.synchronize = device.synchronize
+
+    def host_seconds(self) -> float:
+        """The device's own word for it: a simulated one has another."""
+        return self._device.host_seconds()
 
     def mark(self) -> float:
         """Now, with nothing left to do."""
         self._device.synchronize()
         return self._device.host_seconds()
 
-    def seconds_between(self, start: float, end: float) -> float:
-        """Wall time."""
-        return end - start
-
     def counters(self) -> None:
         """Nothing: the host mostly waits."""
-
-    def hold(self, seconds: float) -> None:
-        """Nothing: the wait for the host is part of what is measured."""
-
-    def reached(self, mark: Mark) -> bool:
-        """Yes: a mark waits for it."""
-        del mark
-        return True
 
 
 def views_of(

@@ -2,8 +2,8 @@
 
     python -c "from harness.measure.worker import main; main()" CONNECTION LIFELINE
 
-It answers over one end of a socket pair (CONNECTION, a descriptor). Standard output and error belong to the workload: whatever
-is printed there disturbs no message.
+It answers over one end of a socket pair (CONNECTION, a descriptor). Standard output and error belong to
+the workload: whatever is printed there disturbs no message.
 """
 
 import contextlib

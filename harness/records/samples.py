@@ -16,6 +16,8 @@ CLEAN_WAIT_SECONDS = 2e-6
 # With fewer clean samples than this, all count (and the measurement is `contended`).
 LEAST_CLEAN = 3
 
+_Value = TypeVar("_Value")
+
 
 class Disturbance(Record, frozen=True):
     """What else went on in this process during each sample, in sample order.
@@ -94,26 +96,31 @@ class Samples(Record, frozen=True):
         return tuple(second for second, kept in zip(self.seconds, self.clean, strict=True) if kept)
 
     @property
+    def trusted(self) -> tuple[bool, ...]:
+        """Which samples count: the clean ones if there are at least three, else all (then `contended`)."""
+        clean = self.clean
+        return clean if sum(clean) >= LEAST_CLEAN else (True,) * len(clean)
+
+    @property
     def trusted_seconds(self) -> tuple[float, ...]:
-        """The clean samples if there are at least three, else all of them (then `contended`)."""
-        kept = self.clean_seconds
-        return kept if len(kept) >= LEAST_CLEAN else self.seconds
+        """The samples that count."""
+        return tuple(second for second, counts in zip(self.seconds, self.trusted, strict=True) if counts)
 
     @property
     def block_medians(self) -> tuple[float, ...]:
-        """The median of the trusted samples of each block; a block without any is left out."""
-        kept = self.clean if sum(self.clean) >= LEAST_CLEAN else (True,) * len(self.seconds)
-        edges = pairwise(accumulate(self.blocks, initial=0))
-        blocks = [
-            [s for s, trusted in zip(self.seconds[a:b], kept[a:b], strict=True) if trusted] for a, b in edges
-        ]
+        """The median of the samples of each block that count; a block without any is left out."""
+        marked = self._in_blocks(tuple(zip(self.seconds, self.trusted, strict=True)))
+        blocks = [[second for second, counts in block if counts] for block in marked]
         return tuple(stats.median(block) for block in blocks if block)
 
     @property
-    def by_block(self) -> tuple["Samples", ...]:
-        """Each block as samples of its own."""
-        edges = list(accumulate(self.blocks, initial=0))
-        return tuple(self._slice(slice(*pair)) for pair in pairwise(edges))
+    def by_block(self) -> tuple[tuple[float, ...], ...]:
+        """The seconds of each block."""
+        return self._in_blocks(self.seconds)
+
+    def _in_blocks(self, column: tuple[_Value, ...]) -> tuple[tuple[_Value, ...], ...]:
+        edges = pairwise(accumulate(self.blocks, initial=0))
+        return tuple(column[first:last] for first, last in edges)
 
     def statistics(self) -> "ProcessStatistics":
         """What sums them up; of the trusted ones, except where it says otherwise."""
@@ -140,26 +147,6 @@ class Samples(Record, frozen=True):
             run_delay_seconds=sum(told.run_delay_seconds) if told and told.run_delay_seconds else None,
             host_bound=sum(self.host_bound) if self.host_bound is not None else None,
         )
-
-    def _slice(self, part: slice) -> "Samples":
-        told = self.disturbance
-        return Samples(
-            calls_per_sample=self.calls_per_sample,
-            seconds=self.seconds[part],
-            blocks=(len(self.seconds[part]),),
-            disturbance=Disturbance(
-                told.cpu_seconds[part],
-                told.involuntary_switches[part],
-                told.page_faults[part],
-                told.run_delay_seconds[part] if told.run_delay_seconds is not None else None,
-            )
-            if told
-            else None,
-            host_bound=self.host_bound[part] if self.host_bound is not None else None,
-        )
-
-
-_Value = TypeVar("_Value")
 
 
 def _chained(columns: Iterable[tuple[_Value, ...]]) -> tuple[_Value, ...]:

@@ -134,7 +134,7 @@ def surroundings(run: Run) -> str:
     beside = f"Meanwhile: {', '.join(parts)}. " if parts else ""
     if run.header.selftest_at is None:
         return (
-            f"{beside}No self-test was run on this host: the intervals know nothing of what changes "
+            f"{beside}No self-test of this host is known: the intervals know nothing of what changes "
             "from one run to the next (`plumbline selftest`)."
         )
     return (

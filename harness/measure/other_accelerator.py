@@ -15,17 +15,16 @@ import torch
 from harness.errors import Unsupported
 from harness.measure.device import MAIN_MEMORY
 from harness.measure.disturbance import Counters
+from harness.measure.hosttime import HostTimed
 from harness.measure.memory import Weighed
 from harness.records import MemoryLevel
 from harness.workload import Call
 
 
-class Accelerator:
+class Accelerator(HostTimed):
     """Timed by the host's clock, with a synchronisation at every mark."""
 
     view = "wall"
-    batch = 1
-    asynchronous = False
     uuid: str | None = None
 
     def __init__(self, name: str, threads: int) -> None:
@@ -39,29 +38,13 @@ class Accelerator:
         self.synchronize()
         return time.perf_counter()
 
-    def seconds_between(self, start: float, end: float) -> float:
-        """Wall time."""
-        return end - start
-
     def synchronize(self) -> None:
         """Waits for the device."""
         torch.accelerator.synchronize(self.torch_device)
 
-    def host_seconds(self) -> float:
-        """The host's clock."""
-        return time.perf_counter()
-
     def counters(self) -> Counters | None:
         """The host's scheduler says nothing of the device."""
         return None
-
-    def hold(self, seconds: float) -> None:
-        """Nothing: the wait for the host is part of `wall`."""
-
-    def reached(self, mark: float) -> bool:
-        """Yes: a mark waits for it."""
-        del mark
-        return True
 
     def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
         """The allocator's peak, where torch counts it for this device; else None."""
@@ -95,12 +78,6 @@ class Accelerator:
         """None are."""
         del calls
         raise Unsupported(f"no graphs on {self.name}")
-
-    def spend(self, seconds: float) -> None:
-        """Waits, busily."""
-        until = time.perf_counter() + seconds
-        while time.perf_counter() < until:
-            pass
 
     def joules(self) -> float | None:
         """Not told."""
