@@ -8,8 +8,10 @@ from harness.records.result import Failed, Prediction, Result, Skipped
 from harness.records.run import Answer, Fit, FitPoint, Header, Parameter, Run, Settings, Verdict
 from harness.records.samples import CaseSamples, Disturbance, ProcessStatistics, RawSamples, Samples
 from harness.records.sensors import Reading, Sensors, SensorSeries, Span
+from harness.records.trace import PHASES, Footprint, Operator, PhaseWork, Stratum, Trace
 
 __all__ = [
+    "PHASES",
     "Answer",
     "BandwidthCeiling",
     "Case",
@@ -23,10 +25,13 @@ __all__ = [
     "Fit",
     "FitPoint",
     "Flag",
+    "Footprint",
     "Header",
     "Measurement",
     "MemoryLevel",
+    "Operator",
     "Parameter",
+    "PhaseWork",
     "Prediction",
     "ProcessStatistics",
     "RawSamples",
@@ -43,6 +48,8 @@ __all__ = [
     "Skipped",
     "Span",
     "StopReason",
+    "Stratum",
+    "Trace",
     "Verdict",
     "View",
     "envelope",

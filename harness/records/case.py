@@ -1,16 +1,21 @@
 """What is measured: a workload as a fact, apart from the code that runs it."""
 
+import msgspec
+
 from harness.records.base import Record
+from harness.records.trace import Trace
 
 
 class Cost(Record, frozen=True):
     """What one call asks of the machine, from closed forms.
 
     A multiply-add is two FLOPs. `flops` are matrix-like (what a tensor core or an FMA pipe of a
-    GEMM does); `vector_flops` are elementwise and reductions, kept apart because another unit
-    does them at another rate. Bytes are compulsory traffic: each operand moved once, no
-    write-allocate. `memory_bytes` is the predicted peak of tensor memory while the call runs,
-    its inputs and outputs included.
+    GEMM does) and honour the mask an operator is told of: causal attention counts the pairs it
+    attends to, and `masked_flops` those it does not. `recomputed_flops` repeat work already
+    counted (the backward of fused attention, checkpointing). `vector_flops` are elementwise and
+    reductions, kept apart because another unit does them at another rate. Bytes are compulsory
+    traffic: each operand moved once, no write-allocate. `memory_bytes` is the predicted peak of
+    tensor memory while the call runs, its inputs and outputs included.
     """
 
     bytes_read: int
@@ -18,6 +23,18 @@ class Cost(Record, frozen=True):
     memory_bytes: int
     flops: int = 0
     vector_flops: int = 0
+    masked_flops: int = 0
+    recomputed_flops: int = 0
+
+    @property
+    def flops_dense(self) -> int:
+        """Matrix FLOPs with masks ignored, as PaLM, nanoGPT and most MFU tables count them."""
+        return self.flops + self.masked_flops
+
+    @property
+    def hardware_flops(self) -> int:
+        """Matrix FLOPs with those that are computed again; over time and peak it is the HFU."""
+        return self.flops + self.recomputed_flops
 
     @property
     def bytes_moved(self) -> int:
@@ -43,7 +60,11 @@ class Series(Record, frozen=True):
 
 
 class Case(Record, frozen=True):
-    """One workload at one size: everything analysis needs to know about it without its code."""
+    """One workload at one size: everything analysis needs to know about it without its code.
+
+    `items` is what a call processes besides FLOPs and bytes, by unit: samples, tokens. `trace` is where the
+    cost comes from if the workload gives none in closed form; `untraced` says why there is none.
+    """
 
     id: str
     suite: str
@@ -53,3 +74,6 @@ class Case(Record, frozen=True):
     cost: Cost | None = None
     working_set_bytes: int | None = None
     series: Series | None = None
+    items: dict[str, int] = msgspec.field(default_factory=dict)
+    trace: Trace | None = None
+    untraced: str | None = None

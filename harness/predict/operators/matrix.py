@@ -1,0 +1,169 @@
+"""Products. A bias is a vector FLOP for each element it is added to; scaling by other than one is another."""
+
+from math import prod
+
+from harness.predict.operators.call import FORMULAS, OperatorCall, Work
+
+
+def product(m: int, n: int, k: int) -> int:
+    """FLOPs of (m, k) @ (k, n): a multiply-add for each of mnk."""
+    return 2 * m * n * k
+
+
+def _scaled(call: OperatorCall, size: int) -> int:
+    """Vector FLOPs of beta * self + alpha * product, over `size` results."""
+    beta, alpha = call.get("beta", 1), call.get("alpha", 1)
+    added = 0 if beta == 0 else 1 + (beta != 1)
+    return size * (added + int(alpha != 1))
+
+
+@FORMULAS.of("mm", "_int_mm")
+def mm(call: OperatorCall) -> Work:
+    """(m, k) @ (k, n)."""
+    (m, k), n = call["self"].shape, call["mat2"].shape[1]
+    return Work(product(m, n, k))
+
+
+@FORMULAS.of("_scaled_mm", "_scaled_mm_v2")
+def scaled_mm(call: OperatorCall) -> Work:
+    """(m, k) @ (k, n) in FP8; each result is scaled once."""
+    (m, k), n = call["self"].shape, call["mat2"].shape[1]
+    return Work(product(m, n, k), m * n * (2 if call.get("bias") else 1))
+
+
+@FORMULAS.of("addmm", "_addmm_activation")
+def addmm(call: OperatorCall) -> Work:
+    """Beta * self + alpha * (m, k) @ (k, n)."""
+    (m, k), n = call["mat1"].shape, call["mat2"].shape[1]
+    activation = m * n if call.name == "_addmm_activation" else 0
+    return Work(product(m, n, k), _scaled(call, m * n) + activation)
+
+
+@FORMULAS.of("bmm")
+def bmm(call: OperatorCall) -> Work:
+    """B products of (m, k) @ (k, n)."""
+    (b, m, k), n = call["self"].shape, call["mat2"].shape[2]
+    return Work(b * product(m, n, k))
+
+
+@FORMULAS.of("baddbmm")
+def baddbmm(call: OperatorCall) -> Work:
+    """B products of (m, k) @ (k, n), added to self."""
+    (b, m, k), n = call["batch1"].shape, call["batch2"].shape[2]
+    return Work(b * product(m, n, k), _scaled(call, b * m * n))
+
+
+@FORMULAS.of("addbmm")
+def addbmm(call: OperatorCall) -> Work:
+    """B products of (m, k) @ (k, n), summed into one and added to self."""
+    (b, m, k), n = call["batch1"].shape, call["batch2"].shape[2]
+    return Work(b * product(m, n, k), _scaled(call, m * n) + (b - 1) * m * n)
+
+
+@FORMULAS.of("mv")
+def mv(call: OperatorCall) -> Work:
+    """(m, k) @ (k,)."""
+    m, k = call["self"].shape
+    return Work(product(m, 1, k))
+
+
+@FORMULAS.of("addmv")
+def addmv(call: OperatorCall) -> Work:
+    """Beta * self + alpha * (m, k) @ (k,)."""
+    m, k = call["mat"].shape
+    return Work(product(m, 1, k), _scaled(call, m))
+
+
+@FORMULAS.of("dot", "vdot")
+def dot(call: OperatorCall) -> Work:
+    """(k,) . (k,)."""
+    return Work(product(1, 1, call["self"].numel))
+
+
+@FORMULAS.of("ger", "outer")
+def outer(call: OperatorCall) -> Work:
+    """(m,) x (n,): a multiplication for each pair, nothing to add."""
+    return Work(0, call.out.numel)
+
+
+@FORMULAS.of("addr")
+def addr(call: OperatorCall) -> Work:
+    """Self + (m,) x (n,)."""
+    return Work(0, call.out.numel + _scaled(call, call.out.numel))
+
+
+@FORMULAS.of("linear", "mkldnn_linear", "_mkl_linear")
+def linear(call: OperatorCall) -> Work:
+    """X @ weight.T + bias, with weight (out, in)."""
+    weight = call.get("weight") or call["mkl_weight"]
+    rows = call.out.numel // weight.shape[0]
+    return Work(product(rows, *weight.shape[:2]), call.out.numel if call.get("bias") else 0)
+
+
+@FORMULAS.of("_grouped_mm", "_scaled_grouped_mm")
+def grouped_mm(call: OperatorCall) -> Work:
+    """A product for each group (the experts of a mixture): rows, columns or the inner dimension are split among them.
+
+    Every row meets one group's matrix, so a group's share does not matter: only two operands with a
+    dimension of groups each are a batch.
+    """
+    a, b = call["self"].shape, call["mat2"].shape
+    batch = a[0] if len(a) == len(b) == 3 else 1
+    return Work(batch * product(a[-2], b[-1], a[-1]))
+
+
+@FORMULAS.of("_weight_int8pack_mm")
+def weight_int8pack_mm(call: OperatorCall) -> Work:
+    """(m, k) @ (n, k).T with 8-bit weights, scaled by column."""
+    (m, k), n = call["self"].shape, call["mat2"].shape[0]
+    return Work(product(m, n, k), m * n)
+
+
+@FORMULAS.of("_cdist_forward", "_euclidean_dist")
+def distances(call: OperatorCall) -> Work:
+    """Distances between all pairs of rows: subtract, square, add for each component, and a root."""
+    k = call["x1"].shape[-1]
+    return Work(0, call.out.numel * (3 * k + 1))
+
+
+@FORMULAS.of("_trilinear")
+def trilinear(call: OperatorCall) -> Work:
+    """The sum over products of three, as in a bilinear layer: two products for each term, one multiply-add."""
+    size = prod(
+        max(shape)
+        for shape in zip(
+            *(_expanded(call[f"i{i}"].shape, call[f"expand{i}"]) for i in (1, 2, 3)),
+            strict=True,
+        )
+    )
+    return Work(3 * size)
+
+
+def _expanded(shape: tuple[int, ...], at: list[int]) -> tuple[int, ...]:
+    sizes = list(shape)
+    for place in sorted(at):
+        sizes.insert(place, 1)
+    return tuple(sizes)
+
+
+@FORMULAS.of("_transformer_encoder_layer_fwd")
+def encoder_layer(call: OperatorCall) -> Work:
+    """A whole encoder layer in inference: projections, attention without a mask, and the feed-forward part."""
+    batch, length, width = call["src"].shape
+    names = ("qkv_weight", "proj_weight", "ffn_weight_1", "ffn_weight_2")
+    weights = sum(call[name].numel for name in names)
+    hidden = call["ffn_weight_1"].shape[0]
+    pairs = batch * call["num_heads"] * length * length
+    vector = batch * length * (7 * 2 * width + 2 * width + 6 * width + 2 * hidden) + 6 * pairs
+    return Work(2 * batch * length * weights + 4 * batch * length * length * width, vector)
+
+
+@FORMULAS.of("_native_multi_head_attention")
+def multi_head_attention(call: OperatorCall) -> Work:
+    """Projections and attention without a mask, in inference."""
+    (batch, rows, width), columns = call["query"].shape, call["key"].shape[1]
+    # A third of the first projection's weights each for query, key and value.
+    third = call["qkv_weight"].numel // 3
+    projections = 2 * batch * (third * (rows + 2 * columns) + call["proj_weight"].numel * rows)
+    pairs = batch * call["num_head"] * rows * columns
+    return Work(projections + 4 * batch * rows * columns * width, 6 * pairs + 4 * batch * rows * width)

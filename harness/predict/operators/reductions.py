@@ -1,0 +1,125 @@
+"""Reductions: an addition (or comparison) for each element but one of each result. Pooling: for each tap."""
+
+from math import log2, prod
+
+from harness.predict.operators.call import FORMULAS, Formula, OperatorCall, Work
+
+
+def _reducing(before: int, *, after: int = 0) -> Formula:
+    """`before` FLOPs for each element and one to combine it, `after` for each result."""
+
+    def formula(call: OperatorCall) -> Work:
+        size, results = call.reads[0].numel, call.out.numel
+        return Work(0, size * before + max(0, size - results) + after * results)
+
+    return formula
+
+
+FORMULAS.of(
+    "sum",
+    "prod",
+    "max",
+    "min",
+    "amax",
+    "amin",
+    "argmax",
+    "argmin",
+    "any",
+    "all",
+    "nansum",
+    "aminmax",
+    "count_nonzero",
+)(_reducing(0))
+FORMULAS.of("mean")(_reducing(0, after=1))
+FORMULAS.of("norm", "linalg_vector_norm")(_reducing(1, after=1))
+# Two passes: the mean, then subtract, square, add.
+FORMULAS.of("var", "std", "var_mean", "std_mean")(_reducing(3, after=2))
+FORMULAS.of("_amp_foreach_non_finite_check_and_unscale", "equal")(_reducing(1))
+
+
+@FORMULAS.of("cumsum", "cumprod", "cummax", "cummin")
+def scan(call: OperatorCall) -> Work:
+    """One operation for each element."""
+    return Work(0, call.out.numel)
+
+
+@FORMULAS.of(
+    "topk",
+    "sort",
+    "kthvalue",
+    "median",
+    "mode",
+    "unique",
+    "_unique2",
+    "searchsorted",
+    "bucketize",
+    "bincount",
+    "histc",
+)
+def order(_: OperatorCall) -> Work:
+    """Comparisons whose number depends on the data; none are counted, only the bytes."""
+    return Work()
+
+
+@FORMULAS.of(
+    "max_pool2d_with_indices",
+    "max_pool3d_with_indices",
+    "mkldnn_max_pool2d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "avg_pool1d",
+)
+def pool(call: OperatorCall) -> Work:
+    """A tap for each element of the window."""
+    kernel = call["kernel_size"]
+    dimensions = {"1": 1, "2": 2, "3": 3}[call.name.split("d")[0][-1]] if "pool" in call.name else 2
+    window = prod(kernel) if len(kernel) > 1 else kernel[0] ** dimensions
+    return Work(0, window * call.out.numel)
+
+
+@FORMULAS.of(
+    "max_pool2d_with_indices_backward", "max_pool3d_with_indices_backward", "adaptive_max_pool2d_backward"
+)
+def max_pool_backward(call: OperatorCall) -> Work:
+    """Each gradient is added where its maximum was; the rest is filled with zeros."""
+    return Work(
+        0,
+        call["grad_output"].numel,
+        bytes_read=call["grad_output"].nbytes + call["indices"].nbytes,
+    )
+
+
+@FORMULAS.of("avg_pool2d_backward", "avg_pool3d_backward")
+def avg_pool_backward(call: OperatorCall) -> Work:
+    """Each gradient is added to each element of its window; the values of the input do not matter."""
+    kernel = call["kernel_size"]
+    window = prod(kernel) if len(kernel) > 1 else kernel[0] ** (2 if "2d" in call.name else 3)
+    return Work(0, window * call["grad_output"].numel, bytes_read=call["grad_output"].nbytes)
+
+
+@FORMULAS.of(
+    "_adaptive_avg_pool2d",
+    "_adaptive_avg_pool3d",
+    "adaptive_avg_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+)
+def adaptive_pool(call: OperatorCall) -> Work:
+    """Each element goes into one window (where the windows do not overlap)."""
+    return Work(0, call["self"].numel)
+
+
+@FORMULAS.of("_adaptive_avg_pool2d_backward", "_adaptive_avg_pool3d_backward")
+def adaptive_pool_backward(call: OperatorCall) -> Work:
+    """A share of a gradient for each element."""
+    return Work(0, call.out.numel, bytes_read=call["grad_output"].nbytes)
+
+
+@FORMULAS.of("_fft_r2c", "_fft_c2r", "_fft_c2c")
+def fourier(call: OperatorCall) -> Work:
+    """5 n log2 n for a complex transform of length n (the convention of FFTW's benchmarks), half of it for a real one."""
+    source = call["self"]
+    lengths = [max(source.shape[d], call.out.shape[d]) for d in call["dim"]]
+    whole = max(source.numel, call.out.numel)
+    real = 1 if call.name == "_fft_c2c" else 2
+    return Work(0, int(5 * whole * sum(log2(max(2, n)) for n in lengths)) // real)

@@ -1,0 +1,107 @@
+"""What a call was found to do before it ran: its operators, their work, and its memory over time."""
+
+import msgspec
+
+from harness.records.base import Record
+
+PHASES = ("forward", "backward", "optimizer")
+
+
+class Operator(Record, frozen=True):
+    """One kind of operator call in a trace: its name, phase and operands, and how often it occurs.
+
+    `inputs` and `outputs` are written as `float32[8,128]`. The work is that of one call. `kernel` is False for views and
+    whatever else touches no element; `known` is False where no formula covers the operator: its FLOPs are missing then.
+    """
+
+    name: str
+    phase: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    count: int
+    dtype: str
+    flops: int = 0
+    vector_flops: int = 0
+    masked_flops: int = 0
+    recomputed_flops: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    kernel: bool = True
+    known: bool = True
+
+
+class PhaseWork(Record, frozen=True):
+    """All operators of one phase together, and the most memory that was alive during it, in bytes."""
+
+    phase: str
+    flops: int
+    vector_flops: int
+    masked_flops: int
+    recomputed_flops: int
+    bytes_read: int
+    bytes_written: int
+    kernels: int
+    peak_bytes: int
+
+
+class Footprint(Record, frozen=True):
+    """Bytes of tensors by category at the moment of the peak.
+
+    Parameters, buffers, gradients and optimizer state; inputs made beforehand; activations (made in the forward
+    pass and alive at its end); temporaries (the rest).
+    """
+
+    parameters: int = 0
+    buffers: int = 0
+    gradients: int = 0
+    optimizer: int = 0
+    inputs: int = 0
+    activations: int = 0
+    temporaries: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them: the peak."""
+        return sum(msgspec.structs.astuple(self))
+
+
+class Stratum(Record, frozen=True):
+    """The operators of one matrix dtype whose operands take up to `operand_bytes` together, a power of two.
+
+    Which memory level could feed an operator depends on its operands, not on the whole step.
+    """
+
+    dtype: str
+    operand_bytes: int
+    flops: int
+    vector_flops: int
+    bytes_moved: int
+    kernels: int
+
+
+class Trace(Record, frozen=True):
+    """A call as a sum of operators, and its memory.
+
+    `parameters` is their number, those of a frozen part included. `saved_bytes` is what the forward pass keeps for the
+    backward one, parameters and buffers apart. `footprint` is the memory at its peak, which `peak_phase` sets;
+    `held` is what each category takes at most. `unknown` counts the calls of operators without a formula.
+    """
+
+    parameters: int
+    phases: tuple[PhaseWork, ...]
+    strata: tuple[Stratum, ...]
+    footprint: Footprint
+    held: Footprint
+    peak_phase: str
+    saved_bytes: int = 0
+    unknown: dict[str, int] = msgspec.field(default_factory=dict)
+
+    def phase(self, name: str) -> PhaseWork:
+        """A phase by name; all zero where the call has none."""
+        nothing = PhaseWork(name, 0, 0, 0, 0, 0, 0, 0, 0)
+        return next((phase for phase in self.phases if phase.phase == name), nothing)
+
+    @property
+    def kernels(self) -> int:
+        """Operator calls that touch elements: on a GPU, about as many kernels."""
+        return sum(phase.kernels for phase in self.phases)

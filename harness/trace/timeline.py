@@ -1,0 +1,117 @@
+"""Memory over the course of a trace: when each piece was made and let go, and of which category it is.
+
+A piece is a storage. Python lets go of a fake tensor when it would let go of a real one, so the timeline is that of the real
+call, apart from what a kernel takes for itself while it runs.
+"""
+
+import weakref
+from collections.abc import Iterable
+from itertools import accumulate
+
+import torch
+
+from harness.records import PHASES, Footprint
+
+CATEGORIES = Footprint.__struct_fields__
+
+
+class Piece:
+    """A storage: its size, the phase it was made in (None: before the call), and whether it outlived the forward pass."""
+
+    __slots__ = ("born", "category", "nbytes", "outlived_forward")
+
+    def __init__(self, nbytes: int, born: str | None) -> None:
+        self.nbytes = nbytes
+        self.born = born
+        self.outlived_forward = False
+        self.category: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The category: as it was claimed, else by when it was made."""
+        if self.category is not None:
+            return self.category
+        if self.born is None:
+            return "inputs"
+        return "activations" if self.born == "forward" and self.outlived_forward else "temporaries"
+
+
+class Timeline:
+    """Pieces as they come and go."""
+
+    def __init__(self) -> None:
+        self.phase: str | None = None
+        self._alive: dict[int, Piece] = {}
+        self._events: list[tuple[str | None, Piece, int]] = []
+
+    def saw(self, tensor: torch.Tensor) -> Piece:
+        """The piece a tensor lies in; a new one where its storage was not seen before."""
+        storage = tensor.untyped_storage()
+        key = storage._cdata  # noqa: SLF001 - the storage's identity
+        piece = self._alive.get(key)
+        if piece is None:
+            piece = self._alive[key] = Piece(storage.nbytes(), self.phase)
+            self._events.append((self.phase, piece, piece.nbytes))
+            weakref.finalize(storage, self._gone, key, piece)
+        elif piece.nbytes != storage.nbytes():  # resized
+            self._events.append((self.phase, piece, storage.nbytes() - piece.nbytes))
+            piece.nbytes = storage.nbytes()
+        return piece
+
+    def _gone(self, key: int, piece: Piece) -> None:
+        if self._alive.get(key) is piece:
+            del self._alive[key]
+            self._events.append((self.phase, piece, -piece.nbytes))
+
+    def claim(self, tensors: Iterable[torch.Tensor], category: str) -> None:
+        """Says what tensors are; the first word counts."""
+        for tensor in tensors:
+            piece = self.saw(tensor)
+            piece.category = piece.category or category
+
+    def begin(self) -> None:
+        """The call begins: what is alive was made before it."""
+        self.phase = PHASES[0]
+        self._events = [(self.phase, piece, piece.nbytes) for piece in self._alive.values()]
+        for piece in self._alive.values():
+            piece.born = None
+
+    def forward_ends(self) -> None:
+        """What is alive now is kept for the backward pass, or is the result."""
+        for piece in self._alive.values():
+            piece.outlived_forward = True
+
+    def stop(self) -> None:
+        """The call is over: what happens from now on is not part of it."""
+        self._gone = lambda *_: None  # type: ignore[method-assign]
+
+    def peaks(self) -> dict[str, int]:
+        """The most that was alive at once in each phase, in bytes."""
+        levels = accumulate(change for _, _, change in self._events)
+        peaks: dict[str, int] = {}
+        before = 0
+        for (phase, _, change), level in zip(self._events, levels, strict=True):
+            highest = max(level, before) if change < 0 else level
+            peaks[phase or ""] = max(peaks.get(phase or "", 0), highest)
+            before = level
+        return peaks
+
+    def at_peak(self) -> Footprint:
+        """What was alive when most was."""
+        held = dict.fromkeys(CATEGORIES, 0)
+        best, total, highest = dict(held), 0, -1
+        for _, piece, change in self._events:
+            held[piece.kind] += change
+            total += change
+            if total > highest:
+                highest, best = total, dict(held)
+        return Footprint(**best)
+
+    def held(self) -> Footprint:
+        """The most that each category takes, each at its own moment."""
+        held = dict.fromkeys(CATEGORIES, 0)
+        most = dict(held)
+        for _, piece, change in self._events:
+            held[piece.kind] += change
+            most[piece.kind] = max(most[piece.kind], held[piece.kind])
+        return Footprint(**most)
