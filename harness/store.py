@@ -3,6 +3,7 @@
     results/<UTC time>-<commit or "nogit">-<random>/
         cases.jsonl            a line per case, on disk as soon as the case is done
         samples.jsonl          the raw samples of each case, written before its line above
+        operators.jsonl        the operators of each case that was traced, with what each of them costs
         sensors.jsonl          the readings of a GPU's sensors during each case, where there are any
         run.json               everything else; replaced as a whole, never written in place
         output.txt             what workloads printed, if they did
@@ -29,7 +30,16 @@ import msgspec
 
 from harness import older
 from harness.errors import RecordError, StorageError, UsageError
-from harness.records import CaseSamples, Header, RawSamples, Result, Run, SensorSeries
+from harness.records import (
+    CaseOperators,
+    CaseSamples,
+    Header,
+    Operator,
+    RawSamples,
+    Result,
+    Run,
+    SensorSeries,
+)
 from harness.records.base import Record
 from harness.records.noise import NoiseProfile
 
@@ -41,7 +51,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 CASES, HEADER, REPORT, EXPORT = "cases.jsonl", "run.json", "report.md", "pytest-benchmark.json"
 NOISE = "noise"
-SAMPLES, SENSORS, OUTPUT = "samples.jsonl", "sensors.jsonl", "output.txt"
+SAMPLES, SENSORS, OPERATORS, OUTPUT = "samples.jsonl", "sensors.jsonl", "operators.jsonl", "output.txt"
 DEFAULT_RESULTS = Path("results")
 
 
@@ -121,7 +131,7 @@ class Writer:
                 f"{header.id} was begun by an older Plumbline: its record cannot be gone on with"
             )
         writer = cls(folder, header).lock()
-        for name in (CASES, SAMPLES, SENSORS):
+        for name in (CASES, SAMPLES, SENSORS, OPERATORS):
             path = folder / name
             try:
                 content = path.read_bytes() if path.exists() else b""
@@ -150,6 +160,14 @@ class Writer:
             self._append(SAMPLES, samples.case, samples)
         if series is not None:
             self._append(SENSORS, samples.case, series)
+
+    def append_operators(self, operators: CaseOperators) -> None:
+        """Puts the operators of a traced case aside; before the case is recorded.
+
+        Raises:
+            StorageError: they could not be written.
+        """
+        self._append(OPERATORS, operators.case, operators)
 
     def keep_output(self, printed: bytes) -> None:
         """Keeps what workloads printed."""
@@ -272,6 +290,17 @@ def samples(folder: Path) -> dict[str, tuple[RawSamples, ...]]:
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
                 one = msgspec.json.decode(line, type=CaseSamples)
                 found[one.case] = one.parts
+    return found
+
+
+def operators(folder: Path) -> dict[str, tuple[Operator, ...]]:
+    """The operators of each traced case, as far as they are on disk and readable; those recorded last count."""
+    found: dict[str, tuple[Operator, ...]] = {}
+    with contextlib.suppress(OSError), (folder / OPERATORS).open("rb") as file:
+        for line in file:
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                one = msgspec.json.decode(line, type=CaseOperators)
+                found[one.case] = one.operators
     return found
 
 

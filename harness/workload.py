@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Protocol, overload
+from typing import TYPE_CHECKING, ClassVar, Protocol, overload
 
 from harness.records import Case, Cost, Series
 
@@ -15,6 +15,28 @@ if TYPE_CHECKING:
 
 Call = Callable[[], "torch.Tensor"]
 """One execution of a workload on tensors made beforehand; returns its output."""
+
+
+class Step:
+    """A call of several phases, one after the other, such as forward, backward and optimizer.
+
+    Each is timed and weighed apart from the others too. The output is the last that a phase returns.
+    """
+
+    def __init__(self, **phases: Callable[[], torch.Tensor | None]) -> None:
+        """The phases in their order, by name."""
+        self.phases = phases
+
+    def __call__(self) -> torch.Tensor:
+        """All of them."""
+        outputs = [phase() for phase in self.phases.values()]
+        return next(output for output in reversed(outputs) if output is not None)
+
+
+def phases_of(call: Call) -> dict[str, Callable[[], torch.Tensor | None]]:
+    """The phases of a call; one that has none is a phase of its own."""
+    return call.phases if isinstance(call, Step) else {"call": call}
+
 
 PROFILES = ("quick", "standard", "full")
 
@@ -26,8 +48,12 @@ ITEM_BYTES = {"float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2, "float8_e4m3
 class Workload(ABC):
     """One operator at one size. A subclass adds its sizes as fields and says what a call costs.
 
-    Only `prepare` is required; without a `cost` there is no prediction to check.
+    Only `prepare` is required: where there is no `cost`, a call is traced before it runs, and costs what its
+    operators cost.
     """
+
+    capturable: ClassVar[bool] = True
+    """Whether a call can be captured into a graph; a Python-side state, such as an optimizer's, cannot."""
 
     @property
     def family(self) -> str:
@@ -61,6 +87,10 @@ class Workload(ABC):
         """What one call costs in closed form."""
         return None
 
+    def items(self) -> dict[str, int]:
+        """What one call processes, by unit, where its rate is worth telling: samples, tokens."""
+        return {}
+
     def working_set_bytes(self) -> int | None:
         """The bytes a call touches again and again: decides which memory level bounds it."""
         cost = self.cost()
@@ -85,6 +115,7 @@ class Workload(ABC):
             cost=self.cost(),
             working_set_bytes=self.working_set_bytes(),
             series=self.series(),
+            items=self.items(),
         )
 
 

@@ -76,7 +76,7 @@ class Simulated:
 
     def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
         call = prepare(self.torch_device)
-        return Weighed(call, call(), self.set_bytes)
+        return Weighed(call, call(), self.set_bytes, {})
 
     def free_bytes(self) -> int:
         return self.memory

@@ -16,8 +16,16 @@ from harness.errors import UsageError
 from harness.measure.chapter import Chapter, Order, Task
 from harness.measure.crew import Crew, LostError
 from harness.measure.device import MAIN_MEMORY
+from harness.measure.foresight import Foresight
 from harness.measure.imports import pack_workload
-from harness.measure.messages import AskFree, Describe, Described, Free, MeasureCeilings, Measured
+from harness.measure.messages import (
+    AskFree,
+    Describe,
+    Described,
+    Free,
+    MeasureCeilings,
+    Measured,
+)
 from harness.measure.privacy import Redactor
 from harness.measure.selection import LONGEST_CALL_SECONDS, Budget, not_worth_it
 from harness.measure.sensors import card_of
@@ -94,6 +102,7 @@ class Conductor:
         self._done = done
         self._note = note
         self._samples: dict[str, tuple[RawSamples, ...]] = {}
+        self._foresight = Foresight(crew, writer.header.settings.sampling.limit_seconds)
         self._profile = _profile(writer.folder.parent, writer.header.environment, writer.header.settings)
 
     @classmethod
@@ -198,6 +207,7 @@ class Conductor:
         for workload, case in cases:
             if case.id in self._done:
                 continue
+            case = self._foresight.of(workload, case)  # noqa: PLW2901 - the same case, now with its cost
             reason = not_worth_it(case, free, ceilings, settings.threads, longest)
             if len(tasks) == room or (reason is None and not budget.admits(case)):
                 break
@@ -221,6 +231,9 @@ class Conductor:
         self, result: Result, task: Task | None = None, told: Callable[[Result], None] = lambda _: None
     ) -> None:
         """Puts a result on disk; one recorded before under the same id no longer counts."""
+        operators = self._foresight.take(result.case.id)
+        if operators is not None:
+            self._writer.append_operators(operators)
         if task is not None:
             self._writer.append_samples(CaseSamples(result.case.id, task.samples), task.series)
             self._samples[result.case.id] = task.samples

@@ -12,18 +12,22 @@ from dataclasses import dataclass
 
 import torch
 
+from harness import stats
 from harness.errors import PlumblineError, one_line
 from harness.measure import ceilings, environment
 from harness.measure import device as devices
 from harness.measure.device import Device, impossible
 from harness.measure.host import on_cpu, usable_physical_cores
 from harness.measure.imports import load_workload
+from harness.measure.memory import Weighed
 from harness.measure.messages import (
     AskFree,
     Declined,
     Describe,
     Described,
     Done,
+    Follow,
+    Followed,
     Free,
     MeasureCeilings,
     Measured,
@@ -43,9 +47,12 @@ from harness.measure.messages import (
 )
 from harness.measure.views import CaptureError, MeasuredView, views_of
 from harness.records import Failed, Skipped
-from harness.workload import Call, Workload
+from harness.trace import trace
+from harness.workload import Call, Workload, phases_of
 
 ENERGY_SECONDS = 0.5
+# The phases of a step are timed over so long, and so many steps.
+PHASES_SECONDS, LEAST_PHASES, MOST_PHASES = 0.1, 3, 100
 
 
 @dataclass
@@ -90,6 +97,8 @@ class Desk:
                 return Measured(found)
             case AskFree():
                 return Free(self.device.free_bytes())
+            case Follow():
+                return self._follow(request)
             case Prepare():
                 return self._prepare(request)
             case TakeBlock():
@@ -104,6 +113,19 @@ class Desk:
         if self._device is None:
             raise RuntimeError("no device is open")
         return self._device
+
+    def _follow(self, request: Follow) -> Followed:
+        """What a case costs, found without computing it. What goes wrong here goes wrong again when it is tried."""
+        try:
+            workload = load_workload(request.pickled, request.module, request.path)
+            traced = trace(workload.prepare, self.device.torch_device, workload.context())
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a workload raises costs its prediction alone
+            return Followed(untraced=str(error) if isinstance(error, PlumblineError) else one_line(error))
+        if not traced.operators:
+            return Followed(untraced="it calls no operator")
+        return Followed(cost=traced.cost, trace=traced.trace, operators=traced.operators)
 
     def _prepare(self, request: Prepare) -> Prepared | Declined | Spoiled:
         reply: Prepared | Declined | Spoiled
@@ -125,9 +147,10 @@ class Desk:
     def _tried(self, request: Prepare, workload: Workload) -> Prepared | Declined | Spoiled:
         """One call, and a look at what came out of it; then all views."""
         device = self.device
-        peak = first = None
+        weighed = first = None
         if request.weigh:
-            call, output, peak = device.weigh(workload.prepare)
+            weighed = device.weigh(workload.prepare)
+            call, output = weighed.call, weighed.output
         else:
             call = workload.prepare(device.torch_device)
             began = time.perf_counter()
@@ -137,14 +160,17 @@ class Desk:
         trouble = _wrong_output(output, device.torch_device)
         if trouble is not None:
             return Declined(Failed(reason=trouble))
+        if weighed is not None:
+            weighed = weighed._replace(output=None)
         del output
         gc.collect()  # now, as it is off while samples are taken
-        return self._warmed_up(request, workload, call, peak, first)
+        return self._warmed_up(request, workload, call, weighed, first)
 
     def _warmed_up(
-        self, request: Prepare, workload: Workload, call: Call, peak: int | None, first: float | None
+        self, request: Prepare, workload: Workload, call: Call, weighed: Weighed | None, first: float | None
     ) -> Prepared:
         device, sampling = self.device, request.sampling
+        peak = weighed.peak_bytes if weighed else None
 
         def prepare() -> Call:
             return _slowed(workload.prepare(device.torch_device), device, request.slow_seconds)
@@ -154,7 +180,7 @@ class Desk:
             prepare,
             _slowed(call, device, request.slow_seconds),
             peak or request.set_bytes,
-            capture=request.capture,
+            capture=request.capture and workload.capturable,
         )
         self._cases[request.case] = _Case(workload, {view.name: view for view in views})
         began = time.perf_counter()
@@ -180,7 +206,26 @@ class Desk:
             peak_memory_bytes=peak,
             joules_per_call=self._energy(views[0]) if request.weigh else None,
             missing=missing,
+            phase_bytes=weighed.phases if weighed else {},
+            phase_seconds=self._phase_seconds(call, views[0]),
+            allocated_bytes=weighed.allocated_bytes if weighed else None,
+            reserved_bytes=weighed.reserved_bytes if weighed else None,
         )
+
+    def _phase_seconds(self, call: Call, view: MeasuredView) -> dict[str, float]:
+        """The median time of each phase of a call that has several, over calls in a row; the device waited for in between."""
+        device, phases = self.device, phases_of(call)
+        if len(phases) == 1:
+            return {}
+        seconds: dict[str, list[float]] = {name: [] for name in phases}
+        calls = math.ceil(PHASES_SECONDS / view.pace.seconds)
+        for _ in range(min(max(calls, LEAST_PHASES), MOST_PHASES)):
+            for name, phase in phases.items():
+                began = device.host_seconds()
+                phase()
+                device.synchronize()
+                seconds[name].append(device.host_seconds() - began)
+        return {name: stats.median(several) for name, several in seconds.items()}
 
     def _energy(self, view: MeasuredView) -> float | None:
         """Joules of a call, over calls in a row that take half a second; None where nothing counts them.

@@ -5,7 +5,18 @@ A worker may send any number of `Note`s before its reply.
 
 import msgspec
 
-from harness.records import Ceilings, Environment, Failed, MemoryLevel, Samples, Sampling, Skipped
+from harness.records import (
+    Ceilings,
+    Cost,
+    Environment,
+    Failed,
+    MemoryLevel,
+    Operator,
+    Samples,
+    Sampling,
+    Skipped,
+    Trace,
+)
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):
@@ -55,6 +66,15 @@ class Prepare(Message, frozen=True, tag=True):
     slow_seconds: float = 0.0
 
 
+class Follow(Message, frozen=True, tag=True):
+    """Trace a case on fake tensors, as in `Prepare`. Answered by `Followed`."""
+
+    case: str
+    pickled: bytes
+    module: str
+    path: str | None
+
+
 class TakeBlock(Message, frozen=True, tag=True):
     """One block of samples of a prepared case, on one logical CPU if `cpu` says so. Answered by `Taken`."""
 
@@ -72,7 +92,7 @@ class Release(Message, frozen=True, tag=True):
     case: str | None
 
 
-Request = Open | Describe | MeasureCeilings | AskFree | Prepare | TakeBlock | Release
+Request = Open | Describe | MeasureCeilings | AskFree | Follow | Prepare | TakeBlock | Release
 
 
 class Opened(Message, frozen=True, tag=True):
@@ -100,6 +120,15 @@ class Free(Message, frozen=True, tag=True):
     free_bytes: int
 
 
+class Followed(Message, frozen=True, tag=True):
+    """What the case does and costs; or `untraced`, why that cannot be told beforehand."""
+
+    cost: Cost | None = None
+    trace: Trace | None = None
+    operators: tuple[Operator, ...] = ()
+    untraced: str | None = None
+
+
 class PreparedView(Message, frozen=True, tag=True):
     """A view that can be measured: the time of a call, calls a sample, how many sets of tensors."""
 
@@ -114,7 +143,8 @@ class Prepared(Message, frozen=True, tag=True):
     """The case can be measured. `missing` says of the views that cannot be had, why.
 
     `first_call_seconds` is None where that call was weighed, which takes longer. `joules_per_call`: where the
-    device counts energy, by the process that weighs.
+    device counts energy, by the process that weighs. `phase_bytes` and `phase_seconds`: the peak memory and the
+    time of each phase of a call that has several. `allocated_bytes`, `reserved_bytes`: see `Measurement`.
     """
 
     views: tuple[PreparedView, ...]
@@ -124,6 +154,10 @@ class Prepared(Message, frozen=True, tag=True):
     peak_memory_bytes: int | None
     joules_per_call: float | None
     missing: dict[str, str]
+    phase_bytes: dict[str, int] = {}
+    phase_seconds: dict[str, float] = {}
+    allocated_bytes: int | None = None
+    reserved_bytes: int | None = None
 
 
 class Declined(Message, frozen=True, tag=True):
@@ -173,6 +207,7 @@ Reply = (
     | Described
     | Measured
     | Free
+    | Followed
     | Prepared
     | Declined
     | Spoiled

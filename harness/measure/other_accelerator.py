@@ -56,11 +56,11 @@ class Accelerator(HostTimed):
         call = prepare(self.torch_device)
         self.synchronize()
         if before is None:
-            return Weighed(call, call(), None)
+            return Weighed(call, call(), None, {})
         memory.reset_peak_memory_stats(self.torch_device)
         output = call()
         self.synchronize()
-        return Weighed(call, output, int(memory.max_memory_allocated(self.torch_device)) - int(before))
+        return Weighed(call, output, int(memory.max_memory_allocated(self.torch_device)) - int(before), {})
 
     def free_bytes(self) -> int:
         """What the driver calls free; the host's memory where it does not tell (unified memory)."""

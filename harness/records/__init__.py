@@ -8,13 +8,14 @@ from harness.records.result import Failed, Prediction, Result, Skipped
 from harness.records.run import Answer, Fit, FitPoint, Header, Parameter, Run, Settings, Verdict
 from harness.records.samples import CaseSamples, Disturbance, ProcessStatistics, RawSamples, Samples
 from harness.records.sensors import Reading, Sensors, SensorSeries, Span
-from harness.records.trace import PHASES, Footprint, Operator, PhaseWork, Stratum, Trace
+from harness.records.trace import PHASES, CaseOperators, Footprint, Operator, PhaseWork, Stratum, Trace
 
 __all__ = [
     "PHASES",
     "Answer",
     "BandwidthCeiling",
     "Case",
+    "CaseOperators",
     "CaseSamples",
     "Ceilings",
     "ComputeCeiling",

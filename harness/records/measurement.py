@@ -152,7 +152,10 @@ class Measurement(Record, frozen=True, tag="measurement", dict=True):
     that it should have and has not.
     `interleaved`: the blocks of the processes alternated; False where their memory did not fit together.
     A sample costs `timer_cost_seconds` inside its marks and `sample_cost_seconds` around them.
-    `peak_memory_bytes` comes from a pass of its own. `joules_per_call` where the device counts energy.
+    `peak_memory_bytes` comes from a pass of its own: the bytes of tensors, as asked for. An allocator that rounds and
+    caches tells what it made of them (`allocated_peak_bytes`) and what it took from the device (`reserved_peak_bytes`).
+    `phase_peak_bytes` and `phase_seconds` are those of each phase of a call that has several, timed in a pass of its own.
+    `joules_per_call` where the device counts energy.
     """
 
     view: View
@@ -168,11 +171,21 @@ class Measurement(Record, frozen=True, tag="measurement", dict=True):
     joules_per_call: float | None = None
     sensors: Sensors = Sensors()
     peak_memory_bytes: int | None = None
+    phase_peak_bytes: dict[str, int] = msgspec.field(default_factory=dict)
+    phase_seconds: dict[str, float] = msgspec.field(default_factory=dict)
+    allocated_peak_bytes: int | None = None
+    reserved_peak_bytes: int | None = None
 
     @property
     def views(self) -> tuple[View, ...]:
         """All of them, the headline first."""
         return (self.view, *self.others)
+
+    @property
+    def peak_phase(self) -> str | None:
+        """The phase whose peak is the highest; None where there is but one."""
+        peaks = self.phase_peak_bytes
+        return max(peaks, key=lambda name: peaks[name]) if len(peaks) > 1 else None
 
     @property
     def typical(self) -> float:

@@ -30,6 +30,13 @@ class Operator(Record, frozen=True):
     known: bool = True
 
 
+class CaseOperators(Record, frozen=True):
+    """The operators of one traced case."""
+
+    case: str
+    operators: tuple[Operator, ...]
+
+
 class PhaseWork(Record, frozen=True):
     """All operators of one phase together, and the most memory that was alive during it, in bytes."""
 

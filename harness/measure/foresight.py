@@ -1,0 +1,42 @@
+"""What a case costs that does not say so itself: a worker traces it before it is tried."""
+
+import msgspec
+
+from harness.errors import UsageError
+from harness.measure.crew import Crew, DeclinedError, LostError
+from harness.measure.imports import pack_workload
+from harness.measure.messages import Follow, Followed
+from harness.records import Case, CaseOperators
+from harness.workload import Workload
+
+
+class Foresight:
+    """Cases with their costs; each is traced once, and kept until it is on record."""
+
+    def __init__(self, crew: Crew, limit_seconds: float) -> None:
+        self._crew = crew
+        self._limit = limit_seconds
+        self._followed: dict[str, Followed] = {}
+
+    def of(self, workload: Workload, case: Case) -> Case:
+        """The case with its cost, or with the reason why that is not known."""
+        if case.cost is not None:
+            return case
+        if case.id not in self._followed:
+            self._followed[case.id] = self._follow(workload, case.id)
+        found = self._followed[case.id]
+        return msgspec.structs.replace(case, cost=found.cost, trace=found.trace, untraced=found.untraced)
+
+    def take(self, case: str) -> CaseOperators | None:
+        """The operators of a case, to be recorded; they are forgotten here."""
+        found = self._followed.pop(case, None)
+        return CaseOperators(case, found.operators) if found is not None and found.operators else None
+
+    def _follow(self, workload: Workload, case: str) -> Followed:
+        try:
+            return self._crew.ask(0, Follow(case, *pack_workload(workload)), Followed, self._limit)
+        except (UsageError, DeclinedError) as error:
+            return Followed(untraced=str(error))
+        except LostError as lost:
+            self._crew.heal()
+            return Followed(untraced=f"it took the process down: {lost}")
