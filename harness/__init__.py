@@ -1,6 +1,7 @@
 """The front door of the harness: all that a suite needs. Loads no torch."""
 
 from harness.errors import Unsupported
+from harness.models import Subject, build, decoding, forward, training
 from harness.precision import float32_precision, require_tf32
 from harness.records import Cost, Series
 from harness.workload import (
@@ -22,12 +23,17 @@ __all__ = [
     "Cost",
     "Series",
     "Step",
+    "Subject",
     "Sweep",
     "Unsupported",
     "Workload",
+    "build",
     "check_dtype",
     "check_positive",
+    "decoding",
     "float32_precision",
+    "forward",
     "powers_of_two",
     "require_tf32",
+    "training",
 ]

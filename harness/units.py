@@ -78,6 +78,15 @@ def work(value: float) -> str:
     return _scaled(value, "FLOP")
 
 
+def count(value: float) -> str:
+    """A number of things.
+
+    >>> count(1234.5), count(7.5)
+    ('1.23 k', '7.50')
+    """
+    return _scaled(value, "").rstrip()
+
+
 def frequency(value: float) -> str:
     """A clock.
 

@@ -87,6 +87,11 @@ class Workload(ABC):
         """What one call costs in closed form."""
         return None
 
+    @property
+    def fused(self) -> bool:
+        """Whether a compiler may fuse operators: their traffic and their temporaries then bound nothing."""
+        return False
+
     def items(self) -> dict[str, int]:
         """What one call processes, by unit, where its rate is worth telling: samples, tokens."""
         return {}
@@ -116,6 +121,7 @@ class Workload(ABC):
             working_set_bytes=self.working_set_bytes(),
             series=self.series(),
             items=self.items(),
+            fused=self.fused,
         )
 
 

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from harness.check.memory import check_memory
 from harness.check.physics import check_physics
 from harness.check.scaling import check_scaling
 from harness.fit.sweeps import fit_sweeps
@@ -12,7 +13,7 @@ def judge(run: Run) -> Run:
     """The run with its sweeps fitted and its claims judged anew from the recorded facts."""
     header = msgspec.structs.replace(run.header, fits=fit_sweeps(run))
     run = msgspec.structs.replace(run, header=header)
-    verdicts = (*check_scaling(run), *check_physics(run))
+    verdicts = (*check_scaling(run), *check_physics(run), *check_memory(run))
     return msgspec.structs.replace(run, header=msgspec.structs.replace(header, verdicts=verdicts))
 
 

@@ -33,7 +33,7 @@ def _fit(name: str, members: list[Result], ceilings: Ceilings) -> Fit | None:
             flagged=bool(member.measurement.flags),
         )
         for member in members
-        if member.case.series and member.case.cost and member.measurement
+        if member.case.series and member.case.series.size > 0 and member.case.cost and member.measurement
         if by_flops or not ceilings.between_levels(member.case.working_set_bytes or 0)
     ]
     unit = "FLOP/s" if by_flops else "B/s"

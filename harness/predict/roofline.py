@@ -4,6 +4,8 @@ Williams, Waterman, Patterson, "Roofline: an insightful visual performance model
 architectures", CACM 52(4), 2009; with one bandwidth ceiling per memory level.
 """
 
+import msgspec
+
 from harness.records import Case, Ceilings, Cost, Prediction, Trace
 
 
@@ -15,7 +17,8 @@ def predict(case: Case, ceilings: Ceilings, threads: int) -> Prediction:
     working set. Vector FLOPs have no measured ceiling and bound nothing.
     """
     if case.trace is not None:
-        return _of_trace(case.trace, ceilings, threads)
+        found = _of_trace(case.trace, ceilings, threads)
+        return msgspec.structs.replace(found, memory_seconds=None) if case.fused else found
     if case.cost is None:
         return Prediction()
     return _of_cost(case.cost, case.dtype, case.working_set_bytes or case.cost.bytes_moved, ceilings, threads)

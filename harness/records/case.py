@@ -63,7 +63,7 @@ class Case(Record, frozen=True):
     """One workload at one size: everything analysis needs to know about it without its code.
 
     `items` is what a call processes besides FLOPs and bytes, by unit: samples, tokens. `trace` is where the
-    cost comes from if the workload gives none in closed form; `untraced` says why there is none.
+    cost comes from if the workload gives none in closed form; `untraced` says why there is none. `fused`: operators may be compiled into fewer, which move less.
     """
 
     id: str
@@ -77,3 +77,4 @@ class Case(Record, frozen=True):
     items: dict[str, int] = msgspec.field(default_factory=dict)
     trace: Trace | None = None
     untraced: str | None = None
+    fused: bool = False

@@ -76,6 +76,20 @@ class Result(Record, frozen=True):
         return self.case.cost.flops / self.measurement.typical
 
     @property
+    def hardware_flops_per_second(self) -> float | None:
+        """Matrix FLOPs, those computed again included, over typical time; None where the case does none."""
+        if self.measurement is None or self.case.cost is None or not self.case.cost.flops:
+            return None
+        return self.case.cost.hardware_flops / self.measurement.typical
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """What is processed per second, by unit: samples, tokens."""
+        if self.measurement is None:
+            return {}
+        return {unit: count / self.measurement.typical for unit, count in self.case.items.items()}
+
+    @property
     def bytes_per_second(self) -> float | None:
         """Compulsory bytes over typical time."""
         if self.measurement is None or self.case.cost is None:

@@ -162,6 +162,18 @@ class Run(Record, frozen=True, dict=True):
             return None
         return result.bytes_per_second / memory.bytes_per_second
 
+    def mfu(self, result: Result) -> float | None:
+        """Model FLOPs utilization: model FLOP/s over the best rate any code reached here in this dtype."""
+        return self._utilization(result, result.flops_per_second)
+
+    def hfu(self, result: Result) -> float | None:
+        """Hardware FLOPs utilization: the same with the FLOPs that are computed again."""
+        return self._utilization(result, result.hardware_flops_per_second)
+
+    def _utilization(self, result: Result, rate: float | None) -> float | None:
+        peak = self.ceilings.compute_ceiling(result.case.dtype, self.header.settings.threads)
+        return rate / peak.flops_per_second if rate is not None and peak is not None else None
+
     @property
     def measured(self) -> tuple[Result, ...]:
         """The results with a measurement."""

@@ -13,6 +13,7 @@ from harness.report.rows import (
     suites,
     view_rows,
 )
+from harness.report.steps import STEP_COLUMNS, step_rows, unknown_operators, untraced
 
 _SIGN = {Answer.HOLDS: "holds", Answer.FAILS: "**fails**", Answer.INCONCLUSIVE: "inconclusive"}
 
@@ -48,6 +49,10 @@ def _lines(run: Run) -> Iterable[str]:
     yield from _section("Scaling", summary.FIT_COLUMNS, terms)
     for suite in suites(run.results):
         yield from _section(f"Cases: {_escaped(suite)}", COLUMNS, case_rows(run, suite))
+    yield from _section("Steps", STEP_COLUMNS, step_rows(run))
+    for line in (*unknown_operators(run), *untraced(run)):
+        yield ""
+        yield f"{_escaped(line)}."
     yield from _section("Views of a call's time", VIEW_COLUMNS, view_rows(run))
     yield from _section("Not measured", ABSENT_COLUMNS, absent_rows(run))
     yield ""

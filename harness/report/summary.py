@@ -164,6 +164,16 @@ WORDS = (
     ("of ceiling", "the rate over the best rate any code reached here (dtype, or memory level, and threads)"),
     ("predicted / measured", "the roofline's lower bound over the typical time, and which roof binds"),
     ("memory", "peak of tensor bytes while one call ran, inputs and outputs included"),
+    ("forward, backward, optimizer", "shares of a step's time, in a pass of its own"),
+    (
+        "MFU, HFU",
+        "model FLOP/s, and those with what is computed again, over the best rate any code reached here",
+    ),
+    ("kernels", "operator calls of a step that touch elements"),
+    (
+        "said, peak in, activations",
+        "the traced peak against the measured one; the phase that sets it; what is kept for the backward pass",
+    ),
     ("noisy", "the interquartile range or half of the interval is over 10 % of the median"),
     ("contended", "over 10 % of the samples waited for a core, or others wanted more cores than were left"),
     ("drifting", "the last quarter of a process's samples differs from its first by over 5 %"),

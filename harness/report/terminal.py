@@ -11,9 +11,10 @@ from rich.text import Text
 from harness.records import Answer, Run
 from harness.report import summary
 from harness.report.rows import COLUMNS, DISPENSABLE, VIEW_COLUMNS, absent_rows, case_rows, suites, view_rows
+from harness.report.steps import STEP_COLUMNS, STEP_DISPENSABLE, step_rows, unknown_operators, untraced
 
 STYLE = {Answer.HOLDS: "green", Answer.FAILS: "bold red", Answer.INCONCLUSIVE: "yellow"}
-_LEFT = {"case", "sweep", "level", "dtype", "flags", "by", "rung", "term"}
+_LEFT = {"case", "step", "sweep", "level", "dtype", "flags", "by", "rung", "term"}
 # Columns that may fold: the others are numbers, or ids that must be readable whole.
 _FREE = {"flags", "by", "term"}
 # Where there is no terminal there is no width to fit: a pipe gets whole lines.
@@ -50,6 +51,9 @@ def show(run: Run, console: Console) -> None:
     )
     for suite in suites(run.results):
         print_table(console, f"Cases: {suite}", COLUMNS, case_rows(run, suite), DISPENSABLE)
+    print_table(console, "Steps", STEP_COLUMNS, step_rows(run), STEP_DISPENSABLE)
+    for line in (*unknown_operators(run), *untraced(run)):
+        console.print(Text(line, style="yellow"))
     print_table(console, "Views of a call's time", VIEW_COLUMNS, view_rows(run), ("host-bound", "regime"))
     for reason, word, cases in absent_rows(run):
         console.print(Text(f"{word}: {reason}", style="red" if word == "FAILED" else "yellow"))

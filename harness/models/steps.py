@@ -1,0 +1,109 @@
+"""A training step and an inference call of a model."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import UsageError
+from harness.models.subject import Subject, first_tensor
+from harness.workload import Call, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import torch
+
+OPTIMIZERS = ("sgd", "momentum", "adam", "adamw")
+PRECISIONS = ("float32", "bfloat16")
+# Small enough that thousands of steps on one batch stay finite.
+LEARNING_RATE = 1e-4
+
+
+def optimizer_of(name: str, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """An optimizer with torch's defaults, apart from a small learning rate.
+
+    Raises:
+        UsageError: no such optimizer.
+    """
+    import torch  # noqa: PLC0415 - the front door loads none
+
+    trained = [one for one in parameters if one.requires_grad]
+    makers: dict[str, Callable[[], torch.optim.Optimizer]] = {
+        "sgd": lambda: torch.optim.SGD(trained, lr=LEARNING_RATE),
+        "momentum": lambda: torch.optim.SGD(trained, lr=LEARNING_RATE, momentum=0.9),
+        "adam": lambda: torch.optim.Adam(trained, lr=LEARNING_RATE),
+        "adamw": lambda: torch.optim.AdamW(trained, lr=LEARNING_RATE),
+    }
+    if name not in makers:
+        raise UsageError(f"unknown optimizer {name!r}: one of {', '.join(OPTIMIZERS)}")
+    return makers[name]()
+
+
+def precision(dtype: str, device: torch.device) -> AbstractContextManager[object]:
+    """`float32` as it is; `bfloat16` by autocast, with weights and their updates in float32.
+
+    Raises:
+        UsageError: another dtype.
+    """
+    import torch  # noqa: PLC0415
+
+    if dtype not in PRECISIONS:
+        raise UsageError(f"unknown precision {dtype!r}: one of {', '.join(PRECISIONS)}")
+    return torch.autocast(device.type, torch.bfloat16) if dtype == "bfloat16" else nullcontext()
+
+
+def training(
+    subject: Subject,
+    device: torch.device,
+    *,
+    optimizer: str = "adamw",
+    dtype: str = "float32",
+    settled: bool = True,
+) -> Step:
+    """Forward and loss, backward, optimizer: one whole step, as a call in three phases. It returns the loss.
+
+    Gradients of the step before are let go when a step begins. `settled`: one step is made at once, so that the
+    optimizer has its state.
+    """
+    subject.model.train()
+    updating = optimizer_of(optimizer, subject.model.parameters())
+    losses: list[torch.Tensor] = []
+
+    def forward_phase() -> torch.Tensor:
+        updating.zero_grad(set_to_none=True)
+        with precision(dtype, device):
+            loss = subject.loss_of(subject.output())
+        losses.append(loss)
+        return loss.detach()
+
+    def backward_phase() -> None:
+        losses.pop().backward()  # type: ignore[no-untyped-call]
+
+    def optimizer_phase() -> None:
+        updating.step()
+
+    step = Step(forward=forward_phase, backward=backward_phase, optimizer=optimizer_phase)
+    if settled:
+        step()
+    return step
+
+
+def forward(subject: Subject, device: torch.device, *, dtype: str = "float32") -> Call:
+    """One inference pass; returns the first tensor of the output."""
+    import torch  # noqa: PLC0415
+
+    subject.model.eval()
+
+    def call() -> torch.Tensor:
+        with torch.inference_mode(), precision(dtype, device):
+            return first_tensor(_without_loss(subject.output()))
+
+    return call
+
+
+def _without_loss(output: Any) -> Any:
+    """A model given labels returns its loss first."""
+    if "loss" in getattr(output, "keys", tuple)():
+        return {name: value for name, value in output.items() if name != "loss"}
+    return output
