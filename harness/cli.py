@@ -49,6 +49,12 @@ ProfileOption = Annotated[Profile, typer.Option(help="How many sizes, and how lo
 Results = Annotated[Path, typer.Option(metavar="DIR", help="Where runs are kept.")]
 RunArgument = Annotated[str, typer.Argument(metavar="[RUN]", help="A path, an id, or latest.")]
 Json = Annotated[bool, typer.Option("--json", help="Valid JSON alone on standard output.")]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODULE:FUNCTION", help="A function that returns a model and its inputs; or FILE.py:FUNCTION."
+    ),
+]
 RESULTS = Path("results")
 
 
@@ -119,6 +125,28 @@ def check(reference: RunArgument = "latest", *, results: Results = RESULTS, json
     else:
         show_claims(run, screen())
     raise typer.Exit(exit_status(run))
+
+
+@app.command()
+def predict(
+    model: ModelArgument,
+    *,
+    optimizer: Annotated[str, typer.Option(help="sgd, momentum, adam or adamw.")] = "adamw",
+    dtype: Annotated[str, typer.Option(help="float32, or bfloat16 by autocast.")] = "float32",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    results: Results = RESULTS,
+    json: Json = False,
+) -> None:
+    """Say what your own model needs, without running it: FLOPs, bytes, memory, time at least."""
+    from harness.forecast import forecast
+    from harness.report.forecast import as_json, show_forecast
+    from harness.report.terminal import screen
+
+    found = forecast(model, device=device, optimizer=optimizer, dtype=dtype, results=results)
+    if json:
+        _print_json(as_json(found))
+    else:
+        show_forecast(found, screen())
 
 
 @app.command("list")

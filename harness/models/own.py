@@ -45,6 +45,8 @@ def subject_of(function: Callable[[], Any], reference: str) -> Subject:
 
     try:
         returned = function()
+    except KeyboardInterrupt:
+        raise
     except Exception as error:
         if _is_ours(error):
             raise

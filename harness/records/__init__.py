@@ -3,6 +3,7 @@
 from harness.records.case import Case, Cost, Series
 from harness.records.ceilings import BandwidthCeiling, Ceilings, ComputeCeiling, MemoryLevel, Rung, envelope
 from harness.records.environment import Environment
+from harness.records.forecast import Forecast, Pass
 from harness.records.measurement import Flag, Measurement, Sampling, StopReason, View
 from harness.records.result import Failed, Prediction, Result, Skipped
 from harness.records.run import Answer, Fit, FitPoint, Header, Parameter, Run, Settings, Verdict
@@ -27,11 +28,13 @@ __all__ = [
     "FitPoint",
     "Flag",
     "Footprint",
+    "Forecast",
     "Header",
     "Measurement",
     "MemoryLevel",
     "Operator",
     "Parameter",
+    "Pass",
     "PhaseWork",
     "Prediction",
     "ProcessStatistics",

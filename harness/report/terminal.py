@@ -14,7 +14,7 @@ from harness.report.rows import COLUMNS, DISPENSABLE, VIEW_COLUMNS, absent_rows,
 from harness.report.steps import STEP_COLUMNS, STEP_DISPENSABLE, step_rows, unknown_operators, untraced
 
 STYLE = {Answer.HOLDS: "green", Answer.FAILS: "bold red", Answer.INCONCLUSIVE: "yellow"}
-_LEFT = {"case", "step", "sweep", "level", "dtype", "flags", "by", "rung", "term"}
+_LEFT = {"case", "pass", "part", "step", "sweep", "level", "dtype", "flags", "by", "rung", "term"}
 # Columns that may fold: the others are numbers, or ids that must be readable whole.
 _FREE = {"flags", "by", "term"}
 # Where there is no terminal there is no width to fit: a pipe gets whole lines.

@@ -14,6 +14,8 @@ from torch.utils._pytree import tree_leaves
 # Integer tensors up to this many elements are computed for real: token ids, positions, lengths, masks.
 MOST_REAL = 1 << 20
 
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd  # noqa: SLF001 - the key has no public name
+
 Seen = Callable[[Any, dict[str, Any], Any], None]
 """Hears of an operator, its arguments by name, and its result."""
 
@@ -32,6 +34,13 @@ class FakeMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """One operator."""
         del types
         kwargs = kwargs or {}
+        if func.namespace == "prim":  # questions to a tensor, not operators
+            return func(*args, **kwargs)
+        if func.has_kernel_for_dispatch_key(_COMPOSITE):
+            with (
+                self
+            ):  # made of others: they are what runs. Autograd takes it apart before, inference does not.
+                return func.decompose(*args, **kwargs)
         result = self._run(func, args, kwargs)
         self._seen(func, named(func, args, kwargs), result)
         return result

@@ -16,10 +16,19 @@ from harness.predict.operators import (  # noqa: F401 - each fills the table
     recurrent,
     reductions,
 )
+from harness.predict.operators.attention import causal_pairs
 from harness.predict.operators.call import FORMULAS, Operand, OperatorCall, Work
 from harness.predict.operators.elementwise import FREE
 
-__all__ = ["FORMULAS", "Operand", "OperatorCall", "Work", "is_free", "work_of"]
+__all__ = [
+    "FORMULAS",
+    "Operand",
+    "OperatorCall",
+    "Work",
+    "causal_pairs",
+    "is_free",
+    "work_of",
+]
 
 
 def is_free(name: str) -> bool:

@@ -1,0 +1,125 @@
+"""What a model needs, as a person and as a program reads it."""
+
+from rich.console import Console
+from rich.text import Text
+
+from harness import units
+from harness.records import PHASES, Forecast, Pass
+from harness.report.terminal import print_table
+
+COLUMNS = ("pass", "FLOPs", "dense", "hardware", "vector", "bytes moved", "kernels", "memory", "at least")
+MEMORY = ("parameters", "buffers", "gradients", "optimizer", "activations", "inputs", "temporaries")
+
+
+def show_forecast(forecast: Forecast, console: Console) -> None:
+    """Prints what the passes and the phases of a step do, and the memory of a step."""
+    precision = "bfloat16 autocast" if forecast.dtype == "bfloat16" else forecast.dtype
+    batch = ", ".join(f"{count} {unit}" for unit, count in forecast.items.items())
+    head = f"{forecast.model}: {forecast.train.trace.parameters:,} parameters; {precision}, {forecast.optimizer}, {forecast.device}"
+    console.print(Text(f"{head}; a batch is {batch}" if batch else head, style="bold"))
+    rows = [_row("inference", forecast.forward), _row("training step", forecast.train)]
+    print_table(console, "Work", COLUMNS, [*rows, *_phase_rows(forecast.train)])
+    memory = _memory(forecast)
+    print_table(
+        console,
+        "Memory of a training step",
+        ("part", "bytes", "size"),
+        [(name, f"{memory[name]:,}", units.size(memory[name])) for name in (*MEMORY, "peak")],
+    )
+    console.print(
+        Text(f"the {forecast.train.trace.peak_phase} sets the peak; the parts peak at different moments")
+    )
+    for name in unknown(forecast):
+        console.print(Text(f"no formula for the operator {name}: its FLOPs are missing", style="yellow"))
+    if forecast.run is None:
+        console.print(
+            Text("no time: no run of this machine and device is known (`plumbline bench` makes one)")
+        )
+    else:
+        console.print(Text(f"at least: the roofline of the ceilings measured in {forecast.run}"))
+
+
+def as_json(forecast: Forecast) -> dict[str, object]:
+    """The same for programs: FLOPs, bytes, seconds."""
+    return {
+        "model": forecast.model,
+        "device": forecast.device,
+        "threads": forecast.threads,
+        "dtype": forecast.dtype,
+        "optimizer": forecast.optimizer,
+        "items": forecast.items,
+        "parameters": forecast.train.trace.parameters,
+        "forward": _pass(forecast.forward),
+        "train": _pass(forecast.train) | {"phases": forecast.train.trace.phases},
+        "memory": _memory(forecast),
+        "unknown_operators": unknown(forecast),
+        "ceilings_from": forecast.run,
+    }
+
+
+def unknown(forecast: Forecast) -> list[str]:
+    """The operators no formula covers."""
+    return sorted({**forecast.forward.trace.unknown, **forecast.train.trace.unknown})
+
+
+def _pass(one: Pass) -> dict[str, object]:
+    cost = one.cost
+    return {
+        "flops": cost.flops,
+        "flops_dense": cost.flops_dense,
+        "hardware_flops": cost.hardware_flops,
+        "vector_flops": cost.vector_flops,
+        "bytes_read": cost.bytes_read,
+        "bytes_written": cost.bytes_written,
+        "kernels": one.trace.kernels,
+        "memory_peak": cost.memory_bytes,
+        "seconds_at_least": one.prediction.seconds,
+    }
+
+
+def _memory(forecast: Forecast) -> dict[str, int]:
+    trace = forecast.train.trace
+    held = trace.held
+    return {
+        "parameters": held.parameters,
+        "buffers": held.buffers,
+        "gradients": held.gradients,
+        "optimizer": held.optimizer,
+        "activations": trace.saved_bytes,
+        "inputs": held.inputs,
+        "temporaries": held.temporaries,
+        "peak": trace.footprint.total,
+    }
+
+
+def _row(name: str, one: Pass) -> tuple[str, ...]:
+    cost, seconds = one.cost, one.prediction.seconds
+    return (
+        name,
+        units.work(cost.flops),
+        units.work(cost.flops_dense),
+        units.work(cost.hardware_flops),
+        units.work(cost.vector_flops),
+        units.size(cost.bytes_moved),
+        str(one.trace.kernels),
+        units.size(cost.memory_bytes),
+        "" if seconds is None else units.seconds(seconds),
+    )
+
+
+def _phase_rows(one: Pass) -> list[tuple[str, ...]]:
+    phases = [phase for name in PHASES if (phase := one.trace.phase(name)).kernels]
+    return [
+        (
+            f"  {phase.phase}",
+            units.work(phase.flops),
+            units.work(phase.flops + phase.masked_flops),
+            units.work(phase.flops + phase.recomputed_flops),
+            units.work(phase.vector_flops),
+            units.size(phase.bytes_read + phase.bytes_written),
+            str(phase.kernels),
+            units.size(phase.peak_bytes),
+            "",
+        )
+        for phase in phases
+    ]

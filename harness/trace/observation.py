@@ -1,0 +1,84 @@
+"""One operator as it was seen: its operands, and what it costs."""
+
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+import torch
+from torch.utils._pytree import tree_leaves
+
+from harness.predict.operators import Operand, OperatorCall, Work, is_free, moved_by, work_of
+from harness.records import Operator
+from harness.trace.mode import span
+
+
+def operator_of(func: Any, arguments: dict[str, Any], result: Any, phase: str, *, again: bool) -> Operator:
+    """The operator as a record, with what one call of it costs."""
+    name = func._schema.name.removeprefix("aten::")  # noqa: SLF001 - the name formulas go by
+    call = _call_of(name, func, arguments, result)
+    kernel = not (func.is_view or is_free(name.rstrip("_")))
+    work = (work_of(call) or moved_by(call)) if kernel else Work(bytes_read=0, bytes_written=0)
+    matrix_dtype = next((one.dtype for one in call.reads if "float" in one.dtype), "")
+    return Operator(
+        name=name,
+        phase=phase,
+        inputs=tuple(map(str, call.reads)),
+        outputs=tuple(map(str, call.writes)),
+        count=1,
+        dtype=matrix_dtype,
+        flops=0 if again else work.flops,
+        vector_flops=work.vector_flops,
+        masked_flops=0 if again else work.masked_flops,
+        recomputed_flops=work.recomputed_flops + (work.flops if again else 0),
+        bytes_read=work.bytes_read or 0,
+        bytes_written=work.bytes_written or 0,
+        kernel=kernel,
+        known=not kernel or work_of(call) is not None,
+    )
+
+
+def masked(operator: Operator, share: Fraction) -> Operator:
+    """The same, with a share of its pairs as FLOPs and the others as masked."""
+    counted, again = int(operator.flops * share), int(operator.recomputed_flops * share)
+    masked = operator.flops - counted
+    return msgspec.structs.replace(operator, flops=counted, masked_flops=masked, recomputed_flops=again)
+
+
+def _call_of(name: str, func: Any, arguments: dict[str, Any], result: Any) -> OperatorCall:
+    schema = {argument.name: argument for argument in func._schema.arguments}  # noqa: SLF001
+    written = [n for n in arguments if (info := schema[n].alias_info) is not None and info.is_write]
+    only_out = {n for n in written if schema[n].is_out}
+    made = _tensors([arguments[n] for n in written])
+    made += [one for one in _tensors(result) if not any(_same(one, other) for other in made)]
+    return OperatorCall(
+        name=name,
+        arguments={n: _plain(value) for n, value in arguments.items()},
+        reads=_operands(_tensors([value for n, value in arguments.items() if n not in only_out])),
+        writes=_operands(made),
+        pointwise=torch.Tag.pointwise in func.tags,
+    )
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one is other or one.untyped_storage()._cdata == other.untyped_storage()._cdata  # noqa: SLF001
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor)]
+
+
+def _operands(tensors: list[torch.Tensor]) -> tuple[Operand, ...]:
+    return tuple(_operand(tensor) for tensor in {id(tensor): tensor for tensor in tensors}.values())
+
+
+def _operand(tensor: torch.Tensor) -> Operand:
+    return Operand(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), span(tensor))
+
+
+def _plain(value: Any) -> Any:
+    """A tensor as an operand, also inside a list; anything else as it is."""
+    if isinstance(value, torch.Tensor):
+        return _operand(value)
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value

@@ -1,0 +1,204 @@
+"""Hears of each operator, parameter and optimizer while a call is traced, and adds them up."""
+
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.utils._pytree import tree_leaves
+
+from harness.records import PHASES, Operator, PhaseWork, Stratum, Trace
+from harness.trace.masks import CausalAttention
+from harness.trace.observation import masked, operator_of
+from harness.trace.timeline import Timeline
+from harness.workload import Call
+
+FORWARD, BACKWARD, OPTIMIZER = PHASES
+
+
+@dataclass
+class Recorder:
+    """Hears of each operator and each parameter, and adds them up."""
+
+    timeline: Timeline = field(default_factory=Timeline)
+    counts: Counter[Operator] = field(default_factory=Counter)
+    masks: CausalAttention = field(default_factory=CausalAttention)
+    recording: bool = False
+    in_optimizer: bool = False
+    parameters: list[Any] = field(default_factory=list)
+    buffers: list[Any] = field(default_factory=list)
+    optimizers: list[Any] = field(default_factory=list)
+
+    def hooks(self) -> Iterable[Any]:
+        """The hooks of torch that tell of parameters, buffers and optimizers; to be removed."""
+
+        def keep(into: list[Any]) -> Callable[..., None]:
+            def hook(module: object, name: str, tensor: torch.Tensor | None) -> None:
+                del module, name
+                if tensor is not None:
+                    into.append(weakref.ref(tensor))
+
+            return hook
+
+        yield register_module_parameter_registration_hook(keep(self.parameters))
+        yield register_module_buffer_registration_hook(keep(self.buffers))
+        yield register_optimizer_step_pre_hook(self._optimizer_begins)
+        yield register_optimizer_step_post_hook(self._optimizer_ends)
+
+    def _optimizer_begins(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
+        if all(optimizer is not one for one in self.optimizers):
+            self.optimizers.append(optimizer)
+        self._claim()  # now the gradients are there
+        self.in_optimizer = True
+
+    def _optimizer_ends(self, *_: object) -> None:
+        self.in_optimizer = False
+
+    def _claim(self) -> None:
+        """Says what the tensors are that torch or a module told us of."""
+        groups = [group["params"] for optimizer in self.optimizers for group in optimizer.param_groups]
+        parameters = [*_alive(self.parameters), *(one for group in groups for one in group)]
+        self.timeline.claim(parameters, "parameters")
+        self.timeline.claim(_alive(self.buffers), "buffers")
+        self.timeline.claim((one.grad for one in parameters if one.grad is not None), "gradients")
+        states = [leaf for optimizer in self.optimizers for leaf in tree_leaves(dict(optimizer.state))]
+        self.timeline.claim((leaf for leaf in states if isinstance(leaf, torch.Tensor)), "optimizer")
+
+    def saved_by(self, call: Call) -> int:
+        """Runs a call, and adds up what its forward pass saves for the backward one, in bytes."""
+        pieces = {}
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            piece = self.timeline.saw(tensor)
+            pieces[id(piece)] = piece
+            return tensor
+
+        with saved_tensors_hooks(pack, lambda tensor: tensor):
+            call()
+        self._claim()
+        return sum(
+            piece.nbytes for piece in pieces.values() if piece.category not in {"parameters", "buffers"}
+        )
+
+    def begin(self) -> None:
+        """The traced call begins."""
+        self._claim()
+        self.timeline.begin()
+        self.recording = True
+
+    def end(self) -> None:
+        """It is over, and its output still there."""
+        self._claim()
+        if self.timeline.phase == FORWARD:
+            self.timeline.forward_ends()
+        self.recording = False
+        self.timeline.stop()
+
+    def saw(self, func: Any, arguments: dict[str, Any], result: Any) -> None:
+        """One operator."""
+        if func.namespace == "profiler":
+            return
+        for leaf in tree_leaves(list(arguments.values())):
+            if isinstance(leaf, torch.nn.Parameter):
+                self.timeline.claim([leaf], "parameters")
+        phase, again = self._phase()
+        if self.recording:
+            if phase != FORWARD and self.timeline.phase == FORWARD:
+                self.timeline.forward_ends()
+            self.timeline.phase = phase
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor):
+                self.timeline.saw(leaf)
+        if self.recording:
+            operator = operator_of(func, arguments, result, phase, again=again)
+            share = self.masks.share(operator.name)
+            self.counts[masked(operator, share) if share else operator] += 1
+
+    def _phase(self) -> tuple[str, bool]:
+        """The phase, and whether a forward operator is computed again in the backward pass."""
+        if self.in_optimizer:
+            return OPTIMIZER, False
+        if torch._C._current_graph_task_id() == -1:  # noqa: SLF001 - only the engine itself knows
+            return FORWARD, False
+        return BACKWARD, torch.is_grad_enabled()
+
+    def traced(self, saved: int) -> tuple[Trace, tuple[Operator, ...]]:
+        """The sums, and the operators, those alike counted together."""
+        operators = tuple(
+            msgspec.structs.replace(operator, count=count) for operator, count in self.counts.items()
+        )
+        peaks = self.timeline.peaks()
+        phases = tuple(_phase_work(name, operators, peaks.get(name, 0)) for name in PHASES if name in peaks)
+        unknown: Counter[str] = Counter()
+        for operator in operators:
+            if not operator.known:
+                unknown[operator.name] += operator.count
+        summary = Trace(
+            parameters=self._parameter_count(),
+            phases=phases,
+            strata=_strata(operators),
+            footprint=self.timeline.at_peak(),
+            held=self.timeline.held(),
+            peak_phase=max(phases, key=lambda phase: phase.peak_bytes).phase if phases else FORWARD,
+            saved_bytes=saved,
+            unknown=dict(unknown),
+        )
+        return summary, operators
+
+    def _parameter_count(self) -> int:
+        groups = [group["params"] for optimizer in self.optimizers for group in optimizer.param_groups]
+        parameters = [*_alive(self.parameters), *(one for group in groups for one in group)]
+        pieces = {id(self.timeline.saw(one)): one.numel() for one in parameters}
+        return sum(pieces.values())
+
+
+def _alive(references: list[Any]) -> list[torch.Tensor]:
+    return [tensor for reference in references if (tensor := reference()) is not None]
+
+
+def _phase_work(name: str, operators: tuple[Operator, ...], peak: int) -> PhaseWork:
+    mine = [operator for operator in operators if operator.phase == name]
+
+    def total(what: str) -> int:
+        return sum(operator.count * getattr(operator, what) for operator in mine)
+
+    return PhaseWork(
+        phase=name,
+        flops=total("flops"),
+        vector_flops=total("vector_flops"),
+        masked_flops=total("masked_flops"),
+        recomputed_flops=total("recomputed_flops"),
+        bytes_read=total("bytes_read"),
+        bytes_written=total("bytes_written"),
+        kernels=total("kernel"),
+        peak_bytes=peak,
+    )
+
+
+def _strata(operators: tuple[Operator, ...]) -> tuple[Stratum, ...]:
+    """Operators that touch elements, by matrix dtype and by the size of their operands."""
+    found: dict[tuple[str, int], list[Operator]] = {}
+    for operator in operators:
+        moved = operator.bytes_read + operator.bytes_written
+        if operator.kernel:
+            found.setdefault((operator.dtype, 1 << max(0, moved - 1).bit_length()), []).append(operator)
+    return tuple(
+        Stratum(
+            dtype=dtype,
+            operand_bytes=size,
+            flops=sum(one.count * (one.flops + one.recomputed_flops) for one in several),
+            vector_flops=sum(one.count * one.vector_flops for one in several),
+            bytes_moved=sum(one.count * (one.bytes_read + one.bytes_written) for one in several),
+            kernels=sum(one.count for one in several),
+        )
+        for (dtype, size), several in sorted(found.items())
+    )
