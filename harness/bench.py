@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from harness import store
@@ -25,7 +26,8 @@ from harness.records import Case, Run
 from harness.report.live import Live
 from harness.report.markdown import markdown
 from harness.report.terminal import screen, show
-from harness.session import BUNDLED_SUITES, BenchSession, last_line
+from harness.session import BUNDLED_SUITES, MODEL, OWN_MODELS, BenchSession, last_line
+from harness.workload import Workload
 
 INTERRUPTED = 130
 
@@ -41,6 +43,7 @@ class Request:
     threads: int | None = None
     limit: float | None = None
     results: Path = store.DEFAULT_RESULTS
+    models: tuple[str, ...] = ()
 
 
 def run(request: Request, resume: str | None = None) -> int:
@@ -55,6 +58,10 @@ def run(request: Request, resume: str | None = None) -> int:
     if resume is not None:
         request, resume = _resumed(request, resume)
     named(request.device, request.threads)
+    if request.models:
+        from harness.models.suite import check  # noqa: PLC0415 - loads torch
+
+        check(request.models)
     console = screen()
     live = Live(console)
     watcher = _Watcher()
@@ -84,8 +91,8 @@ def run(request: Request, resume: str | None = None) -> int:
     return INTERRUPTED if watcher.interrupted else exit_status(concluded)
 
 
-def collect(request: Request) -> tuple[Case, ...]:
-    """The cases a bench would measure.
+def collect(request: Request, *, traced: bool = False) -> tuple[Case, ...]:
+    """The cases a bench would measure; `traced`: also with the costs of those that do not say them.
 
     Raises:
         UsageError: no such suite, or nothing matches.
@@ -95,7 +102,22 @@ def collect(request: Request) -> tuple[Case, ...]:
     exit_code, _ = _pytest(request, ["--collect-only"], [watcher])
     if exit_code != pytest.ExitCode.OK or watcher.session is None:
         raise watcher.trouble(request, exit_code)
-    return tuple(workload.describe(suite) for workload, suite in watcher.session.workloads)
+    cases = ((workload, workload.describe(suite)) for workload, suite in watcher.session.workloads)
+    return tuple(_foreseen(workload, case) if traced else case for workload, case in cases)
+
+
+def _foreseen(workload: Workload, case: Case) -> Case:
+    import torch  # noqa: PLC0415 - loaded by the suite
+
+    from harness.trace import UntraceableError, trace  # noqa: PLC0415
+
+    if case.cost is not None:
+        return case
+    try:
+        found = trace(workload.prepare, torch.device("cpu"), workload.context())
+    except UntraceableError as error:
+        return msgspec.structs.replace(case, untraced=str(error))
+    return msgspec.structs.replace(case, cost=found.cost, trace=found.trace)
 
 
 def conclude(folder: Path) -> Run:
@@ -120,7 +142,8 @@ def _resumed(request: Request, reference: str) -> tuple[Request, str]:
     return (
         replace(
             request,
-            suites=settings.suites,
+            suites=tuple(name for name in settings.suites if not name.startswith(MODEL)),
+            models=tuple(n.removeprefix(MODEL) for n in settings.suites if n.startswith(MODEL)),
             expression=settings.expression,
             profile=settings.profile,
             device=settings.device,
@@ -149,7 +172,8 @@ def suite_paths(names: tuple[str, ...]) -> list[Path]:
 
 
 def _pytest(request: Request, options: list[str], plugins: list[object]) -> tuple[int, str]:
-    paths = suite_paths(request.suites)
+    paths = suite_paths(request.suites) if request.suites or not request.models else []
+    paths += [OWN_MODELS] if request.models else []
     arguments = [
         *map(str, paths),
         *("-c", os.devnull, "--rootdir", os.path.commonpath([path.parent for path in paths])),
@@ -160,6 +184,7 @@ def _pytest(request: Request, options: list[str], plugins: list[object]) -> tupl
         f"--plumbline-device={request.device}",
         *([f"--plumbline-threads={request.threads}"] if request.threads is not None else []),
         *([f"--plumbline-limit={request.limit}"] if request.limit is not None else []),
+        *(f"--plumbline-model={model}" for model in request.models),
         *([f"-k={request.expression}"] if request.expression else []),
         *options,
     ]

@@ -78,6 +78,10 @@ def bench(
         ),
     ] = None,
     results: Results = RESULTS,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODULE:FUNCTION", help="A model of your own; alone, unless suites are named."),
+    ] = None,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with a run; takes its settings from it.")
     ] = None,
@@ -93,6 +97,7 @@ def bench(
         threads=threads,
         limit=limit,
         results=results,
+        models=tuple(model or ()),
     )
     raise typer.Exit(run(request, resume))
 
@@ -155,6 +160,10 @@ def list_workloads(
     *,
     expression: Expression = "",
     profile: ProfileOption = Profile.QUICK,
+    trace: Annotated[
+        bool,
+        typer.Option("--trace", help="Also trace those that do not say their cost (a second or two each)."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """List workloads with their predicted costs."""
@@ -162,7 +171,8 @@ def list_workloads(
     from harness.report.catalogue import show_catalogue
     from harness.report.terminal import screen
 
-    cases = collect(Request(suites=tuple(suite or ()), expression=expression, profile=profile.value))
+    request = Request(suites=tuple(suite or ()), expression=expression, profile=profile.value)
+    cases = collect(request, traced=trace)
     if json:
         _print_json(cases)
     else:

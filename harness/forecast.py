@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import torch
 
 from harness import store
 from harness.errors import RecordError, UsageError
-from harness.models import Subject, forward, load, training
+from harness.measure.device import named
+from harness.measure.environment import capture
+from harness.models.suite import Own, OwnTraining
 from harness.predict import roofline
 from harness.records import Case, Ceilings, Forecast, Pass, envelope
+from harness.trace import UntraceableError, trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    import torch
-
-    from harness.workload import Call
+    from harness.workload import Workload
 
 # How many of the latest runs are looked through for ceilings of this machine.
 RECENT = 20
@@ -32,61 +33,26 @@ def forecast(
     Raises:
         UsageError: no such model, optimizer or precision, or a model that cannot be followed without computing.
     """
-    from harness.measure.device import named  # noqa: PLC0415 - loads torch
-
     name, threads = named(device)
-    make = load(reference)
-    items: dict[str, int] = {}
-
-    def subject() -> Subject:
-        made = make()
-        items.update(made.items)
-        return made
-
     run, ceilings = _ceilings(results, name)
-    inference = _pass(lambda where: forward(subject(), where, dtype=dtype), name, reference)
-    step = _pass(
-        lambda where: training(trainable(subject(), reference), where, optimizer=optimizer, dtype=dtype),
-        name,
-        reference,
-    )
+    step = OwnTraining(reference, dtype, optimizer)
+    passes = [_pass(one, name, reference) for one in (Own(reference, dtype), step)]
     return Forecast(
         model=reference,
         device=name,
         threads=threads,
         optimizer=optimizer,
         dtype=dtype,
-        items=items,
-        forward=_bounded(inference, ceilings, threads),
-        train=_bounded(step, ceilings, threads),
+        items=step.items(),
+        forward=_bounded(passes[0], ceilings, threads),
+        train=_bounded(passes[1], ceilings, threads),
         run=run,
     )
 
 
-def trainable(subject: Subject, reference: str) -> Subject:
-    """The same.
-
-    Raises:
-        UsageError: no parameter of the model takes a gradient.
-    """
-    if not any(one.requires_grad for one in subject.model.parameters()):
-        raise UsageError(f"{reference} has no parameter that takes a gradient: there is nothing to train")
-    return subject
-
-
-def _pass(prepare: Callable[[torch.device], Call], device: str, reference: str) -> Pass:
-    import torch  # noqa: PLC0415
-
-    from harness.trace import UntraceableError, trace  # noqa: PLC0415
-
-    where = torch.device(device)
-
-    def on_device(place: torch.device) -> Call:
-        with torch.device(place):
-            return prepare(place)
-
+def _pass(workload: Workload, device: str, reference: str) -> Pass:
     try:
-        traced = trace(on_device, where)
+        traced = trace(workload.prepare, torch.device(device), workload.context())
     except UntraceableError as error:
         raise UsageError(f"{reference} cannot be traced: {error}") from error
     return Pass(traced.cost, traced.trace)
@@ -99,8 +65,6 @@ def _bounded(one: Pass, ceilings: Ceilings, threads: int) -> Pass:
 
 def _ceilings(results: Path, device: str) -> tuple[str | None, Ceilings]:
     """The ceilings of the latest run on this machine and device."""
-    from harness.measure.environment import capture  # noqa: PLC0415 - loads torch
-
     runs = sorted((path.parent for path in results.glob(f"*/{store.HEADER}")), reverse=True)[:RECENT]
     host = capture(device).host.id if runs else ""
     for folder in runs:

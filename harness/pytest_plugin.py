@@ -51,6 +51,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--plumbline-threads", type=int, help="threads (default: usable physical cores)")
     group.addoption("--plumbline-limit", type=_positive, help="seconds after which a case has failed")
     group.addoption("--plumbline-results", type=Path, default=store.DEFAULT_RESULTS, help="results folder")
+    group.addoption(
+        "--plumbline-model", action="append", default=[], help="a model of your own: module:function"
+    )
     group.addoption("--plumbline-resume", help="go on with this run: a path, an id, or latest")
 
 

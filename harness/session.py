@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from harness.measure.crew import Crew
 
 BUNDLED_SUITES = Path(__file__).resolve().parent.parent / "suites"
+OWN_MODELS = Path(__file__).resolve().parent / "models" / "suite.py"
+# Before the reference of a model of the user's own, where suites are named.
+MODEL = "model:"
 
 
 def measures(item: pytest.Item) -> bool:
@@ -37,6 +40,9 @@ def workload_of(item: pytest.Item) -> Workload | None:
 
 def suite_of(item: pytest.Item) -> str:
     """What names the suite again later: a bundled one's name, or the path of the user's own."""
+    workload = workload_of(item)
+    if item.path == OWN_MODELS and workload is not None:
+        return f"{MODEL}{getattr(workload, 'reference', '')}"
     if item.path.parent == BUNDLED_SUITES:
         return item.path.stem
     home = Path.home()
@@ -45,7 +51,8 @@ def suite_of(item: pytest.Item) -> str:
 
 def name_of(item: pytest.Item) -> str:
     """The suite as records name it, without the folders of whoever wrote it."""
-    return Path(suite_of(item)).name
+    suite = suite_of(item)
+    return MODEL.rstrip(":") if suite.startswith(MODEL) else Path(suite).name
 
 
 class BenchSession:

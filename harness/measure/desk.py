@@ -125,7 +125,7 @@ class Desk:
             return Followed(untraced=str(error) if isinstance(error, PlumblineError) else one_line(error))
         if not traced.operators:
             return Followed(untraced="it calls no operator")
-        return Followed(cost=traced.cost, trace=traced.trace, operators=traced.operators)
+        return Followed(traced.cost, traced.trace, traced.operators, workload.items())
 
     def _prepare(self, request: Prepare) -> Prepared | Declined | Spoiled:
         reply: Prepared | Declined | Spoiled

@@ -25,7 +25,13 @@ class Foresight:
         if case.id not in self._followed:
             self._followed[case.id] = self._follow(workload, case.id)
         found = self._followed[case.id]
-        return msgspec.structs.replace(case, cost=found.cost, trace=found.trace, untraced=found.untraced)
+        return msgspec.structs.replace(
+            case,
+            cost=found.cost,
+            trace=found.trace,
+            untraced=found.untraced,
+            items=case.items or found.items,
+        )
 
     def take(self, case: str) -> CaseOperators | None:
         """The operators of a case, to be recorded; they are forgotten here."""

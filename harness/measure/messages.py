@@ -126,6 +126,7 @@ class Followed(Message, frozen=True, tag=True):
     cost: Cost | None = None
     trace: Trace | None = None
     operators: tuple[Operator, ...] = ()
+    items: dict[str, int] = {}
     untraced: str | None = None
 
 

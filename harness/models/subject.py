@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import UsageError
+
 if TYPE_CHECKING:
     import torch
 
@@ -24,6 +26,28 @@ class Subject:
     named: Mapping[str, Any] = field(default_factory=dict)
     loss: Loss | None = None
     items: dict[str, int] = field(default_factory=dict)
+
+    def to(self, device: torch.device) -> Subject:
+        """The same on a device."""
+        import torch  # noqa: PLC0415 - the front door loads none
+        from torch.utils._pytree import tree_map_only  # noqa: PLC0415
+
+        def moved(value: Any) -> Any:
+            return tree_map_only(torch.Tensor, lambda one: one.to(device), value)
+
+        self.inputs, self.named = moved(tuple(self.inputs)), moved(dict(self.named))
+        if any(one.device != device for one in self.model.parameters()):
+            self.model.to(device)
+        return self
+
+    def check_trainable(self, name: str) -> None:
+        """Refuses a model without a parameter that takes a gradient.
+
+        Raises:
+            UsageError: there is nothing to train.
+        """
+        if not any(one.requires_grad for one in self.model.parameters()):
+            raise UsageError(f"{name} has no parameter that takes a gradient: there is nothing to train")
 
     def output(self) -> Any:
         """One forward pass."""

@@ -1,0 +1,111 @@
+"""The suite of the user's own models: `plumbline bench --model module:function`. One case of inference, one of training."""
+
+import re
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+import torch
+
+from harness.models.own import load
+from harness.models.steps import forward, training
+from harness.models.subject import Subject
+from harness.precision import float32_precision
+from harness.workload import Bench, Call, Sweep, Workload
+
+
+@dataclass(frozen=True)
+class Own(Workload):
+    """A model by reference, in inference."""
+
+    reference: str
+    dtype: str
+
+    capturable = False
+    _items: ClassVar[dict[str, dict[str, int]]] = {}
+
+    @property
+    def family(self) -> str:
+        """What is done with the model."""
+        return "inference"
+
+    def __str__(self) -> str:
+        """`inference-module.function-float32`."""
+        words = [re.sub(r"[^\w.]+", ".", self.reference).strip("."), self.dtype]
+        return "-".join([self.family, *words])
+
+    def items(self) -> dict[str, int]:
+        """Known once the model was made."""
+        return self._items.get(self.reference, {})
+
+    def context(self) -> AbstractContextManager[object]:
+        """Float32 means IEEE, on a GPU too."""
+        return float32_precision("ieee") if self.dtype == "float32" else nullcontext()
+
+    def subject(self, device: torch.device) -> Subject:
+        """The model and its inputs on a device, made where the function says or on the device given."""
+        with torch.device(device):
+            made = load(self.reference)()
+        self._items[self.reference] = made.items
+        return made.to(device)
+
+    def prepare(self, device: torch.device) -> Call:
+        """The model in evaluation mode."""
+        return forward(self.subject(device), device, dtype=self.dtype)
+
+
+@dataclass(frozen=True)
+class OwnTraining(Own):
+    """A model by reference, in training."""
+
+    optimizer: str
+
+    @property
+    def family(self) -> str:
+        """What is done with the model."""
+        return "train"
+
+    def __str__(self) -> str:
+        """`train-module.function-float32-adamw`."""
+        return f"{super().__str__()}-{self.optimizer}"
+
+    def prepare(self, device: torch.device) -> Call:
+        """The model after one step."""
+        subject = self.subject(device)
+        subject.check_trainable(self.reference)
+        return training(subject, device, optimizer=self.optimizer, dtype=self.dtype)
+
+
+def workloads(references: list[str]) -> Sweep:
+    """Each model in inference and in training; in bfloat16 too from the standard profile on."""
+    cases = {
+        dtype: [case for one in references for case in (Own(one, dtype), OwnTraining(one, dtype, "adamw"))]
+        for dtype in ("float32", "bfloat16")
+    }
+    return Sweep(quick=cases["float32"], standard=cases["bfloat16"])
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The models named on the command line."""
+    sweep = workloads(metafunc.config.getoption("plumbline_model"))
+    metafunc.module.WORKLOADS = sweep
+    metafunc.parametrize("workload", sweep, ids=str)
+
+
+def test_model(workload: Own, bench: Bench) -> None:
+    """Measures it."""
+    bench(workload)
+
+
+def check(references: tuple[str, ...]) -> None:
+    """Refuses what names no model, before anything is measured.
+
+    Raises:
+        UsageError: it cannot be imported, or returns something else than a model and its inputs.
+    """
+    from harness.trace import UntraceableError, trace  # noqa: PLC0415 - only for models of one's own
+
+    for reference in references:
+        with suppress(UntraceableError):  # it may still run; its case says why it has no prediction
+            trace(Own(reference, "float32").prepare, torch.device("cpu"), first=False)
