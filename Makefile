@@ -30,10 +30,12 @@ report: .venv/installed
 clean:
 	rm -rf .venv
 
-# constraints.txt pins every version, torch 2.13.0 among them.
+# constraints.txt pins every version, torch 2.13.0 among them. pytorchcv asks for torchvision, which its models do
+# not use, and which fits one build of torch alone.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . transformers requests
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps pytorchcv
 	touch $@
 
 .venv/dev: .venv/installed

@@ -11,7 +11,7 @@ class Operator(Record, frozen=True):
     """One kind of operator call in a trace: its name, phase and operands, and how often it occurs.
 
     `inputs` and `outputs` are written as `float32[8,128]`. The work is that of one call. `kernel` is False for views and
-    whatever else touches no element; `known` is False where no formula covers the operator: its FLOPs are missing then.
+    whatever else touches no element; `scratch_bytes` is memory taken only while it runs; `known` is False where no formula covers the operator: its FLOPs are missing then.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Operator(Record, frozen=True):
     recomputed_flops: int = 0
     bytes_read: int = 0
     bytes_written: int = 0
+    scratch_bytes: int = 0
     kernel: bool = True
     known: bool = True
 

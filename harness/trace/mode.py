@@ -1,7 +1,7 @@
 """The mode under which a call is traced: it sees each operator, and lets fake tensors stand for real ones."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -10,14 +10,33 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
 
 # Integer tensors up to this many elements are computed for real: token ids, positions, lengths, masks.
 MOST_REAL = 1 << 20
 
-_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd  # noqa: SLF001 - the key has no public name
+# What makes a table of numbers, which code looks at: the rates of layers, a causal mask.
+TABLES = (torch.ops.aten.full.default, torch.ops.aten.linspace.default)
+
+_KEY = torch._C.DispatchKey  # noqa: SLF001 - it has no public name
 
 Seen = Callable[[Any, dict[str, Any], Any], None]
 """Hears of an operator, its arguments by name, and its result."""
+
+
+class WeakTensors:
+    """A set of tensors, as they are (a WeakSet would compare their values)."""
+
+    def __init__(self) -> None:
+        self._known = WeakIdKeyDictionary()
+
+    def update(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Adds them, as long as they live."""
+        for tensor in tensors:
+            self._known[tensor] = True
+
+    def __contains__(self, tensor: torch.Tensor) -> bool:
+        return tensor in self._known
 
 
 class FakeMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -27,6 +46,7 @@ class FakeMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._fake = FakeTensorMode(allow_non_fake_inputs=True)
         self._seen = seen
+        self._tables = WeakTensors()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -36,10 +56,9 @@ class FakeMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if func.namespace == "prim":  # questions to a tensor, not operators
             return func(*args, **kwargs)
-        if func.has_kernel_for_dispatch_key(_COMPOSITE):
-            with (
-                self
-            ):  # made of others: they are what runs. Autograd takes it apart before, inference does not.
+        if _is_composite(func):
+            # The others it is made of are what runs. Autograd takes it apart before, inference does not.
+            with self:
                 return func.decompose(*args, **kwargs)
         result = self._run(func, args, kwargs)
         self._seen(func, named(func, args, kwargs), result)
@@ -48,15 +67,31 @@ class FakeMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         if tensors and not any(isinstance(tensor, FakeTensor) for tensor in tensors):
+            if any(tensor in self._tables for tensor in tensors):
+                return self._table(func(*args, **kwargs))
             if all(_stays_real(tensor) for tensor in tensors):
-                return func(*args, **kwargs)
+                result = func(*args, **kwargs)
+                if all(_stays_real(leaf) for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)):
+                    return result
         elif func is torch.ops.aten._grouped_mm.default:  # noqa: SLF001 - an operator's name
             return _grouped_mm(*args, **kwargs)
         with self._fake:
             result = func(*args, **kwargs)
         if not tensors and isinstance(result, torch.Tensor) and _stays_real(result):
             return func(*args, **kwargs)  # made of numbers alone, and now with values
+        if func in TABLES and isinstance(result, torch.Tensor) and result.numel() <= MOST_REAL:
+            return self._table(func(*args, **kwargs))
         return result
+
+    def _table(self, result: Any) -> Any:
+        self._tables.update(leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor))
+        return result
+
+
+def _is_composite(func: Any) -> bool:
+    """Whether an operator is but a composition of others, with no kernel of its own."""
+    kernel = func.has_kernel_for_dispatch_key
+    return bool(kernel(_KEY.CompositeImplicitAutograd) and not (kernel(_KEY.CPU) or kernel(_KEY.CUDA)))
 
 
 def _stays_real(tensor: torch.Tensor) -> bool:
@@ -93,13 +128,37 @@ def named(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str,
 
 @contextmanager
 def easy_initialization() -> Iterator[None]:
-    """Lets `trunc_normal_` do nothing: it draws again until all values lie within bounds, and here are none."""
+    """Lets models be made of fake tensors where torch looks at values, or at where they are.
+
+    `trunc_normal_` draws again until all values lie within bounds: here it does nothing. A module that changes its dtype
+    swaps tensors, and a copy of a module copies memory: both do so for fake ones by other means.
+    """
 
     def untouched(tensor: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
         del args, kwargs
         return tensor
 
-    with patch.object(torch.nn.init, "_no_grad_trunc_normal_", untouched):
+    def swap(old: torch.Tensor, new: torch.Tensor) -> None:
+        # A module that changes its dtype swaps fake tensors, which torch refuses where there are weak references.
+        old.data = new
+        if isinstance(old, FakeTensor) and isinstance(new, FakeTensor):
+            old.fake_device = new.fake_device
+
+    def copied(self: torch.Tensor, memo: dict[int, Any]) -> Any:
+        if not isinstance(self, FakeTensor):
+            return deepcopy(self, memo)  # type: ignore[no-untyped-call]
+        if id(self) not in memo:  # torch looks at the address of the values
+            new = self.detach().clone()
+            parameter = isinstance(self, torch.nn.Parameter)
+            memo[id(self)] = torch.nn.Parameter(new, self.requires_grad) if parameter else new
+        return memo[id(self)]
+
+    deepcopy = torch.Tensor.__deepcopy__
+    with (
+        patch.object(torch.nn.init, "_no_grad_trunc_normal_", untouched),
+        patch.object(torch.utils, "swap_tensors", swap),
+        patch.object(torch.Tensor, "__deepcopy__", copied),
+    ):
         yield
 
 

@@ -32,6 +32,7 @@ def operator_of(func: Any, arguments: dict[str, Any], result: Any, phase: str, *
         recomputed_flops=work.recomputed_flops + (work.flops if again else 0),
         bytes_read=work.bytes_read or 0,
         bytes_written=work.bytes_written or 0,
+        scratch_bytes=work.scratch_bytes,
         kernel=kernel,
         known=not kernel or work_of(call) is not None,
     )

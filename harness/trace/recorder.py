@@ -2,7 +2,7 @@
 
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.modules.module import (
     register_module_buffer_registration_hook,
+    register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
@@ -34,23 +35,23 @@ class Recorder:
     masks: CausalAttention = field(default_factory=CausalAttention)
     recording: bool = False
     in_optimizer: bool = False
-    parameters: list[Any] = field(default_factory=list)
-    buffers: list[Any] = field(default_factory=list)
+    modules: weakref.WeakSet[torch.nn.Module] = field(default_factory=weakref.WeakSet)
     optimizers: list[Any] = field(default_factory=list)
 
     def hooks(self) -> Iterable[Any]:
         """The hooks of torch that tell of parameters, buffers and optimizers; to be removed."""
 
-        def keep(into: list[Any]) -> Callable[..., None]:
-            def hook(module: object, name: str, tensor: torch.Tensor | None) -> None:
-                del module, name
-                if tensor is not None:
-                    into.append(weakref.ref(tensor))
+        def keep(module: torch.nn.Module, *_: object) -> None:
+            self.modules.add(module)
 
-            return hook
+        def keep_all(parent: object, name: str, module: torch.nn.Module | None) -> None:
+            del parent, name
+            if module is not None:  # a copy of a module registers nothing itself
+                self.modules.update(module.modules())
 
-        yield register_module_parameter_registration_hook(keep(self.parameters))
-        yield register_module_buffer_registration_hook(keep(self.buffers))
+        yield register_module_parameter_registration_hook(keep)
+        yield register_module_buffer_registration_hook(keep)
+        yield register_module_module_registration_hook(keep_all)
         yield register_optimizer_step_pre_hook(self._optimizer_begins)
         yield register_optimizer_step_post_hook(self._optimizer_ends)
 
@@ -66,21 +67,29 @@ class Recorder:
     def _claim(self) -> None:
         """Says what the tensors are that torch or a module told us of."""
         groups = [group["params"] for optimizer in self.optimizers for group in optimizer.param_groups]
-        parameters = [*_alive(self.parameters), *(one for group in groups for one in group)]
+        parameters = [*self._of_modules("_parameters"), *(one for group in groups for one in group)]
         self.timeline.claim(parameters, "parameters")
-        self.timeline.claim(_alive(self.buffers), "buffers")
+        self.timeline.claim(self._of_modules("_buffers"), "buffers")
         self.timeline.claim((one.grad for one in parameters if one.grad is not None), "gradients")
         states = [leaf for optimizer in self.optimizers for leaf in tree_leaves(dict(optimizer.state))]
         self.timeline.claim((leaf for leaf in states if isinstance(leaf, torch.Tensor)), "optimizer")
+
+    def _of_modules(self, kind: str) -> list[torch.Tensor]:
+        """Their own parameters or buffers, as they are now."""
+        found = [one for module in self.modules for one in getattr(module, kind).values()]
+        return [one for one in found if one is not None]
 
     def saved_by(self, call: Call) -> int:
         """Runs a call, and adds up what its forward pass saves for the backward one, in bytes."""
         pieces = {}
 
         def pack(tensor: torch.Tensor) -> torch.Tensor:
-            piece = self.timeline.saw(tensor)
-            pieces[id(piece)] = piece
-            return tensor
+            if (
+                self._phase()[0] == FORWARD
+            ):  # what is computed again in the backward pass is kept for a moment
+                piece = self.timeline.saw(tensor)
+                pieces[id(piece)] = piece
+            return tensor.detach()  # a result that keeps itself would never go
 
         with saved_tensors_hooks(pack, lambda tensor: tensor):
             call()
@@ -114,12 +123,14 @@ class Recorder:
         if self.recording:
             if phase != FORWARD and self.timeline.phase == FORWARD:
                 self.timeline.forward_ends()
-            self.timeline.phase = phase
+            self.timeline.enter(phase)
         for leaf in tree_leaves(result):
             if isinstance(leaf, torch.Tensor):
                 self.timeline.saw(leaf)
         if self.recording:
             operator = operator_of(func, arguments, result, phase, again=again)
+            if operator.scratch_bytes:
+                self.timeline.passing(operator.scratch_bytes)
             share = self.masks.share(operator.name)
             self.counts[masked(operator, share) if share else operator] += 1
 
@@ -156,13 +167,9 @@ class Recorder:
 
     def _parameter_count(self) -> int:
         groups = [group["params"] for optimizer in self.optimizers for group in optimizer.param_groups]
-        parameters = [*_alive(self.parameters), *(one for group in groups for one in group)]
+        parameters = [*self._of_modules("_parameters"), *(one for group in groups for one in group)]
         pieces = {id(self.timeline.saw(one)): one.numel() for one in parameters}
         return sum(pieces.values())
-
-
-def _alive(references: list[Any]) -> list[torch.Tensor]:
-    return [tensor for reference in references if (tensor := reference()) is not None]
 
 
 def _phase_work(name: str, operators: tuple[Operator, ...], peak: int) -> PhaseWork:

@@ -76,6 +76,17 @@ class Timeline:
         for piece in self._alive.values():
             piece.born = None
 
+    def enter(self, phase: str) -> None:
+        """A phase goes on, or begins: one that makes nothing has a peak all the same."""
+        if phase != self.phase:
+            self.phase = phase
+            self._events.append((phase, Piece(0, phase), 0))
+
+    def passing(self, nbytes: int) -> None:
+        """Memory that an operator takes while it runs."""
+        piece = Piece(nbytes, self.phase)
+        self._events += [(self.phase, piece, nbytes), (self.phase, piece, -nbytes)]
+
     def forward_ends(self) -> None:
         """What is alive now is kept for the backward pass, or is the result."""
         for piece in self._alive.values():

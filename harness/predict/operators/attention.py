@@ -9,6 +9,7 @@ For each pair: scale, running maximum, subtract, exponential, sum and rescale, s
 backward pass, exponential of the difference, subtract, multiply, scale, six again with the sums.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from harness.predict.operators.call import FORMULAS, OperatorCall, Work
@@ -36,10 +37,26 @@ def causal_pairs(queries: int, keys: int) -> int:
     return square * (square + 1) // 2 + max(0, queries - keys) * keys
 
 
-def core(shape: Shape, *, causal: bool, backward: bool = False) -> Work:
-    """The work of fused attention."""
+def last_aligned_pairs(queries: int, keys: int) -> int:
+    """Pairs under a causal mask aligned to the bottom right: the last query attends to all keys.
+
+    >>> last_aligned_pairs(4, 4), last_aligned_pairs(2, 5), last_aligned_pairs(5, 2)
+    (10, 9, 3)
+    """
+    square = min(queries, keys)
+    return square * (square + 1) // 2 + max(0, keys - queries) * queries
+
+
+def core(
+    shape: Shape,
+    *,
+    causal: bool,
+    backward: bool = False,
+    count: Callable[[int, int], int] = causal_pairs,
+) -> Work:
+    """The work of fused attention; `count` says how many pairs of queries and keys a causal mask leaves."""
     everything = shape.heads * shape.queries * shape.keys
-    pairs = shape.heads * causal_pairs(shape.queries, shape.keys) if causal else everything
+    pairs = shape.heads * count(shape.queries, shape.keys) if causal else everything
     both = 2 * (shape.depth + shape.value_depth) * (2 if backward else 1)
     return Work(
         flops=pairs * both,
@@ -82,8 +99,8 @@ def backward(call: OperatorCall) -> Work:
 
 @FORMULAS.of("_flash_attention_forward")
 def flash_forward(call: OperatorCall) -> Work:
-    """Forward of (batch, length, heads, depth), or of sequences packed into one."""
-    if call.get("cum_seq_q") is not None:
+    """Forward of (batch, length, heads, depth), or of sequences packed into (total, heads, depth)."""
+    if len(call["query"].shape) == 3:
         return _packed(call, backward=False)
     return core(_shape(call, heads_last=True), causal=bool(call.get("is_causal")))
 
@@ -91,21 +108,33 @@ def flash_forward(call: OperatorCall) -> Work:
 @FORMULAS.of("_flash_attention_backward")
 def flash_backward(call: OperatorCall) -> Work:
     """Backward of the same."""
-    if call.get("cum_seq_q") is not None:
+    if len(call["query"].shape) == 3:
         return _packed(call, backward=True)
     return core(_shape(call, heads_last=True), causal=bool(call.get("is_causal")), backward=True)
 
 
 @FORMULAS.of("_efficient_attention_forward")
 def efficient_forward(call: OperatorCall) -> Work:
-    """Forward of (batch, length, heads, depth); a `custom_mask_type` other than 0 is causal."""
-    return core(_shape(call, heads_last=True), causal=bool(call.get("custom_mask_type")))
+    """Forward of (batch, length, heads, depth), or of sequences packed into a batch of one."""
+    return _efficient(call, backward=False)
 
 
 @FORMULAS.of("_efficient_attention_backward")
 def efficient_backward(call: OperatorCall) -> Work:
     """Backward of the same."""
-    return core(_shape(call, heads_last=True), causal=bool(call.get("custom_mask_type")), backward=True)
+    return _efficient(call, backward=True)
+
+
+def _efficient(call: OperatorCall, *, backward: bool) -> Work:
+    """`custom_mask_type` is 1 for a causal mask aligned to the top left, 2 for the bottom right."""
+    shape = _shape(call, heads_last=True)
+    ends, most_queries, most_keys = call["cu_seqlens_q"], call["max_seqlen_q"], call["max_seqlen_k"]
+    if ends is not None and most_queries and most_keys:
+        sequences = (ends.numel - 1) * call["query"].shape[2]
+        shape = shape._replace(heads=sequences, queries=most_queries, keys=most_keys)
+    kind = call["custom_mask_type"]
+    count = last_aligned_pairs if kind == 2 else causal_pairs
+    return core(shape, causal=kind != 0, backward=backward, count=count)
 
 
 def _packed(call: OperatorCall, *, backward: bool) -> Work:

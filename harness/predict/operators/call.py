@@ -33,7 +33,8 @@ class Operand(NamedTuple):
 class Work(NamedTuple):
     """What one operator call does. FLOPs as in `harness.records.Cost`.
 
-    Bytes are None where the general rule holds: each operand read once, each result written once.
+    Bytes are None where the general rule holds: each operand read once, each result written once. `scratch_bytes` is
+    memory that torch itself takes meanwhile, on every device.
     """
 
     flops: int = 0
@@ -42,6 +43,7 @@ class Work(NamedTuple):
     recomputed_flops: int = 0
     bytes_read: int | None = None
     bytes_written: int | None = None
+    scratch_bytes: int = 0
 
 
 @dataclass(frozen=True)

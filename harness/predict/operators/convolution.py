@@ -55,11 +55,14 @@ def backward(call: OperatorCall) -> Work:
     """As much again for the gradient of the input, and for that of the weight, where each is asked for.
 
     Neither stride nor groups change that: each multiply-add of the forward pass has one counterpart in each.
+    The weight is read for the gradient of the input, the input for that of the weight.
     """
     forward = _forward(call, call["grad_output"])
     to_input, to_weight, *to_bias = call["output_mask"]
     bias = call["grad_output"].numel if any(to_bias) else 0
-    return Work(forward * (to_input + to_weight), bias)
+    needed = call["grad_output"].nbytes
+    needed += call["weight"].nbytes * to_input + call["input"].nbytes * to_weight
+    return Work(forward * (to_input + to_weight), bias, bytes_read=needed)
 
 
 @FORMULAS.of("im2col", "col2im")

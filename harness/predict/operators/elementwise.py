@@ -16,9 +16,14 @@ COUNTS = {
     "replication_pad1d": 0, "replication_pad2d": 0, "roll": 0, "scalar_tensor": 0, "select_backward": 0,
     "slice_backward": 0, "split_with_sizes_copy": 0, "stack": 0, "tril": 0, "tril_indices": 0, "triu": 0,
     "triu_indices": 0, "unfold_backward": 0, "where": 0, "zero": 0, "zeros": 0, "zeros_like": 0,
-    "_to_copy": 0, "_conj_physical": 0, "_pin_memory": 0,
+    "_to_copy": 0, "_conj_physical": 0, "_pin_memory": 0, "_pack_padded_sequence": 0, "_reshape_copy": 0,
+    "affine_grid_generator": 6, "as_strided_copy": 0, "as_strided_scatter": 0, "block_diag": 0,
+    "diagonal_backward": 0, "diagonal_copy": 0, "diagonal_scatter": 0, "lift_fresh_copy": 0, "masked_scatter_backward": 0,
+    "native_channel_shuffle": 0, "permute_copy": 0, "polar": 3, "reflection_pad3d": 0, "repeat_interleave": 0,
+    "replication_pad3d": 0, "rot90": 0, "select_copy": 0, "select_scatter": 0, "slice_copy": 0, "slice_scatter": 0,
+    "squeeze_copy": 0, "t_copy": 0, "transpose_copy": 0, "unfold_copy": 0, "unsqueeze_copy": 0, "view_copy": 0,
     # random numbers, one each
-    "bernoulli": 1, "exponential": 1, "multinomial": 1, "normal": 1, "normal_functional": 1, "rand": 1, "rand_like": 1,
+    "bernoulli": 1, "cauchy": 1, "exponential": 1, "geometric": 1, "log_normal": 2, "logspace": 2, "multinomial": 1, "normal": 1, "normal_functional": 1, "rand": 1, "rand_like": 1,
     "randint": 1, "randint_like": 1, "randn": 1, "randn_like": 1, "random": 1, "randperm": 1, "uniform": 1,
     # one operation
     "abs": 1, "bitwise_and": 1, "bitwise_not": 1, "bitwise_or": 1, "bitwise_xor": 1, "ceil": 1, "clamp": 2,
@@ -35,10 +40,10 @@ COUNTS = {
     "sigmoid": 3, "sigmoid_backward": 3, "silu": 4, "silu_backward": 7, "softplus": 3, "softplus_backward": 4,
     "tanh_backward": 3, "threshold": 1, "threshold_backward": 1,
     # several at once
-    "addcdiv": 3, "addcmul": 3, "lerp": 3, "native_dropout": 3, "native_dropout_backward": 2, "masked_scale": 2,
+    "addcdiv": 3, "addcmul": 3, "lerp": 3, "native_dropout": 3, "native_dropout_backward": 2, "_fused_dropout": 3,
+    "_masked_scale": 2,
     # losses without a reduction over classes
-    "mse_loss_backward": 2, "binary_cross_entropy_backward": 5, "binary_cross_entropy_with_logits_backward": 5,
-    "huber_loss_backward": 3, "smooth_l1_loss_backward": 3,
+    "mse_loss_backward": 2, "binary_cross_entropy_backward": 5, "huber_loss_backward": 3, "smooth_l1_loss_backward": 3,
 }  # fmt: skip
 
 # What makes a view, or memory that nobody has written yet: no element is touched.
@@ -47,16 +52,35 @@ FREE = frozenset({
     "empty_permuted", "empty_strided", "expand", "is_pinned", "is_same_size", "lift", "lift_fresh", "new_empty",
     "new_empty_strided", "permute", "record_stream", "reshape", "resize", "select", "set", "slice", "split",
     "split_with_sizes", "squeeze", "sym_numel", "sym_size", "sym_storage_offset", "sym_stride", "t", "transpose", "unbind",
-    "unsqueeze", "view", "view_as_complex", "view_as_real", "_record_function_enter_new", "_record_function_exit",
-    "_assert_async", "_assert_scalar", "_has_compatible_shallow_copy_type", "_version",
+    "unsafe_split", "unsafe_split_with_sizes", "unsqueeze", "view", "view_as_complex", "view_as_real", "_record_function_enter_new", "_record_function_exit",
+    "_assert_async", "_assert_scalar", "_assert_tensor_metadata", "_functional_assert_async", "_has_compatible_shallow_copy_type", "_version",
+})  # fmt: skip
+
+# What takes the shape of a tensor, and none of its values; in place, what was there is lost.
+UNREAD = frozenset({
+    "full_like", "new_full", "new_ones", "new_zeros", "ones_like", "rand_like", "randint_like", "randn_like", "zero",
+    "zeros_like",
+})  # fmt: skip
+UNREAD_IN_PLACE = frozenset({
+    "bernoulli", "cauchy", "exponential", "geometric", "log_normal", "normal", "random", "uniform",
 })  # fmt: skip
 
 
 def _counting(flops: int) -> Formula:
     def formula(call: OperatorCall) -> Work:
-        return Work(0, flops * call.out.numel if call.writes else 0)
+        return Work(0, flops * call.out.numel if call.writes else 0, bytes_read=_values_read(call))
 
     return formula
+
+
+def _values_read(call: OperatorCall) -> int | None:
+    base = call.name.rstrip("_")
+    if base in UNREAD:
+        return 0
+    if base in UNREAD_IN_PLACE and base != call.name:
+        others = (value for name, value in call.arguments.items() if name != "self")
+        return sum(one.nbytes for one in others if isinstance(one, Operand))
+    return None
 
 
 for _name, _flops in COUNTS.items():
@@ -82,13 +106,23 @@ def overwrite(call: OperatorCall) -> Work:
     "mse_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "huber_loss", "smooth_l1_loss"
 )
 def loss(call: OperatorCall) -> Work:
-    """Per element: 2 for the square of the difference, 5 with logarithms; one more where they are added up."""
-    size = call["self"].numel
+    """Per element: 2 for the square of the difference, 5 with logarithms; one more where they are added up.
+
+    Before they are, they lie in a tensor of their own.
+    """
     each = 2 if call.name == "mse_loss" else 5
-    return Work(0, size * (each + (call.get("reduction", 1) != 0)))
+    added = call.get("reduction", 1) != 0
+    return Work(0, call["self"].numel * (each + added), scratch_bytes=call["self"].nbytes if added else 0)
 
 
-@FORMULAS.of("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "_upsample_nearest_exact2d")
+@FORMULAS.of(
+    "upsample_nearest1d",
+    "upsample_nearest2d",
+    "upsample_nearest3d",
+    "_upsample_nearest_exact1d",
+    "_upsample_nearest_exact2d",
+    "_upsample_nearest_exact3d",
+)
 def nearest(_: OperatorCall) -> Work:
     """Moves elements."""
     return Work()
@@ -98,23 +132,53 @@ def nearest(_: OperatorCall) -> Work:
     "upsample_linear1d",
     "upsample_bilinear2d",
     "_upsample_bilinear2d_aa",
+    "_upsample_bicubic2d_aa",
     "upsample_bicubic2d",
     "upsample_trilinear3d",
 )
 def interpolate(call: OperatorCall) -> Work:
     """A multiply-add for each neighbour."""
-    neighbours = {"upsample_linear1d": 2, "upsample_bicubic2d": 16, "upsample_trilinear3d": 8}.get(
-        call.name, 4
-    )
-    return Work(0, 2 * neighbours * call.out.numel)
+    return Work(0, 2 * _neighbours(call.name) * call.out.numel)
+
+
+def _neighbours(name: str) -> int:
+    """Elements an interpolation looks at for each result; 0 where it only picks the nearest."""
+    kinds = {"bilinear2d": 4, "bicubic2d": 16, "trilinear3d": 8, "linear1d": 2}
+    return next((count for kind, count in kinds.items() if kind in name.split("_")), 0)
 
 
 @FORMULAS.of(
     "upsample_nearest1d_backward", "upsample_nearest2d_backward", "upsample_nearest3d_backward",
+    "_upsample_nearest_exact1d_backward", "_upsample_nearest_exact2d_backward", "_upsample_nearest_exact3d_backward",
     "upsample_linear1d_backward", "upsample_bilinear2d_backward", "upsample_bicubic2d_backward", "upsample_trilinear3d_backward",
+    "_upsample_bilinear2d_aa_backward", "_upsample_bicubic2d_aa_backward",
 )  # fmt: skip
 def interpolate_backward(call: OperatorCall) -> Work:
     """The same multiply-adds, scattered."""
-    weights = {"linear1d": 2, "bilinear2d": 4, "bicubic2d": 16, "trilinear3d": 8}
-    neighbours = next((count for kind, count in weights.items() if kind in call.name.split("_")), 0)
-    return Work(0, (2 * neighbours or 1) * call["grad_output"].numel)
+    return Work(0, (2 * _neighbours(call.name) or 1) * call["grad_output"].numel)
+
+
+@FORMULAS.of(
+    "reflection_pad1d_backward", "reflection_pad2d_backward", "reflection_pad3d_backward", "replication_pad1d_backward",
+    "replication_pad2d_backward", "replication_pad3d_backward",
+)  # fmt: skip
+def pad_backward(call: OperatorCall) -> Work:
+    """Each gradient is added to the element it was a copy of; the values of the input do not matter."""
+    return Work(0, call["grad_output"].numel, bytes_read=call["grad_output"].nbytes)
+
+
+@FORMULAS.of("grid_sampler_2d", "grid_sampler_3d")
+def sample(call: OperatorCall) -> Work:
+    """Four (in three dimensions eight) neighbours and a multiply-add for each; 16 if bicubic, none if nearest."""
+    return Work(0, 2 * _sampled(call) * call.out.numel)
+
+
+@FORMULAS.of("grid_sampler_2d_backward", "grid_sampler_3d_backward")
+def sample_backward(call: OperatorCall) -> Work:
+    """Multiply-adds to the neighbours, and as many for the gradient of the grid."""
+    return Work(0, (4 * _sampled(call) or 1) * call["grad_output"].numel)
+
+
+def _sampled(call: OperatorCall) -> int:
+    linear = 4 if "2d" in call.name else 8
+    return {0: linear, 1: 0, 2: 16}[call["interpolation_mode"]]

@@ -5,12 +5,13 @@ whole table is filled with zeros, then rows are added to it.
 """
 
 from collections.abc import Sequence
+from math import prod
 
 from harness.predict.operators.call import FORMULAS, Operand, OperatorCall, Work
 
 
 def _index_bytes(call: OperatorCall) -> int:
-    for name in ("indices", "index", "mask", "target"):
+    for name in ("indices", "index", "mask"):
         found = call.get(name)
         if isinstance(found, Operand):
             return found.nbytes
@@ -51,6 +52,7 @@ def embedding_bag_backward(call: OperatorCall) -> Work:
     "scatter_add",
     "scatter_reduce",
     "index_add",
+    "index_reduce",
     "index_put",
     "_index_put_impl",
     "_unsafe_index_put",
@@ -63,22 +65,58 @@ def scatter(call: OperatorCall) -> Work:
 
     A variant that does not work in place copies the whole table first.
     """
+    touched = _touched(call)
+    rows = touched * call["self"].item_bytes
     source = next(
         (v for name in ("src", "source", "values") if isinstance(v := call.get(name), Operand)), None
     )
-    rows = source.nbytes if source else _index_bytes(call)
-    adds = call.name.rstrip("_") in {"scatter_add", "scatter_reduce", "index_add"} or bool(
-        call.get("accumulate")
+    given = min(rows, source.nbytes) if source else 0
+    adds = call.name.rstrip("_") in {"scatter_add", "scatter_reduce", "index_add", "index_reduce"} or bool(
+        call.get("accumulate") or call.get("reduce")
     )
     copied = 0 if call.name.endswith("_") else call.out.nbytes
     return Work(
-        vector_flops=source.numel if adds and source else 0,
-        bytes_read=_index_bytes(call) + rows * (1 + adds) + copied,
+        vector_flops=touched if adds else 0,
+        bytes_read=_index_bytes(call) + given + rows * adds + copied,
         bytes_written=rows + copied,
     )
 
 
-@FORMULAS.of("nonzero")
+def _touched(call: OperatorCall) -> int:
+    """Elements of the table that are written; a mask counts whole, as it may be true everywhere."""
+    table: Operand = call["self"]
+    if "indices" in call.arguments:
+        return _chosen(table.shape, call["indices"])
+    if "mask" in call.arguments:
+        return table.numel
+    index: Operand = call["index"]
+    if call.name.startswith("index_"):  # whole slices of one dimension
+        return index.numel * table.numel // max(1, table.shape[call["dim"]] if table.shape else 1)
+    return index.numel
+
+
+def _chosen(shape: tuple[int, ...], indices: Sequence[Operand | None]) -> int:
+    """Elements that `table[indices]` names: indices broadcast, dimensions without one are taken whole."""
+    whole, at, together = 1, 0, 1
+    for index in indices:
+        if index is None:
+            whole *= shape[at]
+            at += 1
+        else:
+            together = max(together, index.numel)
+            at += len(index.shape) if index.dtype == "bool" else 1
+    return together * whole * prod(shape[at:])
+
+
+@FORMULAS.of("embedding_renorm")
+def renorm(call: OperatorCall) -> Work:
+    """Rows that are too long are shortened: square, add, and one multiplication for each element."""
+    elements = call["indices"].numel * call["self"].shape[1]
+    rows = elements * call["self"].item_bytes
+    return Work(0, 3 * elements, bytes_read=call["indices"].nbytes + rows, bytes_written=rows)
+
+
+@FORMULAS.of("nonzero", "nonzero_static", "isin")
 def nonzero(_: OperatorCall) -> Work:
     """Finds places; no arithmetic."""
     return Work()

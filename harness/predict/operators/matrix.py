@@ -2,7 +2,7 @@
 
 from math import prod
 
-from harness.predict.operators.call import FORMULAS, OperatorCall, Work
+from harness.predict.operators.call import FORMULAS, Operand, OperatorCall, Work
 
 
 def product(m: int, n: int, k: int) -> int:
@@ -15,6 +15,15 @@ def _scaled(call: OperatorCall, size: int) -> int:
     beta, alpha = call.get("beta", 1), call.get("alpha", 1)
     added = 0 if beta == 0 else 1 + (beta != 1)
     return size * (added + int(alpha != 1))
+
+
+def _read(call: OperatorCall) -> int | None:
+    """Bytes read: `self` is not, where beta is zero."""
+    if call.get("beta", 1) != 0:
+        return None
+    return sum(
+        one.nbytes for name, one in call.arguments.items() if isinstance(one, Operand) and name != "self"
+    )
 
 
 @FORMULAS.of("mm", "_int_mm")
@@ -36,7 +45,7 @@ def addmm(call: OperatorCall) -> Work:
     """Beta * self + alpha * (m, k) @ (k, n)."""
     (m, k), n = call["mat1"].shape, call["mat2"].shape[1]
     activation = m * n if call.name == "_addmm_activation" else 0
-    return Work(product(m, n, k), _scaled(call, m * n) + activation)
+    return Work(product(m, n, k), _scaled(call, m * n) + activation, bytes_read=_read(call))
 
 
 @FORMULAS.of("bmm")
@@ -50,14 +59,14 @@ def bmm(call: OperatorCall) -> Work:
 def baddbmm(call: OperatorCall) -> Work:
     """B products of (m, k) @ (k, n), added to self."""
     (b, m, k), n = call["batch1"].shape, call["batch2"].shape[2]
-    return Work(b * product(m, n, k), _scaled(call, b * m * n))
+    return Work(b * product(m, n, k), _scaled(call, b * m * n), bytes_read=_read(call))
 
 
 @FORMULAS.of("addbmm")
 def addbmm(call: OperatorCall) -> Work:
     """B products of (m, k) @ (k, n), summed into one and added to self."""
     (b, m, k), n = call["batch1"].shape, call["batch2"].shape[2]
-    return Work(b * product(m, n, k), _scaled(call, m * n) + (b - 1) * m * n)
+    return Work(b * product(m, n, k), _scaled(call, m * n) + (b - 1) * m * n, bytes_read=_read(call))
 
 
 @FORMULAS.of("mv")
@@ -71,7 +80,7 @@ def mv(call: OperatorCall) -> Work:
 def addmv(call: OperatorCall) -> Work:
     """Beta * self + alpha * (m, k) @ (k,)."""
     m, k = call["mat"].shape
-    return Work(product(m, 1, k), _scaled(call, m))
+    return Work(product(m, 1, k), _scaled(call, m), bytes_read=_read(call))
 
 
 @FORMULAS.of("dot", "vdot")
@@ -92,12 +101,20 @@ def addr(call: OperatorCall) -> Work:
     return Work(0, call.out.numel + _scaled(call, call.out.numel))
 
 
-@FORMULAS.of("linear", "mkldnn_linear", "_mkl_linear")
+@FORMULAS.of("linear", "mkldnn_linear")
 def linear(call: OperatorCall) -> Work:
     """X @ weight.T + bias, with weight (out, in)."""
-    weight = call.get("weight") or call["mkl_weight"]
-    rows = call.out.numel // weight.shape[0]
-    return Work(product(rows, *weight.shape[:2]), call.out.numel if call.get("bias") else 0)
+    weight: Operand = call["weight"]
+    return Work(2 * call.out.numel * weight.shape[-1], call.out.numel if call.get("bias") else 0)
+
+
+@FORMULAS.of("linear_backward", "mkldnn_linear_backward")
+def linear_backward(call: OperatorCall) -> Work:
+    """As much again for the gradient of the input, and for that of the weight, where each is asked for."""
+    to_input, to_weight, to_bias = call["output_mask"]
+    gradient: Operand = call["grad_output"]
+    forward = 2 * gradient.numel * call["weight"].shape[-1]
+    return Work(forward * (to_input + to_weight), gradient.numel if to_bias else 0)
 
 
 @FORMULAS.of("_grouped_mm", "_scaled_grouped_mm")
@@ -119,11 +136,24 @@ def weight_int8pack_mm(call: OperatorCall) -> Work:
     return Work(product(m, n, k), m * n)
 
 
+@FORMULAS.of("_weight_int4pack_mm", "_weight_int4pack_mm_for_cpu")
+def weight_int4pack_mm(call: OperatorCall) -> Work:
+    """(m, k) @ (n, k).T with 4-bit weights, each multiplied by the scale of its group and moved by its zero."""
+    (m, k), n = call["self"].shape, call.out.shape[-1]
+    return Work(product(m, n, k), 2 * n * k)
+
+
 @FORMULAS.of("_cdist_forward", "_euclidean_dist")
 def distances(call: OperatorCall) -> Work:
     """Distances between all pairs of rows: subtract, square, add for each component, and a root."""
     k = call["x1"].shape[-1]
     return Work(0, call.out.numel * (3 * k + 1))
+
+
+@FORMULAS.of("_cdist_backward")
+def distances_backward(call: OperatorCall) -> Work:
+    """The difference again, times the gradient over the distance, added up."""
+    return Work(0, 3 * call["grad"].numel * call["x1"].shape[-1])
 
 
 @FORMULAS.of("_trilinear")

@@ -46,10 +46,17 @@ def layer_norm_backward(call: OperatorCall) -> Work:
     "_batch_norm_no_update",
 )
 def batch_norm(call: OperatorCall) -> Work:
-    """In training as layer norm, over the batch; in evaluation a multiply-add with what was learnt."""
-    training = call.get("training", call.name == "_batch_norm_with_update")
+    """In training as layer norm, over the batch; in evaluation a multiply-add with what was learnt.
+
+    In training the running statistics are written too, which not every schema tells.
+    """
     size = call["input"].numel
-    return Work(0, size * ((5 + _affine(call)) if training else 2))
+    if not call.get("training", call.name == "_batch_norm_with_update"):
+        return Work(0, 2 * size)
+    written = list(call.writes)
+    if "legit" not in call.name and call.get("running_mean") is not None:
+        written += [call["running_mean"], call["running_var"]]
+    return Work(0, size * (5 + _affine(call)), bytes_written=sum(one.nbytes for one in written))
 
 
 @FORMULAS.of(
@@ -81,8 +88,13 @@ def rms_norm_backward(call: OperatorCall) -> Work:
 
 @FORMULAS.of("_softmax", "_log_softmax", "_safe_softmax", "_masked_softmax")
 def softmax(call: OperatorCall) -> Work:
-    """Maximum, subtract, exponential, sum, and divide (or subtract the logarithm)."""
-    return Work(0, 5 * call.out.numel)
+    """Maximum, subtract, exponential, sum, and divide (or subtract the logarithm).
+
+    The safe one looks for rows without a key, in a byte for each score and each row.
+    """
+    size = call.out.numel
+    safe = call.name == "_safe_softmax"
+    return Work(0, 5 * size, scratch_bytes=size + size // call.out.shape[-1] if safe and size else 0)
 
 
 @FORMULAS.of("_softmax_backward_data", "_log_softmax_backward_data", "_masked_softmax_backward")

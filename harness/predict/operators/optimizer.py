@@ -5,6 +5,8 @@ Adam per parameter: 3 for the first moment (m += (1 - b1)(g - m)), 4 for the sec
 arXiv 1711.05101), decay through the gradient two; Calculon counts 11.
 """
 
+from collections.abc import Sequence
+
 from harness.predict.operators.call import FORMULAS, Operand, OperatorCall, Work
 from harness.predict.operators.elementwise import COUNTS
 
@@ -51,7 +53,8 @@ def _listed(base: str, each: int) -> None:
     @FORMULAS.of(f"_foreach_{base}")
     def formula(call: OperatorCall) -> Work:
         scaled = base in {"add", "sub"} and call.get("alpha", 1) != 1
-        return Work(0, (each + scaled) * _elements(call))
+        listed = "self" if isinstance(call["self"], Sequence) else "exponent"  # a number to many powers
+        return Work(0, (each + scaled) * _elements(call, listed))
 
 
 for _base in [
@@ -89,6 +92,18 @@ _listed("sub", 1)
 def overwritten(call: OperatorCall) -> Work:
     """What was there is not read."""
     return Work(bytes_read=sum(one.nbytes for one in call.operands("src")) if "copy" in call.name else 0)
+
+
+@FORMULAS.of("_amp_foreach_non_finite_check_and_unscale")
+def unscale(call: OperatorCall) -> Work:
+    """Each gradient is checked and multiplied."""
+    return Work(0, 2 * _elements(call))
+
+
+@FORMULAS.of("_amp_update_scale")
+def update_scale(_: OperatorCall) -> Work:
+    """A handful for one number."""
+    return Work(0, 4)
 
 
 @FORMULAS.of("_foreach_norm", "_foreach_max", "_foreach_powsum")

@@ -11,12 +11,10 @@ LSTM_PER_UNIT, GRU_PER_UNIT, RNN_PER_UNIT = 30, 22, 5
 PER_UNIT = {0: RNN_PER_UNIT, 1: RNN_PER_UNIT, 2: LSTM_PER_UNIT, 3: GRU_PER_UNIT}
 
 
-def _layer(weights: list[Operand], steps: int, per_unit: int) -> Work:
-    """All layers and directions: `steps` is sequence length times batch."""
-    matrices = [weight for weight in weights if len(weight.shape) == 2]
-    # The second matrix of each layer and direction, (gates * hidden, hidden), holds one row per gate and unit.
-    units = sum(matrix.shape[1] for matrix in matrices[1::2])
-    return Work(2 * steps * sum(matrix.numel for matrix in matrices), steps * units * per_unit)
+def _layer(weights: list[Operand], steps: int, units: int, mode: int) -> Work:
+    """Matrices meet each step: `steps` is sequence length times batch, `units` counts layers and directions."""
+    matrices = sum(weight.numel for weight in weights if len(weight.shape) == 2)
+    return Work(2 * steps * matrices, steps * units * PER_UNIT[mode])
 
 
 def _steps(source: Operand) -> int:
@@ -27,28 +25,29 @@ def _steps(source: Operand) -> int:
 def mkldnn_layer(call: OperatorCall) -> Work:
     """One layer in one direction."""
     weights = [call["weight0"], call["weight1"]]
-    return _layer(weights, _steps(call["input"]), PER_UNIT[call["mode"]])
+    return _layer(weights, _steps(call["input"]), call["hidden_size"], call["mode"])
 
 
 @FORMULAS.of("mkldnn_rnn_layer_backward")
 def mkldnn_layer_backward(call: OperatorCall) -> Work:
     """Its backward: gradients of input and weights."""
     weights = [call["weight1"], call["weight2"]]
-    forward = _layer(weights, _steps(call["input"]), PER_UNIT[call["mode"]])
+    forward = _layer(weights, _steps(call["input"]), call["hidden_size"], call["mode"])
     return Work(2 * forward.flops, 2 * forward.vector_flops)
 
 
 @FORMULAS.of("_cudnn_rnn", "miopen_rnn")
 def cudnn(call: OperatorCall) -> Work:
     """All layers and directions at once."""
-    return _layer(list(call.operands("weight")), _steps(call["input"]), PER_UNIT[call["mode"]])
+    units = call["hidden_size"] * call["num_layers"] * (2 if call["bidirectional"] else 1)
+    return _layer(list(call.operands("weight")), _steps(call["input"]), units, call["mode"])
 
 
 @FORMULAS.of("_cudnn_rnn_backward", "miopen_rnn_backward")
 def cudnn_backward(call: OperatorCall) -> Work:
-    """Its backward."""
-    forward = cudnn(call)
-    return Work(2 * forward.flops, 2 * forward.vector_flops)
+    """Its backward; the weights' gradients are the last that can be asked for."""
+    forward, to_weights = cudnn(call), call["output_mask"][-1]
+    return Work((1 + to_weights) * forward.flops, 2 * forward.vector_flops)
 
 
 @FORMULAS.of("_thnn_fused_lstm_cell", "_thnn_fused_gru_cell")

@@ -34,7 +34,25 @@ FORMULAS.of("mean")(_reducing(0, after=1))
 FORMULAS.of("norm", "linalg_vector_norm")(_reducing(1, after=1))
 # Two passes: the mean, then subtract, square, add.
 FORMULAS.of("var", "std", "var_mean", "std_mean")(_reducing(3, after=2))
-FORMULAS.of("_amp_foreach_non_finite_check_and_unscale", "equal")(_reducing(1))
+
+
+@FORMULAS.of("equal")
+def equal(call: OperatorCall) -> Work:
+    """A comparison for each element, and one answer."""
+    return Work(0, 2 * call["self"].numel - 1)
+
+
+@FORMULAS.of("dist")
+def distance(call: OperatorCall) -> Work:
+    """Subtract, square, add, and a root."""
+    return Work(0, 3 * call["self"].numel)
+
+
+@FORMULAS.of("trace")
+def diagonal(call: OperatorCall) -> Work:
+    """The sum of a diagonal."""
+    size = min(call["self"].shape)
+    return Work(0, size, bytes_read=size * call["self"].item_bytes)
 
 
 @FORMULAS.of("cumsum", "cumprod", "cummax", "cummin")
@@ -49,8 +67,10 @@ def scan(call: OperatorCall) -> Work:
     "kthvalue",
     "median",
     "mode",
-    "unique",
+    "_unique",
     "_unique2",
+    "unique_dim",
+    "unique_consecutive",
     "searchsorted",
     "bucketize",
     "bincount",
@@ -71,14 +91,21 @@ def order(_: OperatorCall) -> Work:
 )
 def pool(call: OperatorCall) -> Work:
     """A tap for each element of the window."""
+    return Work(0, _window(call) * call.out.numel)
+
+
+def _window(call: OperatorCall) -> int:
+    """Elements of a pooling window; one number stands for all its sides."""
     kernel = call["kernel_size"]
-    dimensions = {"1": 1, "2": 2, "3": 3}[call.name.split("d")[0][-1]] if "pool" in call.name else 2
-    window = prod(kernel) if len(kernel) > 1 else kernel[0] ** dimensions
-    return Work(0, window * call.out.numel)
+    sides = next(n for n in (1, 2, 3) if f"pool{n}d" in call.name)
+    return prod(kernel) if len(kernel) > 1 else int(kernel[0]) ** sides
 
 
 @FORMULAS.of(
-    "max_pool2d_with_indices_backward", "max_pool3d_with_indices_backward", "adaptive_max_pool2d_backward"
+    "max_pool2d_with_indices_backward",
+    "max_pool3d_with_indices_backward",
+    "adaptive_max_pool2d_backward",
+    "adaptive_max_pool3d_backward",
 )
 def max_pool_backward(call: OperatorCall) -> Work:
     """Each gradient is added where its maximum was; the rest is filled with zeros."""
@@ -92,9 +119,8 @@ def max_pool_backward(call: OperatorCall) -> Work:
 @FORMULAS.of("avg_pool2d_backward", "avg_pool3d_backward")
 def avg_pool_backward(call: OperatorCall) -> Work:
     """Each gradient is added to each element of its window; the values of the input do not matter."""
-    kernel = call["kernel_size"]
-    window = prod(kernel) if len(kernel) > 1 else kernel[0] ** (2 if "2d" in call.name else 3)
-    return Work(0, window * call["grad_output"].numel, bytes_read=call["grad_output"].nbytes)
+    gradient = call["grad_output"]
+    return Work(0, _window(call) * gradient.numel, bytes_read=gradient.nbytes)
 
 
 @FORMULAS.of(
