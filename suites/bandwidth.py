@@ -115,7 +115,7 @@ def over(*sizes: int) -> list[Streaming]:
 
 # Arrays of 8 KiB (three fit any L1) to 512 MiB; 1 GiB in standard, 4 GiB in full.
 WORKLOADS = Sweep(
-    quick=over(*powers_of_two(2**11, 2**27)[::2]),
+    quick=over(*powers_of_two(2**11, 2**25)[::2]),
     standard=over(*powers_of_two(2**11, 2**28)),
     full=over(*powers_of_two(2**10, 2**30)),
 )

@@ -189,7 +189,7 @@ LARGE: tuple[tuple[str, tuple[int, ...], int], ...] = (
 WORKLOADS = Sweep(
     quick=[
         *map(digits, (64, 256, 1024, 4096)),
-        digits(256, "mse"),
+        digits(64, "mse"),
         *(mlp(128, 1024, optimizer) for optimizer in ("sgd", "momentum", "adam", "adamw")),
         images("alexnet", 4, 96),
         images("vgg16", 1, 64),
@@ -199,7 +199,7 @@ WORKLOADS = Sweep(
         patches(8, 96, 192, 4),
         text("bert", 4, 128, 256, 2),
         *(text("gpt2", batch, 128, 256, 2) for batch in (1, 2, 4, 8)),
-        *(text("gpt2", 2, sequence, 256, 2) for sequence in (64, 256, 512)),
+        *(text("gpt2", 2, sequence, 256, 2) for sequence in (256, 512)),
         *(text("gpt2", 2, 128, width, 2) for width in (128, 512)),
         text("gpt2", 2, 128, 256, 4),
         text("gpt2", 2, 128, 256, 2, **BF16),

@@ -61,8 +61,8 @@ def _row(result: Result, run: Run) -> tuple[str, ...]:
         "" if mfu is None else units.percent(mfu),
         "" if hfu is None else units.percent(hfu),
         str(trace.kernels),
-        "" if peak is None else units.size(peak),
-        "" if peak is None else units.signed_percent(trace.footprint.total / peak - 1),
+        units.size(peak) if peak else "",
+        units.signed_percent(trace.footprint.total / peak - 1) if peak else "",
         measurement.peak_phase or "",
         units.size(trace.saved_bytes) if trace.saved_bytes else "",
     )
