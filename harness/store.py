@@ -375,7 +375,21 @@ def _row(run: Run, result: Result) -> dict[str, object]:
         **case.sizes,
     }
     if case.cost is not None:
-        row |= {"flops": case.cost.flops, "bytes_moved": case.cost.bytes_moved}
+        row |= {
+            "flops": case.cost.flops,
+            "flops_dense": case.cost.flops_dense,
+            "hardware_flops": case.cost.hardware_flops,
+            "vector_flops": case.cost.vector_flops,
+            "bytes_moved": case.cost.bytes_moved,
+            "memory_bytes": case.cost.memory_bytes,
+        }
+    if case.trace is not None:
+        row |= {
+            "parameters": case.trace.parameters,
+            "kernels": case.trace.kernels,
+            "saved_bytes": case.trace.saved_bytes,
+            "unknown_operators": ",".join(case.trace.unknown),
+        }
     if result.prediction is not None:
         row |= {"roofline_seconds": result.prediction.seconds, "bound": result.prediction.bound}
     if measurement is not None:
@@ -393,6 +407,9 @@ def _row(run: Run, result: Result) -> dict[str, object]:
             "regime": measurement.regime,
             "joules_per_call": measurement.joules_per_call,
             "peak_memory_bytes": measurement.peak_memory_bytes,
+            "peak_phase": measurement.peak_phase,
+            **{f"{phase}_seconds": seconds for phase, seconds in measurement.phase_seconds.items()},
+            **{f"{unit}_per_second": rate for unit, rate in result.rates.items()},
             "flags": ",".join(measurement.flags),
             "flops_per_second": result.flops_per_second,
             "bytes_per_second": result.bytes_per_second,

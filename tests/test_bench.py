@@ -221,7 +221,10 @@ def test_resuming_takes_no_other_settings_and_no_complete_run(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["bench", "nosuch"], "unknown suite 'nosuch': one of bandwidth, matmul, or the path of a .py file"),
+        (
+            ["bench", "nosuch"],
+            "unknown suite 'nosuch': one of attention, bandwidth, conv, data, elementwise, inference, matmul, normalization, train_step, or the path of a .py file",
+        ),
         (["bench", "--device", "cuda:99"], "no device 'cuda:99' here: auto, cpu"),
         (["bench", "--device", "tpu"], "no device 'tpu' here: auto, cpu"),
         (["bench", "--profile", "hasty"], "'hasty' is not one of 'quick', 'standard', 'full'"),

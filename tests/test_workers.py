@@ -146,7 +146,7 @@ def test_each_trouble_costs_its_own_case_and_is_told(tmp_path: Path) -> None:
         "segfault": ("killed by SIGSEGV", "Segmentation fault"),
         "hunger": ("killed by SIGKILL (as the kernel does when memory runs out)",),
         "exit": ("ended with status 7",),
-        "loop": ("took longer than its limit of 12.0 s: the worker process was ended",),
+        "loop": ("took longer than its limit of 12.0 s, traced: the worker process was ended",),
         "raise": ("RuntimeError: it raised",),
         "nan": ("the output holds NaN or infinity",),
     }

@@ -209,12 +209,13 @@ class Conductor:
                 continue
             case = self._foresight.of(workload, case)  # noqa: PLW2901 - the same case, now with its cost
             reason = not_worth_it(case, free, ceilings, settings.threads, longest)
-            if len(tasks) == room or (reason is None and not budget.admits(case)):
+            untried = self._foresight.failure(case.id) or (Skipped(reason=reason) if reason else None)
+            if len(tasks) == room or (untried is None and not budget.admits(case)):
                 break
-            if reason is None:
+            if untried is None:
                 tasks.append((self._task(workload, case, ceilings), case))
             else:
-                self.record(_result(case, ceilings, settings, Skipped(reason=reason)), told=told)
+                self.record(_result(case, ceilings, settings, untried), told=told)
                 room -= 1
         return tasks, budget
 

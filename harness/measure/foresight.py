@@ -2,11 +2,12 @@
 
 import msgspec
 
+from harness import units
 from harness.errors import UsageError
 from harness.measure.crew import Crew, DeclinedError, LostError
 from harness.measure.imports import pack_workload
 from harness.measure.messages import Follow, Followed
-from harness.records import Case, CaseOperators
+from harness.records import Case, CaseOperators, Failed
 from harness.workload import Workload
 
 
@@ -17,6 +18,7 @@ class Foresight:
         self._crew = crew
         self._limit = limit_seconds
         self._followed: dict[str, Followed] = {}
+        self._failed: dict[str, Failed] = {}
 
     def of(self, workload: Workload, case: Case) -> Case:
         """The case with its cost, or with the reason why that is not known."""
@@ -33,6 +35,10 @@ class Foresight:
             items=case.items or found.items,
         )
 
+    def failure(self, case: str) -> Failed | None:
+        """Why a case is not worth trying: what takes so long without computing takes longer with it."""
+        return self._failed.get(case)
+
     def take(self, case: str) -> CaseOperators | None:
         """The operators of a case, to be recorded; they are forgotten here."""
         found = self._followed.pop(case, None)
@@ -45,4 +51,7 @@ class Foresight:
             return Followed(untraced=str(error))
         except LostError as lost:
             self._crew.heal()
+            if lost.timed_out:
+                limit = units.seconds(self._limit)
+                self._failed[case] = Failed(reason=f"took longer than its limit of {limit}, traced: {lost}")
             return Followed(untraced=f"it took the process down: {lost}")
