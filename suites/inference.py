@@ -110,14 +110,14 @@ SMALL, MIDDLE = (256, 4, 4096), (512, 6, 8192)
 
 WORKLOADS = Sweep(
     quick=[
-        *(Classify("resnet18", "float32", batch, 64) for batch in (1, 4, 16)),
+        *(Classify("resnet18", "float32", batch, 64) for batch in (1, 16)),
         Classify("resnet50", "float32", 4, 64),
         ClassifyPatches("vit", "float32", 4, 96, 192, 4),
         Prefill("bert", "float32", 4, 128, *SMALL),
         *(Prefill("gpt2", "float32", 1, sequence, *SMALL) for sequence in (64, 256)),
         Prefill("llama", "bfloat16", 1, 256, *SMALL),
         *(Decode("llama", "float32", 1, cached, *SMALL) for cached in (128, 512, 2048)),
-        *(Decode("llama", "float32", batch, 512, *SMALL) for batch in (4, 16)),
+        Decode("llama", "float32", 8, 512, *SMALL),
         Decode("mixtral", "float32", 1, 512, *SMALL),
     ],
     standard=[
