@@ -108,11 +108,12 @@ def report(reference: RunArgument = "latest", *, results: Results = RESULTS, jso
     from harness import store
     from harness.check.judge import judged
     from harness.report.terminal import screen, show
+    from harness.rows import rows
 
     run = judged(store.load(store.find(reference, results)))
     if json:
         header = run.header
-        _print_json({"complete": run.complete, "damage": run.damage, "run": header, "cases": store.rows(run)})
+        _print_json({"complete": run.complete, "damage": run.damage, "run": header, "cases": rows(run)})
     else:
         show(run, screen())
 

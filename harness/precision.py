@@ -1,9 +1,9 @@
-"""What a float32 product on an NVIDIA GPU may be rounded to. Loads torch when called, not before."""
+"""What float32 products, convolutions and recurrent layers on an NVIDIA GPU may be rounded to. Loads torch when called, not before."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import Unsupported
 
@@ -15,15 +15,22 @@ if TYPE_CHECKING:
 
 @contextmanager
 def float32_precision(precision: str) -> Iterator[None]:
-    """Makes it "ieee", whatever was set before, or "tf32"; what was set comes back afterwards."""
+    """Makes it "ieee", whatever was set before, or "tf32"; what was set comes back afterwards.
+
+    torch's own default is "ieee" for products and "tf32" for what cuDNN does.
+    """
     import torch  # noqa: PLC0415
 
-    before = torch.backends.cuda.matmul.fp32_precision
-    torch.backends.cuda.matmul.fp32_precision = precision
+    cudnn: Any = torch.backends.cudnn
+    switches: list[Any] = [torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn]
+    before = [switch.fp32_precision for switch in switches]
+    for switch in switches:
+        switch.fp32_precision = precision
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.fp32_precision = before
+        for switch, was in zip(switches, before, strict=True):
+            switch.fp32_precision = was
 
 
 def require_tf32(device: torch.device) -> None:

@@ -52,8 +52,9 @@ class Workload(ABC):
     operators cost.
     """
 
-    capturable: ClassVar[bool] = True
-    """Whether a call can be captured into a graph; a Python-side state, such as an optimizer's, cannot."""
+    stateful: ClassVar[bool] = False
+    """Whether a call depends on what Python remembers of the one before, such as an optimizer's step or the length of
+    a cache: it cannot be captured into a graph, and is not repeated on further sets of tensors."""
 
     @property
     def family(self) -> str:
@@ -72,6 +73,11 @@ class Workload(ABC):
         """
         words = [str(v) for f in fields(self) if not isinstance(v := getattr(self, f.name), int)]
         return "-".join([self.family, *words, *(f"{name}{value}" for name, value in self.sizes.items())])
+
+    def without(self, size: str) -> str:
+        """The id without one size: what the cases of a sweep in that size have in common."""
+        value = f"{size}{self.sizes[size]}"
+        return "-".join(part for part in str(self).split("-") if part != value)
 
     @abstractmethod
     def prepare(self, device: torch.device) -> Call:

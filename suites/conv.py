@@ -6,8 +6,7 @@ of input and weight of a forward pass done beforehand.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
@@ -24,6 +23,7 @@ from harness import (
     Sweep,
     Workload,
     check_dtype,
+    float32_precision,
     powers_of_two,
 )
 
@@ -125,12 +125,11 @@ class Convolution(Workload):
 
     def series(self) -> Series:
         """Shapes alike but for their batch form a sweep; the work grows as the batch."""
-        name = "-".join(part for part in str(self).split("-") if not part.removeprefix("batch").isdigit())
-        return Series(name=name, variable="batch", size=self.batch, exponent=1.0)
+        return Series(name=self.without("batch"), variable="batch", size=self.batch, exponent=1.0)
 
     def context(self) -> AbstractContextManager[object]:
         """Float32 means IEEE: cuDNN would round to TF32 unless told otherwise."""
-        return ieee_convolutions() if self.dtype == "float32" else nullcontext()
+        return float32_precision("ieee") if self.dtype == "float32" else nullcontext()
 
     def prepare(self, device: torch.device) -> Call:
         """Random normal input and weight, and for a backward call the forward pass."""
@@ -220,18 +219,6 @@ class ConvTranspose2d(Convolution):
         return functional.conv_transpose2d(
             x, weight, None, self.stride, self.padding, 0, self.groups, self.dilation
         )
-
-
-@contextmanager
-def ieee_convolutions() -> Iterator[None]:
-    """Float32 convolutions of cuDNN in float32; what was set comes back afterwards."""
-    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before = convolutions.fp32_precision
-    convolutions.fp32_precision = "ieee"
-    try:
-        yield
-    finally:
-        convolutions.fp32_precision = before
 
 
 def _check_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

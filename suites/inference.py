@@ -6,7 +6,7 @@ cache is the library's own, which copies it as it grows.
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ class Inference(Workload):
     dtype: str
     batch: int
 
-    capturable = False
+    stateful = True
 
     def __post_init__(self) -> None:
         check_positive(self)
@@ -43,10 +43,7 @@ class Inference(Workload):
 
     def series(self) -> Series:
         """Calls that differ in their batch alone."""
-        others = [f"{n}{v}" for n, v in self.sizes.items() if n != "batch"]
-        words = [str(v) for f in fields(self) if not isinstance(v := getattr(self, f.name), int)]
-        name = "-".join([self.family, *words, *others])
-        return Series(name=name, variable="batch", size=self.batch, exponent=1.0)
+        return Series(name=self.without("batch"), variable="batch", size=self.batch, exponent=1.0)
 
     def context(self) -> AbstractContextManager[object]:
         """Float32 means IEEE, on a GPU too."""

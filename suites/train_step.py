@@ -7,7 +7,7 @@ each block are computed again). No dropout, and torch's fused attention, as larg
 
 import shutil
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
@@ -42,7 +42,7 @@ class TrainStep(Workload):
     mode: str
     batch: int
 
-    capturable = False
+    stateful = True
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -62,10 +62,7 @@ class TrainStep(Workload):
 
     def series(self) -> Series:
         """Steps that differ in their batch alone: the work grows with it, the update does not."""
-        others = [f"{n}{v}" for n, v in self.sizes.items() if n != "batch"]
-        words = [str(v) for f in fields(self) if not isinstance(v := getattr(self, f.name), int)]
-        name = "-".join(["train", *words, *others])
-        return Series(name=name, variable="batch", size=self.batch, exponent=1.0)
+        return Series(name=self.without("batch"), variable="batch", size=self.batch, exponent=1.0)
 
     def context(self) -> AbstractContextManager[object]:
         """Float32 means IEEE, on a GPU too."""

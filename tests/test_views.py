@@ -33,6 +33,18 @@ def accelerator(**known: float) -> Simulated:
     return device
 
 
+def test_a_call_that_depends_on_the_one_before_has_neither_further_sets_nor_a_graph() -> None:
+    device = Simulated(asynchronous=True)
+
+    def prepare() -> Callable[[], object]:
+        pytest.fail("no further set is made")
+
+    views, missing = views_of(device, prepare, lambda: device.submit(1e-5), 10 * MIB, stateful=True)  # type: ignore[arg-type,return-value]
+
+    assert [view.name for view in views] == ["gpu_hot", "wall"]
+    assert missing == dict.fromkeys(("gpu_cold", "gpu_graph"), "a call depends on the one before")
+
+
 def test_a_cpu_has_one_view() -> None:
     assert list(made(Simulated())) == ["cpu"]
 

@@ -5,14 +5,12 @@ tests put one beside a simulated device, in their own process.
 """
 
 import gc
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from harness import stats
 from harness.errors import PlumblineError, one_line
 from harness.measure import ceilings, environment
 from harness.measure import device as devices
@@ -45,14 +43,11 @@ from harness.measure.messages import (
     TakeBlock,
     Taken,
 )
+from harness.measure.passes import joules_per_call, phase_seconds
 from harness.measure.views import CaptureError, MeasuredView, views_of
 from harness.records import Failed, Skipped
 from harness.trace import trace
-from harness.workload import Call, Workload, phases_of
-
-ENERGY_SECONDS = 0.5
-# The phases of a step are timed over so long, and so many steps.
-PHASES_SECONDS, LEAST_PHASES, MOST_PHASES = 0.1, 3, 100
+from harness.workload import Call, Workload
 
 
 @dataclass
@@ -180,7 +175,8 @@ class Desk:
             prepare,
             _slowed(call, device, request.slow_seconds),
             peak or request.set_bytes,
-            capture=request.capture and workload.capturable,
+            capture=request.capture,
+            stateful=workload.stateful,
         )
         self._cases[request.case] = _Case(workload, {view.name: view for view in views})
         began = time.perf_counter()
@@ -204,44 +200,13 @@ class Desk:
             preheat_seconds=preheated,
             timer_cost_seconds=views[0].stopwatch.timer_cost_seconds,
             peak_memory_bytes=peak,
-            joules_per_call=self._energy(views[0]) if request.weigh else None,
+            joules_per_call=joules_per_call(device, views[0]) if request.weigh else None,
             missing=missing,
             phase_bytes=weighed.phases if weighed else {},
-            phase_seconds=self._phase_seconds(call, views[0]),
+            phase_seconds=phase_seconds(device, call, views[0]),
             allocated_bytes=weighed.allocated_bytes if weighed else None,
             reserved_bytes=weighed.reserved_bytes if weighed else None,
         )
-
-    def _phase_seconds(self, call: Call, view: MeasuredView) -> dict[str, float]:
-        """The median time of each phase of a call that has several, over calls in a row; the device waited for in between."""
-        device, phases = self.device, phases_of(call)
-        if len(phases) == 1:
-            return {}
-        seconds: dict[str, list[float]] = {name: [] for name in phases}
-        calls = math.ceil(PHASES_SECONDS / view.pace.seconds)
-        for _ in range(min(max(calls, LEAST_PHASES), MOST_PHASES)):
-            for name, phase in phases.items():
-                began = device.host_seconds()
-                phase()
-                device.synchronize()
-                seconds[name].append(device.host_seconds() - began)
-        return {name: stats.median(several) for name, several in seconds.items()}
-
-    def _energy(self, view: MeasuredView) -> float | None:
-        """Joules of a call, over calls in a row that take half a second; None where nothing counts them.
-
-        A pass of its own: the counters tick in tens of milliseconds, too coarse for a block.
-        """
-        device = self.device
-        before = device.joules()
-        if before is None:
-            return None
-        calls = max(1, math.ceil(ENERGY_SECONDS / view.pace.seconds))
-        for _ in range(calls):
-            view.call()
-        device.synchronize()
-        after = device.joules()
-        return None if after is None else (after - before) / (calls * view.inside)
 
     def _take(self, request: TakeBlock) -> Taken | Declined:
         device, case = self.device, self._cases[request.case]

@@ -99,12 +99,18 @@ class HostClock(HostTimed):
 
 
 def views_of(
-    device: Device, prepare: Callable[[], Call], call: Call, set_bytes: int | None, *, capture: bool = True
+    device: Device,
+    prepare: Callable[[], Call],
+    call: Call,
+    set_bytes: int | None,
+    *,
+    capture: bool = True,
+    stateful: bool = False,
 ) -> tuple[tuple[MeasuredView, ...], dict[str, str]]:
     """The views of a prepared call, the headline first; and why of those that cannot be had.
 
     `prepare` makes a further set of tensors, of `set_bytes` bytes; `call` is on the first. `capture` False: no
-    graph, because one failed before.
+    graph, because one failed before. `stateful`: neither further sets nor a graph.
 
     Raises:
         CaptureError: the calls cannot be captured. The process is good for nothing from here on.
@@ -116,6 +122,9 @@ def views_of(
     missing: dict[str, str] = {}
     cache = device.cache_bytes()
     calls = [call]
+    if stateful:
+        missing = dict.fromkeys(("gpu_cold", "gpu_graph"), "a call depends on the one before")
+        return (headline, MeasuredView("wall", Stopwatch(HostClock(device)), call)), missing
     try:
         calls += _further_sets(device, prepare, set_bytes, cache)
     except Exception as error:  # noqa: BLE001 - a view that cannot be had costs no other

@@ -22,7 +22,7 @@ class Own(Workload):
     reference: str
     dtype: str
 
-    capturable = False
+    stateful = True
     _items: ClassVar[dict[str, dict[str, int]]] = {}
 
     @property
