@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import scaled_dot_product_attention
 
 from harness import stats
 from harness.measure.ceilings import measure_ceilings
@@ -16,9 +18,11 @@ from harness.measure.imports import pack_workload
 from harness.measure.sensors import card_of
 from harness.measure.stopwatch import Stopwatch
 from harness.measure.views import views_of
+from harness.models import build, training
 from harness.records import Measurement
 from harness.selftest.work import Product, Spin
-from harness.workload import Workload
+from harness.trace import trace
+from harness.workload import Call, Workload
 
 pytestmark = [
     pytest.mark.cuda,
@@ -137,3 +141,56 @@ def test_clocks_power_and_energy_are_in_the_record(crew: Crew) -> None:
     watts = outcome.joules_per_call / outcome.typical
     assert 0.3 < watts / outcome.sensors.power_watts.high < 1.5
     assert [view.name for view in outcome.views] == ["gpu_hot", "gpu_cold", "gpu_graph", "wall"]
+
+
+STEPS = {
+    "resnet18": {"batch": 16, "image": 128},
+    "gpt2": {"batch": 4, "sequence": 512, "width": 512, "depth": 4, "vocabulary": 8192},
+    "llama": {"batch": 4, "sequence": 512, "width": 512, "depth": 4, "vocabulary": 8192},
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", STEPS)
+def test_the_peak_of_a_step_is_what_the_trace_says(name: str, dtype: str) -> None:
+    pytest.importorskip("transformers")
+
+    def prepare(device: torch.device) -> Call:
+        return training(build(name, STEPS[name], device), device, dtype=dtype)
+
+    device = opened("cuda:0", 1)
+    said = trace(prepare, device.torch_device)
+    weighed = device.weigh(prepare)
+
+    assert weighed.peak_bytes is not None
+    assert weighed.allocated_bytes is not None
+    assert weighed.reserved_bytes is not None
+    assert said.cost.memory_bytes == pytest.approx(weighed.allocated_bytes, rel=0.05)
+    assert weighed.peak_bytes <= weighed.allocated_bytes <= weighed.reserved_bytes
+    assert list(weighed.phases) == ["forward", "backward", "optimizer"]
+
+
+@pytest.mark.parametrize("backend", [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION])
+def test_fused_attention_is_traced_as_it_runs_here(backend: SDPBackend) -> None:
+    heads, length, depth = 8, 1024, 64
+
+    def prepare(device: torch.device) -> Call:
+        q, k, v = (
+            torch.randn(1, heads, length, depth, device=device, dtype=torch.bfloat16, requires_grad=True)
+            for _ in range(3)
+        )
+
+        def call() -> torch.Tensor:
+            output = scaled_dot_product_attention(q, k, v, is_causal=True)
+            output.sum().backward()  # type: ignore[no-untyped-call]
+            return output
+
+        return call
+
+    found = trace(prepare, torch.device("cuda:0"), sdpa_kernel(backend)).trace
+    product = 2 * heads * depth * length * (length + 1) // 2
+
+    assert found.unknown == {}
+    assert found.phase("forward").flops == 2 * product
+    assert found.phase("backward").flops == 4 * product
+    assert found.phase("backward").recomputed_flops == product

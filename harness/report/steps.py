@@ -18,7 +18,7 @@ STEP_COLUMNS = (
     "activations",
 )
 # What a narrow terminal leaves out, first to last.
-STEP_DISPENSABLE = ("kernels", "activations", "peak in", "said", "samples/s")
+STEP_DISPENSABLE = ("kernels", "activations", "peak in", "said", "samples/s", "HFU", *PHASES)
 
 
 def step_rows(run: Run) -> list[tuple[str, ...]]:

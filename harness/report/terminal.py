@@ -15,8 +15,9 @@ from harness.report.steps import STEP_COLUMNS, STEP_DISPENSABLE, step_rows, unkn
 
 STYLE = {Answer.HOLDS: "green", Answer.FAILS: "bold red", Answer.INCONCLUSIVE: "yellow"}
 _LEFT = {"case", "pass", "part", "step", "sweep", "level", "dtype", "flags", "by", "rung", "term"}
-# Columns that may fold: the others are numbers, or ids that must be readable whole.
+# Columns that may fold: the others are numbers, or ids, which are best read whole.
 _FREE = {"flags", "by", "term"}
+_IDS = {"case", "step", "sweep", "reason"}
 # Where there is no terminal there is no width to fit: a pipe gets whole lines.
 _ENDLESS = 240
 
@@ -83,7 +84,7 @@ def print_table(
 ) -> None:
     """Prints a table, or nothing where it has no rows. Cells are text, never markup.
 
-    Columns that may go do, one after another, while the table is wider than the terminal.
+    Columns that may go do, one after another, while the table is wider than the terminal; then ids fold.
     """
     cells = [list(row) for row in rows]
     if not cells:
@@ -92,10 +93,11 @@ def print_table(
     for name in dispensable:
         if _width(columns, cells, shown) > console.width:
             shown.remove(columns.index(name))
+    free = _FREE | (_IDS if _width(columns, cells, shown) > console.width else set())
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for index in shown:
         justify: Literal["left", "right"] = "left" if columns[index] in _LEFT else "right"
-        table.add_column(columns[index], justify=justify, no_wrap=columns[index] not in _FREE)
+        table.add_column(columns[index], justify=justify, no_wrap=columns[index] not in free, overflow="fold")
     for row in cells:
         table.add_row(*(Text(row[index]) for index in shown))
     console.print(table)
