@@ -61,7 +61,8 @@ def run(request: Request, resume: str | None = None) -> int:
     if request.models:
         from harness.models.suite import check  # noqa: PLC0415 - loads torch
 
-        check(request.models)
+        with redirect_stdout(sys.stderr):
+            check(request.models)
     console = screen()
     live = Live(console)
     watcher = _Watcher()

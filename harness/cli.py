@@ -10,6 +10,7 @@ import io
 import os
 import sys
 import traceback
+from contextlib import redirect_stdout
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -148,7 +149,8 @@ def predict(
     from harness.report.forecast import as_json, show_forecast
     from harness.report.terminal import screen
 
-    found = forecast(model, device=device, optimizer=optimizer, dtype=dtype, results=results)
+    with redirect_stdout(sys.stderr):  # what the model's code prints is no part of the answer
+        found = forecast(model, device=device, optimizer=optimizer, dtype=dtype, results=results)
     if json:
         _print_json(as_json(found))
     else:

@@ -8,7 +8,7 @@ import msgspec
 import torch
 
 from harness import store
-from harness.errors import RecordError, UsageError
+from harness.errors import RecordError, Unsupported, UsageError
 from harness.measure.device import named
 from harness.measure.environment import capture
 from harness.models.suite import Own, OwnTraining
@@ -36,7 +36,11 @@ def forecast(
     name, threads = named(device)
     run, ceilings = _ceilings(results, name)
     step = OwnTraining(reference, dtype, optimizer)
-    passes = [_pass(one, name, reference) for one in (Own(reference, dtype), step)]
+    inference = _pass(Own(reference, dtype), name, reference)
+    try:
+        training = _bounded(_pass(step, name, reference), ceilings, threads)
+    except Unsupported:
+        training = None  # every parameter is frozen
     return Forecast(
         model=reference,
         device=name,
@@ -44,8 +48,8 @@ def forecast(
         optimizer=optimizer,
         dtype=dtype,
         items=step.items(),
-        forward=_bounded(passes[0], ceilings, threads),
-        train=_bounded(passes[1], ceilings, threads),
+        forward=_bounded(inference, ceilings, threads),
+        train=training,
         run=run,
     )
 

@@ -22,7 +22,7 @@ def float32_precision(precision: str) -> Iterator[None]:
     import torch  # noqa: PLC0415
 
     cudnn: Any = torch.backends.cudnn
-    switches: list[Any] = [torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn]
+    switches: list[Any] = [torch.backends.cuda.matmul, cudnn, cudnn.conv, cudnn.rnn]
     before = [switch.fp32_precision for switch in switches]
     for switch in switches:
         switch.fp32_precision = precision

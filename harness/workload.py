@@ -52,6 +52,9 @@ class Workload(ABC):
     operators cost.
     """
 
+    capturable: ClassVar[bool] = True
+    """Whether a call can be captured into a graph; one that waits for the device cannot."""
+
     stateful: ClassVar[bool] = False
     """Whether a call depends on what Python remembers of the one before, such as an optimizer's step or the length of
     a cache: it cannot be captured into a graph, and is not repeated on further sets of tensors."""

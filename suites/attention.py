@@ -5,7 +5,8 @@ attention, one is multi-query. torch's causal mask is aligned to the top left: q
 A backward call gives the gradients of query, key and value of a forward pass done beforehand.
 """
 
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -120,13 +121,12 @@ class Attention(Workload):
         size = self.keys if self.swept == "lengths" else self.sizes[self.swept]
         return Series("-".join([*words, *kept]), self.swept, size, SWEPT[self.swept])
 
-    def context(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def context(self) -> Iterator[None]:
         """This backend and no other; float32 means IEEE."""
-        stack = ExitStack()
-        stack.enter_context(sdpa_kernel(BACKENDS[self.backend]))
-        if self.dtype == "float32":
-            stack.enter_context(float32_precision("ieee"))
-        return stack
+        precision = float32_precision("ieee") if self.dtype == "float32" else nullcontext()
+        with sdpa_kernel(BACKENDS[self.backend]), precision:
+            yield
 
     def prepare(self, device: torch.device) -> Call:
         """Random normal queries, keys and values, and for a backward call the forward pass."""

@@ -4,10 +4,12 @@ The loader's images are in memory beforehand, so a disk has no part in it: a cal
 stacking and, with worker processes, passing batches between processes cost.
 """
 
+import shutil
 import sys
 import warnings
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -29,11 +31,14 @@ MEMORIES = ("pinned", "pageable")
 # Mean and deviation of ImageNet's channels, in steps of a byte.
 MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 CHANNELS = 3
+SHARED = Path("/dev/shm")  # noqa: S108 - where torch keeps it
 
 
 @dataclass(frozen=True)
 class Transfer(Workload):
     """A copy of n float32 elements between the memories of host and device, which a CPU does not have."""
+
+    capturable = False  # a copy from pageable memory waits for the device
 
     direction: str
     memory: str
@@ -46,8 +51,8 @@ class Transfer(Workload):
                 raise ValueError(f"unknown {name} {getattr(self, name)!r}: one of {', '.join(allowed)}")
 
     def cost(self) -> Cost:
-        """Read on one side, written on the other; memory is that of the device."""
-        return Cost(bytes_read=4 * self.n, bytes_written=4 * self.n, memory_bytes=4 * self.n)
+        """What crosses the link, once; memory is that of the device."""
+        return Cost(bytes_read=4 * self.n, bytes_written=0, memory_bytes=4 * self.n)
 
     def series(self) -> Series:
         """Sizes form a sweep; at large ones the time grows as n."""
@@ -129,10 +134,17 @@ class Loader(Workload):
         name = f"loader-workers{self.workers}-batch{self.batch}-size{self.size}"
         return Series(name, "batches", self.batches, 1.0)
 
+    def _check_room(self) -> None:
+        """Batches of workers travel through shared memory, two ahead of each: without room they die of a bus error."""
+        needed = self.workers * 2 * 4 * CHANNELS * self.size**2 * self.batch
+        if needed and SHARED.is_dir() and shutil.disk_usage(SHARED).free < needed:
+            raise Unsupported(f"{self.workers} workers need {needed >> 20} MiB of shared memory in {SHARED}")
+
     def prepare(self, device: torch.device) -> Call:
         """Starts the workers; they stay from call to call, and go with the loader."""
         if device.type != "cpu":
             raise Unsupported("a loader is work of the host: measure it with --device cpu")
+        self._check_room()
         images = Images(self.batch * self.batches, self.size)
         with warnings.catch_warnings(
             action="ignore"

@@ -152,6 +152,8 @@ class AdamW(Workload):
     `kernel` is foreach (nine operators, each over all tensors) or fused (one).
     """
 
+    capturable = False  # a step of the optimizer is counted on the host
+
     dtype: str
     kernel: str
     tensors: int
@@ -197,11 +199,7 @@ class AdamW(Workload):
             parameter.requires_grad_()
             parameter.grad = torch.randn_like(parameter)
         fused = self.kernel == "fused"
-        # On a GPU the fused kernel is captured as it is; foreach would need other operators for that.
-        capturable = fused and device.type == "cuda"
-        optimizer = torch.optim.AdamW(
-            parameters, lr=1e-5, foreach=not fused, fused=fused, capturable=capturable
-        )
+        optimizer = torch.optim.AdamW(parameters, lr=1e-5, foreach=not fused, fused=fused)
         optimizer.step()
         first = parameters[0]
 

@@ -33,7 +33,7 @@ class Inference(Workload):
     dtype: str
     batch: int
 
-    stateful = True
+    capturable = False
 
     def __post_init__(self) -> None:
         check_positive(self)
@@ -50,7 +50,7 @@ class Inference(Workload):
         return float32_precision("ieee") if self.dtype == "float32" else nullcontext()
 
     def prepare(self, device: torch.device) -> Call:
-        return forward(build(self.architecture, self.sizes, device), device, dtype=self.dtype)
+        return forward(build(self.architecture, self.sizes, device), dtype=self.dtype)
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ class Prefill(Inference):
 @dataclass(frozen=True)
 class Decode(Inference):
     """One token for each sequence."""
+
+    stateful = True
 
     cached: int
     width: int

@@ -116,6 +116,27 @@ def test_a_mask_and_what_is_computed_again_are_told_apart(mine: Path, plumbline:
     assert found["memory"]["optimizer"] == 0
 
 
+def test_what_cannot_be_trained_is_predicted_in_inference(mine: Path, plumbline: Plumbline) -> None:
+    status, output, _ = plumbline("predict", f"{mine}:frozen", "--json", "--device", "cpu")
+    found = decoded(output)
+
+    assert status == 0
+    assert found["train"] is None
+    assert found["parameters"] == 16
+    assert found["forward"]["flops"] == 2 * 2 * 3 * 4
+    assert (found["memory"]["parameters"], found["memory"]["gradients"]) == (64, 0)
+    assert "nothing can be trained" in plumbline("predict", f"{mine}:frozen", "--device", "cpu")[1]
+
+
+def test_what_a_model_prints_is_no_part_of_the_answer(mine: Path, plumbline: Plumbline) -> None:
+    mine.write_text(mine.read_text() + "\n\nprint('words')\n")
+
+    _, output, errors = plumbline("predict", f"{mine}:frozen", "--json", "--device", "cpu")
+
+    assert decoded(output)["parameters"] == 16
+    assert errors == "words\n"
+
+
 def test_what_a_model_needs_as_a_table(mine: Path, plumbline: Plumbline) -> None:
     status, output, _ = plumbline("predict", f"{mine}:classifier", "--device", "cpu", "--dtype", "bfloat16")
 
@@ -131,7 +152,6 @@ def test_what_a_model_needs_as_a_table(mine: Path, plumbline: Plumbline) -> None
     [
         (("mine.py:wrong_shapes",), "mine.py:wrong_shapes cannot be traced: RuntimeError: "),
         (("mine.py:looks",), "cannot be traced: it looks at values that it computes"),
-        (("mine.py:frozen",), "has no parameter that takes a gradient: there is nothing to train"),
         (("mine.py:nothing",), "returned NoneType: return a model and its inputs"),
         (("mine.py:absent",), "mine.py has no 'absent'"),
         (("mine",), "'mine' names no model: write module:function or file.py:function"),

@@ -102,7 +102,7 @@ def test_decoding_leaves_the_cache_as_it_was() -> None:
 
 
 def test_inference_takes_no_loss_for_its_output() -> None:
-    logits = forward(build("gpt2", TEXT, CPU), CPU)()
+    logits = forward(build("gpt2", TEXT, CPU))()
 
     assert logits.shape == (2, 64, 512)
 
@@ -221,7 +221,7 @@ def test_bad_words_are_refused_with_those_that_are_known() -> None:
     with pytest.raises(UsageError, match="unknown optimizer 'lion': one of sgd, momentum, adam, adamw"):
         training(build("mlp", DIGITS, CPU), CPU, optimizer="lion")
     with pytest.raises(UsageError, match="unknown precision 'int4': one of float32, bfloat16"):
-        forward(build("mlp", DIGITS, CPU), CPU, dtype="int4")()
+        forward(build("mlp", DIGITS, CPU), dtype="int4")
 
 
 @pytest.mark.parametrize("name", ["gpt2", "alexnet"])
@@ -313,8 +313,12 @@ def test_what_is_trained_on() -> None:
     assert float(subject.loss_of(Output(loss=scalar, logits=matrix))) == 2.0
     assert float(subject.loss_of(scalar)) == 2.0
     assert float(subject.loss_of((matrix, scalar))) == 9.0  # the mean of its squares
-    with pytest.raises(TypeError, match="holds no floating-point tensor"):
+    with pytest.raises(UsageError, match="holds no floating-point tensor"):
         subject.loss_of(torch.tensor([1]))
+    with pytest.raises(UsageError, match="the loss returned float, not a tensor"):
+        Subject(nn.Linear(1, 1), loss=lambda _: 1.0).loss_of(scalar)  # type: ignore[arg-type,return-value]
+    with pytest.raises(UsageError, match=r"of shape \(2, 2\), not a single number"):
+        Subject(nn.Linear(1, 1), loss=lambda y: y).loss_of(matrix)
 
 
 def test_a_step_returns_its_last_word() -> None:

@@ -257,7 +257,7 @@ def test_data_has_sides_and_says_which_is_missing() -> None:
         data.Transfer("to_device", "pinned", 8).prepare(CPU)
     with pytest.raises(Unsupported, match="--device cpu"):
         data.Loader(0, 1, 1, 1).prepare(torch.device("cuda"))
-    assert data.Transfer("to_host", "pageable", 8).cost() == Cost(32, 32, 32)
+    assert data.Transfer("to_host", "pageable", 8).cost() == Cost(32, 0, 32)
     assert data.Loader(0, 4, 3, 8).items() == {"samples": 12}
 
 

@@ -162,13 +162,13 @@ def test_each_trouble_costs_its_own_case_and_is_told(tmp_path: Path) -> None:
 
 
 def test_workers_end_with_their_conductor_however_it_ends(tmp_path: Path) -> None:
-    """Each conductor has a worker in a loop that never returns, and one that waits."""
+    """Each conductor has a process in a loop that never returns, and two that wait."""
     ends = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
     folders = [tmp_path / end.name for end in ends]
     conductors = [start(folder, "loop", limit=300.0) for folder in folders]
     wait_for(lambda: all((folder / "looping").exists() for folder in folders))
     workers = [psutil.Process(conductor.pid).children() for conductor in conductors]
-    assert [len(each) for each in workers] == [2, 2, 2]
+    assert [len(each) for each in workers] == [3, 3, 3]  # one of them traces
     children = [psutil.Process(int((folder / "child").read_text())) for folder in folders]
 
     for conductor, end in zip(conductors, ends, strict=True):

@@ -18,7 +18,8 @@ def check_memory(run: Run) -> Iterator[Verdict]:
         cost, measurement = result.case.cost, result.measurement
         if cost is None or measurement is None or measurement.peak_memory_bytes is None:
             continue
-        yield _verdict(result, cost.memory_bytes, measurement.peak_memory_bytes, tolerance)
+        foreign = result.case.trace.foreign_bytes if result.case.trace else 0
+        yield _verdict(result, cost.memory_bytes - foreign, measurement.peak_memory_bytes, tolerance)
 
 
 def _verdict(result: Result, said: int, measured: int, tolerance: float) -> Verdict:
@@ -33,6 +34,8 @@ def _verdict(result: Result, said: int, measured: int, tolerance: float) -> Verd
     told += f" ({units.signed_percent(off)}, {units.percent(tolerance)} are allowed)"
     if result.case.fused:
         return Verdict(CLAIM, result.case.id, Answer.INCONCLUSIVE, f"{told}: a compiler plans it anew")
+    if trace is not None and trace.unknown:
+        return Verdict(CLAIM, result.case.id, Answer.INCONCLUSIVE, f"{told}: operators without a formula")
     if off > 0:
         return Verdict(CLAIM, result.case.id, Answer.FAILS, f"{told}: the prediction is wrong")
     # Memory that a kernel takes for itself: packed weights, a copy in another layout, a workspace. A single operator has little

@@ -261,8 +261,9 @@ class Conductor:
     def close(self) -> None:
         """Ends the workers, and writing."""
         self._crew.close()
-        if self._crew.output:
-            printed = self._crew.output.decode(errors="replace")
+        output = self._crew.output + self._foresight.close()
+        if output:
+            printed = output.decode(errors="replace")
             self._writer.keep_output(Redactor.of_this_machine().text(printed).encode())
         self._writer.close()
 

@@ -223,6 +223,10 @@ class Crew:
     def __len__(self) -> int:
         return len(self._workers)
 
+    def sibling(self) -> "Crew":
+        """Another of its kind, with nobody in it yet."""
+        return Crew(self._device, self._threads, self._note, self._hire)
+
     def grow(self, count: int) -> None:
         """Hires until there are so many; they start side by side, before anything is measured.
 

@@ -120,7 +120,9 @@ class Desk:
             return Followed(untraced=str(error) if isinstance(error, PlumblineError) else one_line(error))
         if not traced.operators:
             return Followed(untraced="it calls no operator")
-        return Followed(traced.cost, traced.trace, traced.operators, workload.items())
+        return Followed(
+            traced.cost, traced.trace, traced.operators, items=workload.items(), fused=workload.fused
+        )
 
     def _prepare(self, request: Prepare) -> Prepared | Declined | Spoiled:
         reply: Prepared | Declined | Spoiled
@@ -175,7 +177,7 @@ class Desk:
             prepare,
             _slowed(call, device, request.slow_seconds),
             peak or request.set_bytes,
-            capture=request.capture,
+            capture=request.capture and workload.capturable,
             stateful=workload.stateful,
         )
         self._cases[request.case] = _Case(workload, {view.name: view for view in views})
@@ -262,7 +264,7 @@ def _outcome(error: BaseException) -> Skipped | Failed:
 
 def _wrong_output(output: object, where: torch.device) -> str | None:
     """A result that nobody could want to be fast: absent, elsewhere, or not finite."""
-    if not isinstance(output, torch.Tensor):
+    if not isinstance(output, torch.Tensor) or type(output).__name__ == "FakeTensor":
         return f"the call returned {type(output).__name__}, not a tensor"
     if output.device.type != where.type:
         return f"the output is on {output.device}, not on {where}"

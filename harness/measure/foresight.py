@@ -1,4 +1,7 @@
-"""What a case costs that does not say so itself: a worker traces it before it is tried."""
+"""What a case costs that does not say so itself: it is traced before it is tried.
+
+By a process that measures nothing: what a module or a cache keeps from a trace are fake tensors, and stays there.
+"""
 
 import msgspec
 
@@ -15,7 +18,7 @@ class Foresight:
     """Cases with their costs; each is traced once, and kept until it is on record."""
 
     def __init__(self, crew: Crew, limit_seconds: float) -> None:
-        self._crew = crew
+        self._crew = crew.sibling()
         self._limit = limit_seconds
         self._followed: dict[str, Followed] = {}
         self._failed: dict[str, Failed] = {}
@@ -33,6 +36,8 @@ class Foresight:
             trace=found.trace,
             untraced=found.untraced,
             items=case.items or found.items,
+            dtype=(found.trace.dtype if found.trace else "") or case.dtype,
+            fused=case.fused or found.fused,
         )
 
     def failure(self, case: str) -> Failed | None:
@@ -44,13 +49,19 @@ class Foresight:
         found = self._followed.pop(case, None)
         return CaseOperators(case, found.operators) if found is not None and found.operators else None
 
+    def close(self) -> bytes:
+        """Ends the process, if there is one; gives what was printed in it."""
+        self._crew.close()
+        return self._crew.output
+
     def _follow(self, workload: Workload, case: str) -> Followed:
         try:
+            self._crew.heal()
+            self._crew.grow(1)
             return self._crew.ask(0, Follow(case, *pack_workload(workload)), Followed, self._limit)
         except (UsageError, DeclinedError) as error:
             return Followed(untraced=str(error))
         except LostError as lost:
-            self._crew.heal()
             if lost.timed_out:
                 limit = units.seconds(self._limit)
                 self._failed[case] = Failed(reason=f"took longer than its limit of {limit}, traced: {lost}")

@@ -5,6 +5,7 @@ malloc-level tracer to 0.04 % on whole training steps; resident-set methods were
 32 %). CUDA: the caching allocator's own peak of requested bytes, before rounding to blocks.
 """
 
+import gc
 import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
@@ -41,6 +42,7 @@ def weigh_on_cpu(prepare: Callable[[torch.device], Call]) -> Weighed:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         call = prepare(torch.device("cpu"))
+        gc.collect()
         output = None
         for name, phase in phases_of(call).items():
             with record_function(_WINDOW + name):

@@ -127,6 +127,7 @@ class Followed(Message, frozen=True, tag=True):
     trace: Trace | None = None
     operators: tuple[Operator, ...] = ()
     items: dict[str, int] = {}
+    fused: bool = False
     untraced: str | None = None
 
 

@@ -47,7 +47,7 @@ def subject_of(function: Callable[[], Any], reference: str) -> Subject:
         returned = function()
     except KeyboardInterrupt:
         raise
-    except Exception as error:
+    except BaseException as error:
         if _is_ours(error):
             raise
         raise UsageError(f"{reference} failed: {one_line(error)}") from error
@@ -61,15 +61,15 @@ def subject_of(function: Callable[[], Any], reference: str) -> Subject:
     if loss is not None and not callable(loss):
         raise UsageError(f"{reference} returned {type(loss).__name__} as its loss: {WANTED}")
     if isinstance(inputs, torch.Tensor):
-        return Subject(model, (inputs,), {}, loss, _items([inputs]))
+        return Subject(model, (inputs,), {}, loss, items=_items([inputs]))
     if isinstance(inputs, Mapping):
-        return Subject(model, (), dict(inputs), loss, _items(list(inputs.values())))
+        return Subject(model, (), dict(inputs), loss, items=_items(list(inputs.values())))
     if isinstance(inputs, Sequence) and not isinstance(inputs, str):
-        return Subject(model, tuple(inputs), {}, loss, _items(list(inputs)))
+        return Subject(model, tuple(inputs), {}, loss, items=_items(list(inputs)))
     raise UsageError(f"{reference} returned {type(inputs).__name__} as its inputs: {WANTED}")
 
 
-def _is_ours(error: Exception) -> bool:
+def _is_ours(error: BaseException) -> bool:
     """An error by which the trace says that something cannot be told without computing."""
     from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: PLC0415
 
@@ -94,10 +94,10 @@ def _described(returned: Any) -> str:
 
 
 def _module(where: str) -> Any:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     path = Path(where).expanduser()
+    for folder in (str(Path.cwd()), *([str(path.resolve().parent)] if path.suffix == ".py" else [])):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
     if path.suffix == ".py" and not path.is_file():
         raise UsageError(f"no file {where}")
     try:
@@ -119,5 +119,9 @@ def _from_file(path: Path) -> Any:
         raise ImportError("it is no Python module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module

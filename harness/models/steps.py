@@ -89,17 +89,46 @@ def training(
     return step
 
 
-def forward(subject: Subject, device: torch.device, *, dtype: str = "float32") -> Call:
-    """One inference pass; returns the first tensor of the output."""
+def forward(subject: Subject, *, dtype: str = "float32") -> Call:
+    """One inference pass; returns the first tensor of the output.
+
+    In bfloat16 the weights are, as they are served: autocast would cast each of them in each call.
+    """
     import torch  # noqa: PLC0415
 
+    narrowed(subject, dtype)
     subject.model.eval()
+    named = {name: value for name, value in subject.named.items() if name not in subject.training_only}
 
     def call() -> torch.Tensor:
-        with torch.inference_mode(), precision(dtype, device):
-            return first_tensor(_without_loss(subject.output()))
+        with torch.inference_mode():
+            return first_tensor(_without_loss(subject.model(*subject.inputs, **named)))
 
     return call
+
+
+def narrowed(subject: Subject, dtype: str) -> None:
+    """Brings the weights and the floating-point inputs of a model to a precision.
+
+    Raises:
+        UsageError: another dtype.
+    """
+    import torch  # noqa: PLC0415
+    from torch.utils._pytree import tree_map_only  # noqa: PLC0415
+
+    if dtype not in PRECISIONS:
+        raise UsageError(f"unknown precision {dtype!r}: one of {', '.join(PRECISIONS)}")
+    if dtype == "float32":
+        return
+    narrow = getattr(torch, dtype)
+    subject.model.to(narrow)
+
+    def cast(value: Any) -> Any:
+        return tree_map_only(
+            torch.Tensor, lambda one: one.to(narrow) if one.is_floating_point() else one, value
+        )
+
+    subject.inputs, subject.named = cast(tuple(subject.inputs)), cast(dict(subject.named))
 
 
 def _without_loss(output: Any) -> Any:

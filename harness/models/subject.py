@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UsageError
+from harness.errors import Unsupported, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -18,13 +19,14 @@ Loss = Callable[[Any], "torch.Tensor"]
 class Subject:
     """A model, its inputs by position and by name, and how its output becomes a loss.
 
-    `loss` None: see `loss_of`. `items` is what a batch holds, by unit: samples, tokens.
+    `loss` None: see `loss_of`. `training_only` names inputs that inference goes without, such as labels. `items` is what a batch holds, by unit: samples, tokens.
     """
 
     model: torch.nn.Module
     inputs: Sequence[Any] = ()
     named: Mapping[str, Any] = field(default_factory=dict)
     loss: Loss | None = None
+    training_only: tuple[str, ...] = ()
     items: dict[str, int] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> Subject:
@@ -33,10 +35,11 @@ class Subject:
         from torch.utils._pytree import tree_map_only  # noqa: PLC0415
 
         def moved(value: Any) -> Any:
-            return tree_map_only(torch.Tensor, lambda one: one.to(device), value)
+            # A copy, also where they are there already: what another library allocated is in nobody's account.
+            return tree_map_only(torch.Tensor, lambda one: one.to(device, copy=True), value)
 
         self.inputs, self.named = moved(tuple(self.inputs)), moved(dict(self.named))
-        if any(one.device != device for one in self.model.parameters()):
+        if any(one.device != device for one in chain(self.model.parameters(), self.model.buffers())):
             self.model.to(device)
         return self
 
@@ -44,10 +47,10 @@ class Subject:
         """Refuses a model without a parameter that takes a gradient.
 
         Raises:
-            UsageError: there is nothing to train.
+            Unsupported: there is nothing to train.
         """
         if not any(one.requires_grad for one in self.model.parameters()):
-            raise UsageError(f"{name} has no parameter that takes a gradient: there is nothing to train")
+            raise Unsupported(f"{name} has no parameter that takes a gradient: there is nothing to train")
 
     def output(self) -> Any:
         """One forward pass."""
@@ -56,26 +59,53 @@ class Subject:
     def loss_of(self, output: Any) -> torch.Tensor:
         """What is trained on: the given loss of the output; else its own `loss`, a scalar itself, or the mean of its squares."""
         if self.loss is not None:
-            return self.loss(output)
+            return _scalar(self.loss(output))
         own = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
         if own is not None:
-            found: torch.Tensor = own
-            return found
-        first = first_tensor(output)
+            return _scalar(own)
+        first = first_tensor(output, floating=True)
         return first if first.ndim == 0 else first.float().square().mean()
 
 
-def first_tensor(output: Any) -> torch.Tensor:
-    """The first floating-point tensor in a model's output.
+def _scalar(loss: Any) -> torch.Tensor:
+    """A loss that has a gradient of its own.
 
     Raises:
-        TypeError: there is none.
+        UsageError: it is no tensor, or more than one number.
     """
+    import torch  # noqa: PLC0415
+
+    if not isinstance(loss, torch.Tensor):
+        raise UsageError(f"the loss returned {type(loss).__name__}, not a tensor")
+    if loss.numel() != 1:
+        raise UsageError(f"the loss returned a tensor of shape {tuple(loss.shape)}, not a single number")
+    return loss
+
+
+def first_tensor(output: Any, *, floating: bool = False) -> torch.Tensor:
+    """The first tensor in a model's output, if it can be a floating-point one.
+
+    Raises:
+        UsageError: there is none; `floating`: none of that kind.
+    """
+    found = [leaf for leaf in _tensors(output) if leaf.is_floating_point() or not floating]
+    if not found:
+        kind = "floating-point tensor" if floating else "tensor"
+        raise UsageError(f"the model returned {type(output).__name__}, which holds no {kind}")
+    return next((leaf for leaf in found if leaf.is_floating_point()), found[0])
+
+
+def _tensors(output: Any) -> list[torch.Tensor]:
+    """All tensors in nested lists, dicts and dataclasses."""
     import torch  # noqa: PLC0415 - the front door loads none
     from torch.utils._pytree import tree_leaves  # noqa: PLC0415
 
-    plain = dict(output) if isinstance(output, Mapping) else output
-    for leaf in tree_leaves(plain):
-        if isinstance(leaf, torch.Tensor) and leaf.is_floating_point():
-            return leaf
-    raise TypeError(f"the model returned {type(output).__name__}, which holds no floating-point tensor")
+    if isinstance(output, Mapping):
+        return [leaf for value in output.values() for leaf in _tensors(value)]
+    if is_dataclass(output):
+        return [leaf for one in fields(output) for leaf in _tensors(getattr(output, one.name))]
+    if isinstance(output, torch.Tensor):
+        return [output]
+    if isinstance(output, list | tuple):
+        return [leaf for value in output for leaf in _tensors(value)]
+    return [leaf for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor)]

@@ -22,8 +22,8 @@ class Own(Workload):
     reference: str
     dtype: str
 
-    stateful = True
-    _items: ClassVar[dict[str, dict[str, int]]] = {}
+    capturable = False
+    _made: ClassVar[dict[str, tuple[dict[str, int], bool]]] = {}
 
     @property
     def family(self) -> str:
@@ -37,7 +37,12 @@ class Own(Workload):
 
     def items(self) -> dict[str, int]:
         """Known once the model was made."""
-        return self._items.get(self.reference, {})
+        return self._made.get(self.reference, ({}, False))[0]
+
+    @property
+    def fused(self) -> bool:
+        """Known once the model was made: whether that is a compiled one."""
+        return self._made.get(self.reference, ({}, False))[1]
 
     def context(self) -> AbstractContextManager[object]:
         """Float32 means IEEE, on a GPU too."""
@@ -47,17 +52,20 @@ class Own(Workload):
         """The model and its inputs on a device, made where the function says or on the device given."""
         with torch.device(device):
             made = load(self.reference)()
-        self._items[self.reference] = made.items
+        compiled = isinstance(made.model, torch._dynamo.OptimizedModule)  # noqa: SLF001 - what torch.compile returns
+        self._made[self.reference] = (made.items, compiled)
         return made.to(device)
 
     def prepare(self, device: torch.device) -> Call:
         """The model in evaluation mode."""
-        return forward(self.subject(device), device, dtype=self.dtype)
+        return forward(self.subject(device), dtype=self.dtype)
 
 
 @dataclass(frozen=True)
 class OwnTraining(Own):
     """A model by reference, in training."""
+
+    stateful = True
 
     optimizer: str
 

@@ -2,7 +2,7 @@
 
 Images: AlexNet ("One weird trick", arXiv 1404.5997), VGG-16 (1409.1556) and Inception-v3 (1512.00567) from pytorchcv; ResNet
 (1512.03385) and ViT (2010.11929) from transformers. Text: BERT (1810.04805), GPT-2, T5 (1910.10683), Llama (2307.09288)
-and Mixtral (2401.04088) from transformers, with torch's fused attention and no dropout, as large models are trained.
+and Mixtral (2401.04088) from transformers, with torch's fused attention. No dropout anywhere, as large models are trained.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 CLASSES = 1000
 HEAD_SIZE = 64
 EXPERTS, EXPERTS_A_TOKEN = 4, 2
-# T5's feed-forward part is four times as wide as the model, Llama's 8/3, to a multiple of 64.
 Sizes = Mapping[str, int]
 
 
@@ -55,17 +54,18 @@ def decoding(architecture: str, sizes: Sizes, device: torch.device, *, dtype: st
     """
     import torch  # noqa: PLC0415
 
-    from harness.models.steps import precision  # noqa: PLC0415
+    from harness.models.steps import narrowed  # noqa: PLC0415
 
     subject = build(architecture, {**sizes, "sequence": sizes["cached"]}, device)
+    narrowed(subject, dtype)
     model = subject.model.eval()
     prompt = subject.named["input_ids"]
     token = prompt[:, :1].clone()
-    with torch.inference_mode(), precision(dtype, device):
+    with torch.inference_mode():
         cache = model(input_ids=prompt, use_cache=True).past_key_values
 
     def call() -> torch.Tensor:
-        with torch.inference_mode(), precision(dtype, device):
+        with torch.inference_mode():
             logits: torch.Tensor = model(input_ids=token, past_key_values=cache, use_cache=True).logits
             cache.crop(-1)
         return logits
@@ -127,6 +127,9 @@ def _pooled(module: str, name: str, side: int) -> Callable[[Sizes], Subject]:
         from torch import nn  # noqa: PLC0415
 
         model = getattr(_pytorchcv(module), name)(num_classes=CLASSES)
+        for part in model.modules():
+            if isinstance(part, nn.Dropout):
+                part.p = 0.0
         if hasattr(model.features, "final_pool"):
             model.features.final_pool = nn.AdaptiveAvgPool2d(side)
         else:
@@ -143,7 +146,9 @@ def _image(config: Callable[[Any, Sizes], Any], kind: str) -> Callable[[Sizes], 
         library = _transformers()
         model = getattr(library, kind)(config(library, sizes))
         labels = torch.randint(CLASSES, (sizes["batch"],))
-        return Subject(model, (), {"pixel_values": _pixels(sizes), "labels": labels})
+        return Subject(
+            model, (), {"pixel_values": _pixels(sizes), "labels": labels}, training_only=("labels",)
+        )
 
     return made
 
@@ -155,7 +160,10 @@ def _text(config: Callable[[Any, Sizes], Any], kind: str) -> Callable[[Sizes], S
         library = _transformers()
         model = getattr(library, kind)(config(library, sizes))
         ids = torch.randint(sizes["vocabulary"], (sizes["batch"], sizes["sequence"]))
-        return Subject(model, (), {"input_ids": ids, "labels": ids})
+        named = {"input_ids": ids, "labels": ids}
+        if model.config.is_encoder_decoder:
+            named["decoder_input_ids"] = ids
+        return Subject(model, (), named, training_only=("labels",))
 
     return made
 

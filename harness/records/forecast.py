@@ -15,7 +15,7 @@ class Pass(Record, frozen=True):
 
 
 class Forecast(Record, frozen=True):
-    """A model in inference and in training; `run` is where the ceilings of this machine are from, None if there are none."""
+    """A model in inference and, if anything in it can be trained, in training; `run` is where the ceilings of this machine are from, None if there are none."""
 
     model: str
     device: str
@@ -24,5 +24,5 @@ class Forecast(Record, frozen=True):
     dtype: str
     items: dict[str, int]
     forward: Pass
-    train: Pass
+    train: Pass | None
     run: str | None = None

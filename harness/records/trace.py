@@ -74,7 +74,7 @@ class Footprint(Record, frozen=True):
 
 
 class Stratum(Record, frozen=True):
-    """The operators of one matrix dtype whose operands take up to `operand_bytes` together, a power of two.
+    """The operators of one dtype that read or write `operand_bytes` or more, up to twice that; a power of two.
 
     Which memory level could feed an operator depends on its operands, not on the whole step.
     """
@@ -92,7 +92,7 @@ class Trace(Record, frozen=True):
 
     `parameters` is their number, those of a frozen part included. `saved_bytes` is what the forward pass keeps for the
     backward one, parameters and buffers apart. `footprint` is the memory at its peak, which `peak_phase` sets;
-    `held` is what each category takes at most. `unknown` counts the calls of operators without a formula.
+    `held` is what each category takes at most. `foreign_bytes` of it were there before anything was prepared. `unknown` counts the calls of operators without a formula.
     """
 
     parameters: int
@@ -102,12 +102,21 @@ class Trace(Record, frozen=True):
     held: Footprint
     peak_phase: str
     saved_bytes: int = 0
+    foreign_bytes: int = 0
     unknown: dict[str, int] = msgspec.field(default_factory=dict)
 
     def phase(self, name: str) -> PhaseWork:
         """A phase by name; all zero where the call has none."""
         nothing = PhaseWork(name, 0, 0, 0, 0, 0, 0, 0, 0)
         return next((phase for phase in self.phases if phase.phase == name), nothing)
+
+    @property
+    def dtype(self) -> str:
+        """That of most matrix FLOPs; empty where there are none."""
+        flops: dict[str, int] = {}
+        for stratum in self.strata:
+            flops[stratum.dtype] = flops.get(stratum.dtype, 0) + stratum.flops
+        return max(flops, key=lambda name: flops[name]) if any(flops.values()) else ""
 
     @property
     def kernels(self) -> int:

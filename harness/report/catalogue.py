@@ -21,7 +21,7 @@ def show_catalogue(cases: Sequence[Case], console: Console) -> None:
 def _row(case: Case) -> tuple[str, ...]:
     cost = case.cost
     if cost is None:
-        return (case.id, case.untraced or "traced before it runs", "", "", "", "")
+        return (case.id, case.untraced or "traced", "", "", "", "")
     return (
         case.id,
         units.work(cost.flops) if cost.flops else "",

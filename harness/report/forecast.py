@@ -8,6 +8,8 @@ from harness.records import PHASES, Forecast, Pass
 from harness.report.terminal import print_table
 
 COLUMNS = ("pass", "FLOPs", "dense", "hardware", "vector", "bytes moved", "kernels", "memory", "at least")
+# What a narrow terminal leaves out, first to last.
+DISPENSABLE = ("kernels", "vector", "hardware", "dense", "bytes moved")
 MEMORY = ("parameters", "buffers", "gradients", "optimizer", "activations", "inputs", "temporaries")
 
 
@@ -15,19 +17,21 @@ def show_forecast(forecast: Forecast, console: Console) -> None:
     """Prints what the passes and the phases of a step do, and the memory of a step."""
     precision = "bfloat16 autocast" if forecast.dtype == "bfloat16" else forecast.dtype
     batch = ", ".join(f"{count} {unit}" for unit, count in forecast.items.items())
-    head = f"{forecast.model}: {forecast.train.trace.parameters:,} parameters; {precision}, {forecast.optimizer}, {forecast.device}"
+    head = f"{forecast.model}: {forecast.forward.trace.parameters:,} parameters; {precision}, {forecast.optimizer}, {forecast.device}"
     console.print(Text(f"{head}; a batch is {batch}" if batch else head, style="bold"))
-    rows = [_row("inference", forecast.forward), _row("training step", forecast.train)]
-    print_table(console, "Work", COLUMNS, [*rows, *_phase_rows(forecast.train)])
+    rows = [_row("inference", forecast.forward)]
+    if forecast.train is not None:
+        rows += [_row("training step", forecast.train), *_phase_rows(forecast.train)]
+    print_table(console, "Work", COLUMNS, rows, DISPENSABLE)
     memory = _memory(forecast)
     print_table(
         console,
-        "Memory of a training step",
+        "Memory of a training step" if forecast.train else "Memory of inference: nothing can be trained",
         ("part", "bytes", "size"),
         [(name, f"{memory[name]:,}", units.size(memory[name])) for name in (*MEMORY, "peak")],
     )
     console.print(
-        Text(f"the {forecast.train.trace.peak_phase} sets the peak; the parts peak at different moments")
+        Text(f"the {_step(forecast).trace.peak_phase} sets the peak; the parts peak at different moments")
     )
     for name in unknown(forecast):
         console.print(Text(f"no formula for the operator {name}: its FLOPs are missing", style="yellow"))
@@ -48,9 +52,9 @@ def as_json(forecast: Forecast) -> dict[str, object]:
         "dtype": forecast.dtype,
         "optimizer": forecast.optimizer,
         "items": forecast.items,
-        "parameters": forecast.train.trace.parameters,
+        "parameters": forecast.forward.trace.parameters,
         "forward": _pass(forecast.forward),
-        "train": _pass(forecast.train) | {"phases": forecast.train.trace.phases},
+        "train": _pass(forecast.train) | {"phases": forecast.train.trace.phases} if forecast.train else None,
         "memory": _memory(forecast),
         "unknown_operators": unknown(forecast),
         "ceilings_from": forecast.run,
@@ -59,7 +63,7 @@ def as_json(forecast: Forecast) -> dict[str, object]:
 
 def unknown(forecast: Forecast) -> list[str]:
     """The operators no formula covers."""
-    return sorted({**forecast.forward.trace.unknown, **forecast.train.trace.unknown})
+    return sorted({**forecast.forward.trace.unknown, **_step(forecast).trace.unknown})
 
 
 def _pass(one: Pass) -> dict[str, object]:
@@ -77,8 +81,13 @@ def _pass(one: Pass) -> dict[str, object]:
     }
 
 
+def _step(forecast: Forecast) -> Pass:
+    """The training step, or inference where nothing can be trained."""
+    return forecast.train or forecast.forward
+
+
 def _memory(forecast: Forecast) -> dict[str, int]:
-    trace = forecast.train.trace
+    trace = _step(forecast).trace
     held = trace.held
     return {
         "parameters": held.parameters,
@@ -96,10 +105,7 @@ def _row(name: str, one: Pass) -> tuple[str, ...]:
     cost, seconds = one.cost, one.prediction.seconds
     return (
         name,
-        units.work(cost.flops),
-        units.work(cost.flops_dense),
-        units.work(cost.hardware_flops),
-        units.work(cost.vector_flops),
+        *_works(cost.flops, cost.flops_dense, cost.hardware_flops, cost.vector_flops),
         units.size(cost.bytes_moved),
         str(one.trace.kernels),
         units.size(cost.memory_bytes),
@@ -112,10 +118,12 @@ def _phase_rows(one: Pass) -> list[tuple[str, ...]]:
     return [
         (
             f"  {phase.phase}",
-            units.work(phase.flops),
-            units.work(phase.flops + phase.masked_flops),
-            units.work(phase.flops + phase.recomputed_flops),
-            units.work(phase.vector_flops),
+            *_works(
+                phase.flops,
+                phase.flops + phase.masked_flops,
+                phase.flops + phase.recomputed_flops,
+                phase.vector_flops,
+            ),
             units.size(phase.bytes_read + phase.bytes_written),
             str(phase.kernels),
             units.size(phase.peak_bytes),
@@ -123,3 +131,7 @@ def _phase_rows(one: Pass) -> list[tuple[str, ...]]:
         )
         for phase in phases
     ]
+
+
+def _works(*flops: int) -> tuple[str, ...]:
+    return tuple(units.work(one) if one else "" for one in flops)

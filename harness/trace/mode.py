@@ -7,7 +7,12 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    FakeTensorMode,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
@@ -35,6 +40,9 @@ class WeakTensors:
         for tensor in tensors:
             self._known[tensor] = True
 
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return iter(list(self._known))
+
     def __contains__(self, tensor: torch.Tensor) -> bool:
         return tensor in self._known
 
@@ -59,7 +67,7 @@ class FakeMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if _is_composite(func):
             # The others it is made of are what runs. Autograd takes it apart before, inference does not.
             with self:
-                return func.decompose(*args, **kwargs)
+                return func._op_dk(_KEY.CompositeImplicitAutograd, *args, **kwargs)  # noqa: SLF001 - as torch itself does
         result = self._run(func, args, kwargs)
         self._seen(func, named(func, args, kwargs), result)
         return result
@@ -67,12 +75,12 @@ class FakeMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         if tensors and not any(isinstance(tensor, FakeTensor) for tensor in tensors):
-            if any(tensor in self._tables for tensor in tensors):
-                return self._table(func(*args, **kwargs))
-            if all(_stays_real(tensor) for tensor in tensors):
-                result = func(*args, **kwargs)
-                if all(_stays_real(leaf) for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)):
-                    return result
+            tables = any(tensor in self._tables for tensor in tensors)
+            if tables or all(_stays_real(tensor) for tensor in tensors):
+                made = self._foreseen(func, args, kwargs)
+                if all(_stays_real(one) or (tables and one.numel() <= MOST_REAL) for one in made):
+                    result = func(*args, **kwargs)
+                    return self._table(result) if tables else result
         elif func is torch.ops.aten._grouped_mm.default:  # noqa: SLF001 - an operator's name
             return _grouped_mm(*args, **kwargs)
         with self._fake:
@@ -82,6 +90,15 @@ class FakeMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func in TABLES and isinstance(result, torch.Tensor) and result.numel() <= MOST_REAL:
             return self._table(func(*args, **kwargs))
         return result
+
+    def _foreseen(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
+        """What an operator would make, before memory is taken for it; nothing where only values tell."""
+        try:
+            with self._fake:
+                made = func(*args, **kwargs)
+        except (DataDependentOutputException, DynamicOutputShapeException):
+            return []
+        return [leaf for leaf in tree_leaves(made) if isinstance(leaf, torch.Tensor)]
 
     def _table(self, result: Any) -> Any:
         self._tables.update(leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor))
@@ -163,6 +180,10 @@ def easy_initialization() -> Iterator[None]:
 
 
 def span(tensor: torch.Tensor) -> int:
-    """The bytes of memory a tensor's elements lie in: fewer than its elements where it is expanded."""
-    held = math.prod(size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride != 0)
-    return held * tensor.element_size()
+    """The bytes of memory a tensor's elements lie in: fewer than its elements where it is expanded or overlaps itself."""
+    if tensor.numel() == 0:
+        return 0
+    sizes = [(size, abs(stride)) for size, stride in zip(tensor.shape, tensor.stride(), strict=True)]
+    held = math.prod(size for size, stride in sizes if stride)
+    reach = 1 + sum((size - 1) * stride for size, stride in sizes)
+    return min(held, reach) * tensor.element_size()

@@ -17,15 +17,16 @@ def operator_of(func: Any, arguments: dict[str, Any], result: Any, phase: str, *
     name = func._schema.name.removeprefix("aten::")  # noqa: SLF001 - the name formulas go by
     call = _call_of(name, func, arguments, result)
     kernel = not (func.is_view or is_free(name.rstrip("_")))
-    work = (work_of(call) or moved_by(call)) if kernel else Work(bytes_read=0, bytes_written=0)
-    matrix_dtype = next((one.dtype for one in call.reads if "float" in one.dtype), "")
+    known = work_of(call) if kernel else Work(bytes_read=0, bytes_written=0)
+    work = known or moved_by(call)
+    dtype = next((one.dtype for one in call.reads if "float" in one.dtype), "")
     return Operator(
         name=name,
         phase=phase,
         inputs=tuple(map(str, call.reads)),
         outputs=tuple(map(str, call.writes)),
         count=1,
-        dtype=matrix_dtype,
+        dtype=dtype,
         flops=0 if again else work.flops,
         vector_flops=work.vector_flops,
         masked_flops=0 if again else work.masked_flops,
@@ -34,15 +35,15 @@ def operator_of(func: Any, arguments: dict[str, Any], result: Any, phase: str, *
         bytes_written=work.bytes_written or 0,
         scratch_bytes=work.scratch_bytes,
         kernel=kernel,
-        known=not kernel or work_of(call) is not None,
+        known=known is not None,
     )
 
 
 def masked(operator: Operator, share: Fraction) -> Operator:
     """The same, with a share of its pairs as FLOPs and the others as masked."""
     counted, again = int(operator.flops * share), int(operator.recomputed_flops * share)
-    masked = operator.flops - counted
-    return msgspec.structs.replace(operator, flops=counted, masked_flops=masked, recomputed_flops=again)
+    rest = operator.flops - counted
+    return msgspec.structs.replace(operator, flops=counted, masked_flops=rest, recomputed_flops=again)
 
 
 def _call_of(name: str, func: Any, arguments: dict[str, Any], result: Any) -> OperatorCall:

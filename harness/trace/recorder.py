@@ -1,5 +1,6 @@
 """Hears of each operator, parameter and optimizer while a call is traced, and adds them up."""
 
+import gc
 import weakref
 from collections import Counter
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from harness.records import PHASES, Operator, PhaseWork, Stratum, Trace
 from harness.trace.masks import CausalAttention
+from harness.trace.mode import WeakTensors
 from harness.trace.observation import masked, operator_of
 from harness.trace.timeline import Timeline
 from harness.workload import Call
@@ -33,8 +35,11 @@ class Recorder:
     timeline: Timeline = field(default_factory=Timeline)
     counts: Counter[Operator] = field(default_factory=Counter)
     masks: CausalAttention = field(default_factory=CausalAttention)
+    foreign: int = 0
     recording: bool = False
     in_optimizer: bool = False
+    seen: WeakTensors = field(default_factory=WeakTensors)
+    whole_backward: dict[int, bool] = field(default_factory=dict)
     modules: weakref.WeakSet[torch.nn.Module] = field(default_factory=weakref.WeakSet)
     optimizers: list[Any] = field(default_factory=list)
 
@@ -66,13 +71,17 @@ class Recorder:
 
     def _claim(self) -> None:
         """Says what the tensors are that torch or a module told us of."""
-        groups = [group["params"] for optimizer in self.optimizers for group in optimizer.param_groups]
-        parameters = [*self._of_modules("_parameters"), *(one for group in groups for one in group)]
+        parameters = self._parameters()
         self.timeline.claim(parameters, "parameters")
         self.timeline.claim(self._of_modules("_buffers"), "buffers")
         self.timeline.claim((one.grad for one in parameters if one.grad is not None), "gradients")
         states = [leaf for optimizer in self.optimizers for leaf in tree_leaves(dict(optimizer.state))]
         self.timeline.claim((leaf for leaf in states if isinstance(leaf, torch.Tensor)), "optimizer")
+
+    def _parameters(self) -> list[torch.Tensor]:
+        """Those of modules and of optimizers, and any other that an operator met."""
+        groups = [group["params"] for optimizer in self.optimizers for group in optimizer.param_groups]
+        return [*self._of_modules("_parameters"), *(one for group in groups for one in group), *self.seen]
 
     def _of_modules(self, kind: str) -> list[torch.Tensor]:
         """Their own parameters or buffers, as they are now."""
@@ -84,14 +93,18 @@ class Recorder:
         pieces = {}
 
         def pack(tensor: torch.Tensor) -> torch.Tensor:
-            if (
-                self._phase()[0] == FORWARD
-            ):  # what is computed again in the backward pass is kept for a moment
+            if self._phase()[0] == FORWARD:  # in the backward pass it is kept for a moment
                 piece = self.timeline.saw(tensor)
                 pieces[id(piece)] = piece
             return tensor.detach()  # a result that keeps itself would never go
 
-        with saved_tensors_hooks(pack, lambda tensor: tensor):
+        try:
+            with saved_tensors_hooks(pack, lambda tensor: tensor):
+                call()
+        except RuntimeError as error:
+            if "saved tensor hooks" not in str(error):
+                raise
+            pieces.clear()  # torch.func takes none: what is saved is not known
             call()
         self._claim()
         return sum(
@@ -101,7 +114,10 @@ class Recorder:
     def begin(self) -> None:
         """The traced call begins."""
         self._claim()
+        self.in_optimizer = False
+        gc.collect()
         self.timeline.begin()
+        self.foreign = self.timeline.foreign_bytes()
         self.recording = True
 
     def end(self) -> None:
@@ -118,6 +134,7 @@ class Recorder:
             return
         for leaf in tree_leaves(list(arguments.values())):
             if isinstance(leaf, torch.nn.Parameter):
+                self.seen.update([leaf])
                 self.timeline.claim([leaf], "parameters")
         phase, again = self._phase()
         if self.recording:
@@ -125,8 +142,9 @@ class Recorder:
                 self.timeline.forward_ends()
             self.timeline.enter(phase)
         for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor):
-                self.timeline.saw(leaf)
+            # A view makes no memory: one of something never seen is of a real tensor's stand-in.
+            if isinstance(leaf, torch.Tensor) and not (func.is_view and not self.timeline.knows(leaf)):
+                self.timeline.saw(leaf, made=True)
         if self.recording:
             operator = operator_of(func, arguments, result, phase, again=again)
             if operator.scratch_bytes:
@@ -136,11 +154,15 @@ class Recorder:
 
     def _phase(self) -> tuple[str, bool]:
         """The phase, and whether a forward operator is computed again in the backward pass."""
-        if self.in_optimizer:
-            return OPTIMIZER, False
-        if torch._C._current_graph_task_id() == -1:  # noqa: SLF001 - only the engine itself knows
-            return FORWARD, False
-        return BACKWARD, torch.is_grad_enabled()
+        task = torch._C._current_graph_task_id()  # noqa: SLF001 - only the engine itself knows
+        if task == -1:
+            # A closure that an optimizer calls computes gradients; the optimizer itself does not.
+            inside = self.in_optimizer and not torch.is_grad_enabled()
+            return (OPTIMIZER if inside else FORWARD), False
+        # Where even the first operator of a backward pass may have a gradient (create_graph), all of them may: then nothing
+        # is computed again. Else only what checkpointing runs once more.
+        all_of_it = self.whole_backward.setdefault(task, torch.is_grad_enabled())
+        return BACKWARD, torch.is_grad_enabled() and not all_of_it
 
     def traced(self, saved: int) -> tuple[Trace, tuple[Operator, ...]]:
         """The sums, and the operators, those alike counted together."""
@@ -161,13 +183,13 @@ class Recorder:
             held=self.timeline.held(),
             peak_phase=max(phases, key=lambda phase: phase.peak_bytes).phase if phases else FORWARD,
             saved_bytes=saved,
+            foreign_bytes=self.foreign,
             unknown=dict(unknown),
         )
         return summary, operators
 
     def _parameter_count(self) -> int:
-        groups = [group["params"] for optimizer in self.optimizers for group in optimizer.param_groups]
-        parameters = [*self._of_modules("_parameters"), *(one for group in groups for one in group)]
+        parameters = self._parameters()
         pieces = {id(self.timeline.saw(one)): one.numel() for one in parameters}
         return sum(pieces.values())
 
@@ -195,9 +217,10 @@ def _strata(operators: tuple[Operator, ...]) -> tuple[Stratum, ...]:
     """Operators that touch elements, by matrix dtype and by the size of their operands."""
     found: dict[tuple[str, int], list[Operator]] = {}
     for operator in operators:
-        moved = operator.bytes_read + operator.bytes_written
+        # No less than one of them lies in memory at once; rounded down, so that the level is never one too far out.
+        moved = max(operator.bytes_read, operator.bytes_written)
         if operator.kernel:
-            found.setdefault((operator.dtype, 1 << max(0, moved - 1).bit_length()), []).append(operator)
+            found.setdefault((operator.dtype, 1 << max(1, moved).bit_length() - 1), []).append(operator)
     return tuple(
         Stratum(
             dtype=dtype,

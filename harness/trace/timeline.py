@@ -18,11 +18,12 @@ CATEGORIES = Footprint.__struct_fields__
 class Piece:
     """A storage: its size, the phase it was made in (None: before the call), and whether it outlived the forward pass."""
 
-    __slots__ = ("born", "category", "nbytes", "outlived_forward")
+    __slots__ = ("born", "category", "foreign", "nbytes", "outlived_forward")
 
-    def __init__(self, nbytes: int, born: str | None) -> None:
+    def __init__(self, nbytes: int, born: str | None, *, foreign: bool = False) -> None:
         self.nbytes = nbytes
         self.born = born
+        self.foreign = foreign
         self.outlived_forward = False
         self.category: str | None = None
 
@@ -41,25 +42,33 @@ class Timeline:
 
     def __init__(self) -> None:
         self.phase: str | None = None
+        self._over = False
         self._alive: dict[int, Piece] = {}
         self._events: list[tuple[str | None, Piece, int]] = []
 
-    def saw(self, tensor: torch.Tensor) -> Piece:
-        """The piece a tensor lies in; a new one where its storage was not seen before."""
+    def knows(self, tensor: torch.Tensor) -> bool:
+        """Whether its storage was seen before, and is there."""
+        return tensor.untyped_storage()._cdata in self._alive  # noqa: SLF001 - the storage's identity
+
+    def saw(self, tensor: torch.Tensor, *, made: bool = False) -> Piece:
+        """The piece a tensor lies in; a new one where its storage was not seen before.
+
+        What no operator `made` under our eyes was there before, and is foreign.
+        """
         storage = tensor.untyped_storage()
         key = storage._cdata  # noqa: SLF001 - the storage's identity
         piece = self._alive.get(key)
         if piece is None:
-            piece = self._alive[key] = Piece(storage.nbytes(), self.phase)
+            piece = self._alive[key] = Piece(storage.nbytes(), self.phase, foreign=not made)
             self._events.append((self.phase, piece, piece.nbytes))
-            weakref.finalize(storage, self._gone, key, piece)
+            weakref.finalize(storage, self._gone, key, piece).atexit = False
         elif piece.nbytes != storage.nbytes():  # resized
             self._events.append((self.phase, piece, storage.nbytes() - piece.nbytes))
             piece.nbytes = storage.nbytes()
         return piece
 
     def _gone(self, key: int, piece: Piece) -> None:
-        if self._alive.get(key) is piece:
+        if self._alive.get(key) is piece and not self._over:
             del self._alive[key]
             self._events.append((self.phase, piece, -piece.nbytes))
 
@@ -94,7 +103,11 @@ class Timeline:
 
     def stop(self) -> None:
         """The call is over: what happens from now on is not part of it."""
-        self._gone = lambda *_: None  # type: ignore[method-assign]
+        self._over = True
+
+    def foreign_bytes(self) -> int:
+        """What was there before anything was prepared, and lives on."""
+        return sum(piece.nbytes for piece in self._alive.values() if piece.foreign)
 
     def peaks(self) -> dict[str, int]:
         """The most that was alive at once in each phase, in bytes."""

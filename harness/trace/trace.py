@@ -1,5 +1,6 @@
 """Traces a call: `trace(prepare, device)` gives what it does, operator by operator, and what memory it takes."""
 
+import gc
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -70,6 +71,7 @@ def trace(
             stack.callback(hook.remove)
         stack.enter_context(FakeMode(recorder.saw))
         stack.enter_context(recorder.masks)
+        stack.enter_context(_no_collection())
         try:
             call = prepare(device)
             saved = recorder.saved_by(call) if first else 0
@@ -83,15 +85,27 @@ def trace(
             raise UntraceableError(
                 f"an operator has no rule for fake tensors ({_operator(error)})"
             ) from error
-        except PlumblineError:
+        except (PlumblineError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:
             raise UntraceableError(one_line(error)) from error
     return Traced(*recorder.traced(saved))
 
 
 def _operator(error: Exception) -> str:
     return str(getattr(error, "func", "") or error)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Cycles of references are let go at moments of our choice, or the same step would take another peak each time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextmanager

@@ -49,6 +49,8 @@ def work_of(call: OperatorCall) -> Work | None:
         work = Work(vector_flops=sum(one.numel for one in call.writes))
     else:
         return None
+    if any("complex" in one.dtype for one in call.reads):
+        work = work._replace(flops=4 * work.flops)  # a complex multiply-add is four real ones
     return work._replace(
         bytes_read=_bytes(call.reads) if work.bytes_read is None else work.bytes_read,
         bytes_written=_bytes(call.writes) if work.bytes_written is None else work.bytes_written,

@@ -24,8 +24,10 @@ def _index_bytes(call: OperatorCall) -> int:
     "embedding", "index", "gather", "index_select", "take", "take_along_dim", "masked_select", "_unsafe_index"
 )
 def gather(call: OperatorCall) -> Work:
-    """Rows read, rows written."""
-    return Work(bytes_read=_index_bytes(call) + call.out.nbytes)
+    """Rows read, rows written; of a table smaller than what is returned, no more than the table."""
+    table = call.get("weight") or call["self"]
+    most = table.nbytes if isinstance(table, Operand) else call.out.nbytes
+    return Work(bytes_read=_index_bytes(call) + min(call.out.nbytes, most))
 
 
 @FORMULAS.of("embedding_dense_backward")
@@ -37,8 +39,9 @@ def embedding_backward(call: OperatorCall) -> Work:
 @FORMULAS.of("_embedding_bag", "_embedding_bag_forward_only")
 def embedding_bag(call: OperatorCall) -> Work:
     """Rows are added up as they are read."""
-    rows = call["indices"].numel * call["weight"].shape[1]
-    return Work(0, rows, bytes_read=_index_bytes(call) + rows * call["weight"].item_bytes)
+    table: Operand = call["weight"]
+    rows = call["indices"].numel * table.shape[1]
+    return Work(0, rows, bytes_read=_index_bytes(call) + min(rows * table.item_bytes, table.nbytes))
 
 
 @FORMULAS.of("_embedding_bag_dense_backward", "_embedding_bag_backward")
