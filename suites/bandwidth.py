@@ -108,14 +108,20 @@ class Reduction(Streaming):
         return lambda: torch.sum(a, dim=0, out=s)
 
 
-def over(*sizes: int) -> list[Streaming]:
-    """The three operations with arrays of n float32 elements each."""
-    return [kind("float32", n) for kind in (Copy, Triad, Reduction) for n in sizes]
+KINDS = (Copy, Triad, Reduction)
+
+
+def over(*sizes: int, kinds: tuple[type[Streaming], ...] = KINDS) -> list[Streaming]:
+    """The operations with arrays of n float32 elements each."""
+    return [kind("float32", n) for kind in kinds for n in sizes]
 
 
 # Arrays of 8 KiB (three fit any L1) to 512 MiB; 1 GiB in standard, 4 GiB in full.
 WORKLOADS = Sweep(
-    quick=over(*powers_of_two(2**11, 2**25)[::2]),
+    quick=[
+        *over(*powers_of_two(2**13, 2**25)[::4]),
+        *over(*powers_of_two(2**11, 2**23)[::4], kinds=(Triad,)),
+    ],
     standard=over(*powers_of_two(2**11, 2**28)),
     full=over(*powers_of_two(2**10, 2**30)),
 )

@@ -180,7 +180,7 @@ def loaders(batch: int, batches: int, size: int, *workers: int) -> list[Loader]:
 WORKLOADS = Sweep(
     quick=[
         *(Transfer(direction, "pinned", 2**22) for direction in DIRECTIONS),
-        *loaders(32, 4, 64, 0, 1, 2, 4),
+        *loaders(32, 4, 64, 0, 1, 2),
     ],
     standard=[
         *transfers(*(4**k for k in range(6, 13))),

@@ -228,10 +228,10 @@ MI, GI = 2**20, 2**30
 WORKLOADS = Sweep(
     # Tensors of 256 KiB, for a cache, to 64 MiB, for main memory.
     quick=[
-        *pointwise(Add, ("float32",), 2**16, 2**18, 2**20, 2**22, 2**24),
+        *pointwise(Add, ("float32",), 2**16, 2**18, 2**21, 2**24),
         *pointwise(Gelu, ("float32",), 2**16, 2**23),
         *pointwise(Gelu, ("bfloat16",), 2**16),
-        *pointwise(Swiglu, ("float32",), 2**16, 2**23),
+        *pointwise(Swiglu, ("float32",), 2**20),
         Embedding("float32", 32768, 256, 4096),
         *steps(("float32",), KERNELS, 4, 2**15),
         *steps(("float32",), ("fused",), 4, 2**20),

@@ -113,7 +113,7 @@ WORKLOADS = Sweep(
         Classify("resnet50", "float32", 4, 64),
         ClassifyPatches("vit", "float32", 4, 96, 192, 4),
         Prefill("bert", "float32", 4, 128, *SMALL),
-        *(Prefill("gpt2", "float32", 1, sequence, *SMALL) for sequence in (64, 256)),
+        Prefill("gpt2", "float32", 1, 256, *SMALL),
         Prefill("llama", "bfloat16", 1, 256, *SMALL),
         *(Decode("llama", "float32", 1, cached, *SMALL) for cached in (128, 512, 2048)),
         Decode("llama", "float32", 8, 512, *SMALL),

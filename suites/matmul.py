@@ -118,13 +118,13 @@ LLM_7B = ((2048, 11008, 4096), (2048, 4096, 11008), (1, 11008, 4096), (1, 4096, 
 WORKLOADS = Sweep(
     # Not powers of two alone: a leading dimension of 1000 or 1023 is another kernel path than 1024.
     quick=[
-        *square(MAIN, 64, 128, 192, 256, 384, 512, 1000, 1023, 1024, 1536, 2048),
-        *rectangular(MAIN, TALL, WIDE, UP, DOWN, VECTOR_UP, VECTOR_DOWN),
+        *square(MAIN, 64, 128, 256, 384, 512, 1000, 1023, 1024, 1536, 2048),
+        *rectangular(MAIN, TALL, UP, DOWN, VECTOR_UP, VECTOR_DOWN),
         *square(NARROW, 512, 1024),
     ],
     standard=[
-        *square(MAIN, 96, 768, 3072, 4096),
-        *rectangular(MAIN, *LLM_7B),
+        *square(MAIN, 96, 192, 768, 3072, 4096),
+        *rectangular(MAIN, WIDE, *LLM_7B),
         *square(NARROW, 64, 128, 256, 2048, 4096),
         *rectangular(NARROW, UP, DOWN, VECTOR_UP, VECTOR_DOWN),
     ],

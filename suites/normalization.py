@@ -244,7 +244,7 @@ ONE = ("float32",)
 WORKLOADS = Sweep(
     # Tensors of 1 MiB, for a cache, to 64 MiB, for main memory.
     quick=[
-        *over(Softmax, ONE, ("forward",), 1024, 256, 1024, 4096, 16384),
+        *over(Softmax, ONE, ("forward",), 1024, 256, 1024, 8192),
         *over(LayerNorm, ONE, ("forward",), 1024, 1024, 4096),
         *over(LayerNorm, ("bfloat16",), ("forward",), 1024, 1024),
         *over(RMSNorm, ONE, ("forward",), 1024, 1024),

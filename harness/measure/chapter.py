@@ -291,10 +291,7 @@ class Chapter:
             sensors=summary(host, task.readings),
             peak_memory_bytes=reply.peak_memory_bytes,
             phase_peak_bytes=reply.phase_bytes,
-            phase_seconds={
-                name: stats.median([r.phase_seconds[name] for r in task.replies])
-                for name in reply.phase_seconds
-            },
+            phase_seconds=reply.phase_seconds,
             allocated_peak_bytes=reply.allocated_bytes,
             reserved_peak_bytes=reply.reserved_bytes,
         )

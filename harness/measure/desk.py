@@ -205,7 +205,7 @@ class Desk:
             joules_per_call=joules_per_call(device, views[0]) if request.weigh else None,
             missing=missing,
             phase_bytes=weighed.phases if weighed else {},
-            phase_seconds=phase_seconds(device, call, views[0]),
+            phase_seconds=phase_seconds(device, call, views[0]) if request.weigh else {},
             allocated_bytes=weighed.allocated_bytes if weighed else None,
             reserved_bytes=weighed.reserved_bytes if weighed else None,
         )

@@ -142,8 +142,7 @@ class Recorder:
                 self.timeline.forward_ends()
             self.timeline.enter(phase)
         for leaf in tree_leaves(result):
-            # A view makes no memory: one of something never seen is of a real tensor's stand-in.
-            if isinstance(leaf, torch.Tensor) and not (func.is_view and not self.timeline.knows(leaf)):
+            if isinstance(leaf, torch.Tensor) and (_makes(func) or self.timeline.knows(leaf)):
                 self.timeline.saw(leaf, made=True)
         if self.recording:
             operator = operator_of(func, arguments, result, phase, again=again)
@@ -192,6 +191,11 @@ class Recorder:
         parameters = self._parameters()
         pieces = {id(self.timeline.saw(one)): one.numel() for one in parameters}
         return sum(pieces.values())
+
+
+def _makes(func: Any) -> bool:
+    """Whether an operator makes memory. A view of something never seen is of a real tensor's stand-in."""
+    return not func.is_view or func is torch.ops.aten.lift_fresh.default
 
 
 def _phase_work(name: str, operators: tuple[Operator, ...], peak: int) -> PhaseWork:
