@@ -42,7 +42,7 @@ def weigh_on_cpu(prepare: Callable[[torch.device], Call]) -> Weighed:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         call = prepare(torch.device("cpu"))
-        gc.collect()
+        gc.collect(1)
         output = None
         for name, phase in phases_of(call).items():
             with record_function(_WINDOW + name):

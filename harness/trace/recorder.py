@@ -115,7 +115,7 @@ class Recorder:
         """The traced call begins."""
         self._claim()
         self.in_optimizer = False
-        gc.collect()
+        gc.collect(1)  # what was made since is young
         self.timeline.begin()
         self.foreign = self.timeline.foreign_bytes()
         self.recording = True
