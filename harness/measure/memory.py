@@ -40,6 +40,7 @@ def weigh_on_cpu(prepare: Callable[[torch.device], Call]) -> Weighed:
     """Runs a call once under the profiler; its inputs count, what lived before `prepare` does not."""
     # The profiler's library reports its start and stop on standard error otherwise.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    gc.collect()  # what is let go in the window must have been made in it
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         call = prepare(torch.device("cpu"))
         gc.collect(1)
