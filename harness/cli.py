@@ -139,7 +139,7 @@ def predict(
     model: ModelArgument,
     *,
     optimizer: Annotated[str, typer.Option(help="sgd, momentum, adam or adamw.")] = "adamw",
-    dtype: Annotated[str, typer.Option(help="float32, or bfloat16 by autocast.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="float32, or bfloat16 (by autocast in training).")] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     results: Results = RESULTS,
     json: Json = False,
