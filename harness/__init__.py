@@ -2,7 +2,7 @@
 
 from harness.errors import Unsupported
 from harness.models import Subject, build, decoding, forward, training
-from harness.precision import float32_precision, require_tf32
+from harness.precision import precision_of, require_tf32
 from harness.records import Cost, Series
 from harness.workload import (
     ITEM_BYTES,
@@ -31,9 +31,9 @@ __all__ = [
     "check_dtype",
     "check_positive",
     "decoding",
-    "float32_precision",
     "forward",
     "powers_of_two",
+    "precision_of",
     "require_tf32",
     "training",
 ]

@@ -110,15 +110,15 @@ def collect(request: Request, *, traced: bool = False) -> tuple[Case, ...]:
 def _foreseen(workload: Workload, case: Case) -> Case:
     import torch  # noqa: PLC0415 - loaded by the suite
 
-    from harness.trace import UntraceableError, trace  # noqa: PLC0415
+    from harness.measure.desk import follow  # noqa: PLC0415
+    from harness.trace import UntraceableError  # noqa: PLC0415
 
     if case.cost is not None:
         return case
     try:
-        found = trace(workload.prepare, torch.device("cpu"), workload.context())
+        return follow(workload, torch.device("cpu")).applied(case)
     except UntraceableError as error:
         return msgspec.structs.replace(case, untraced=str(error))
-    return msgspec.structs.replace(case, cost=found.cost, trace=found.trace)
 
 
 def conclude(folder: Path) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Unsupported
@@ -31,6 +31,12 @@ def float32_precision(precision: str) -> Iterator[None]:
     finally:
         for switch, was in zip(switches, before, strict=True):
             switch.fp32_precision = was
+
+
+def precision_of(dtype: str) -> AbstractContextManager[object]:
+    """What holds while a workload of a dtype runs: float32 means IEEE, tf32 is float32 with a narrower multiplier."""
+    precision = {"float32": "ieee", "tf32": "tf32"}.get(dtype)
+    return float32_precision(precision) if precision else nullcontext()
 
 
 def require_tf32(device: torch.device) -> None:

@@ -6,7 +6,7 @@ A backward call gives the gradients of query, key and value of a forward pass do
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -25,8 +25,8 @@ from harness import (
     Workload,
     check_dtype,
     check_positive,
-    float32_precision,
     powers_of_two,
+    precision_of,
 )
 
 BACKENDS = {
@@ -124,8 +124,7 @@ class Attention(Workload):
     @contextmanager
     def context(self) -> Iterator[None]:
         """This backend and no other; float32 means IEEE."""
-        precision = float32_precision("ieee") if self.dtype == "float32" else nullcontext()
-        with sdpa_kernel(BACKENDS[self.backend]), precision:
+        with sdpa_kernel(BACKENDS[self.backend]), precision_of(self.dtype):
             yield
 
     def prepare(self, device: torch.device) -> Call:

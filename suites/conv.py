@@ -6,7 +6,7 @@ of input and weight of a forward pass done beforehand.
 """
 
 from abc import abstractmethod
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
@@ -23,8 +23,8 @@ from harness import (
     Sweep,
     Workload,
     check_dtype,
-    float32_precision,
     powers_of_two,
+    precision_of,
 )
 
 DIRECTIONS = ("forward", "backward")
@@ -129,7 +129,7 @@ class Convolution(Workload):
 
     def context(self) -> AbstractContextManager[object]:
         """Float32 means IEEE: cuDNN would round to TF32 unless told otherwise."""
-        return float32_precision("ieee") if self.dtype == "float32" else nullcontext()
+        return precision_of(self.dtype)
 
     def prepare(self, device: torch.device) -> Call:
         """Random normal input and weight, and for a backward call the forward pass."""

@@ -5,7 +5,7 @@ that have `context` tokens behind them: each weight and each cached key and valu
 cache is the library's own, which copies it as it grows.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import pytest
@@ -20,8 +20,8 @@ from harness import (
     build,
     check_positive,
     decoding,
-    float32_precision,
     forward,
+    precision_of,
 )
 
 
@@ -47,7 +47,7 @@ class Inference(Workload):
 
     def context(self) -> AbstractContextManager[object]:
         """Float32 means IEEE, on a GPU too."""
-        return float32_precision("ieee") if self.dtype == "float32" else nullcontext()
+        return precision_of(self.dtype)
 
     def prepare(self, device: torch.device) -> Call:
         return forward(build(self.architecture, self.sizes, device), dtype=self.dtype)

@@ -5,7 +5,7 @@ The product is written into a C made beforehand: on a CPU a fresh output of more
 page faults that have nothing to do with the product.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import pytest
@@ -23,7 +23,7 @@ from harness import (
     Workload,
     check_dtype,
     check_positive,
-    float32_precision,
+    precision_of,
     require_tf32,
 )
 
@@ -63,9 +63,8 @@ class Matmul(Workload):
         return Series(name=f"matmul-{self.dtype}-square", variable="n", size=self.n, exponent=3.0)
 
     def context(self) -> AbstractContextManager[object]:
-        """TF32 is float32 with a narrower multiplier: a switch, not a storage type; float32 means IEEE."""
-        precision = {"float32": "ieee", "tf32": "tf32"}.get(self.dtype)
-        return float32_precision(precision) if precision else nullcontext()
+        """TF32 is a switch, not a storage type."""
+        return precision_of(self.dtype)
 
     def prepare(self, device: torch.device) -> Call:
         """Random normal A and B. Rounding to a narrow dtype happens once, here."""

@@ -6,7 +6,7 @@ each block are computed again). No dropout, and torch's fused attention, as larg
 """
 
 import shutil
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -23,7 +23,7 @@ from harness import (
     Workload,
     build,
     check_positive,
-    float32_precision,
+    precision_of,
     training,
 )
 
@@ -66,7 +66,7 @@ class TrainStep(Workload):
 
     def context(self) -> AbstractContextManager[object]:
         """Float32 means IEEE, on a GPU too."""
-        return float32_precision("ieee") if self.dtype == "float32" else nullcontext()
+        return precision_of(self.dtype)
 
     def subject(self, device: torch.device) -> Subject:
         """The model with its batch."""

@@ -113,16 +113,11 @@ class Desk:
         """What a case costs, found without computing it. What goes wrong here goes wrong again when it is tried."""
         try:
             workload = load_workload(request.pickled, request.module, request.path)
-            traced = trace(workload.prepare, self.device.torch_device, workload.context())
+            return follow(workload, self.device.torch_device)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a workload raises costs its prediction alone
             return Followed(untraced=str(error) if isinstance(error, PlumblineError) else one_line(error))
-        if not traced.operators:
-            return Followed(untraced="it calls no operator")
-        return Followed(
-            traced.cost, traced.trace, traced.operators, items=workload.items(), fused=workload.fused
-        )
 
     def _prepare(self, request: Prepare) -> Prepared | Declined | Spoiled:
         reply: Prepared | Declined | Spoiled
@@ -239,6 +234,18 @@ class Desk:
         gc.collect()
         self.device.synchronize()  # a context that is broken says so now
         self.device.give_back()
+
+
+def follow(workload: Workload, device: torch.device) -> Followed:
+    """What a workload does and costs, found without computing it.
+
+    Raises:
+        UntraceableError: it cannot be followed.
+    """
+    traced = trace(workload.prepare, device, workload.context())
+    if not traced.operators:
+        return Followed(untraced="it calls no operator")
+    return Followed(traced.cost, traced.trace, traced.operators, items=workload.items(), fused=workload.fused)
 
 
 def _slowed(call: Call, device: Device, seconds: float) -> Call:

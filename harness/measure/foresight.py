@@ -3,11 +3,9 @@
 By a process that measures nothing: what a module or a cache keeps from a trace are fake tensors, and stays there.
 """
 
-import msgspec
-
 from harness import units
 from harness.errors import UsageError
-from harness.measure.crew import Crew, DeclinedError, LostError
+from harness.measure.crew import Crew, LostError
 from harness.measure.imports import pack_workload
 from harness.measure.messages import Follow, Followed
 from harness.records import Case, CaseOperators, Failed
@@ -29,16 +27,7 @@ class Foresight:
             return case
         if case.id not in self._followed:
             self._followed[case.id] = self._follow(workload, case.id)
-        found = self._followed[case.id]
-        return msgspec.structs.replace(
-            case,
-            cost=found.cost,
-            trace=found.trace,
-            untraced=found.untraced,
-            items=case.items or found.items,
-            dtype=(found.trace.dtype if found.trace else "") or case.dtype,
-            fused=case.fused or found.fused,
-        )
+        return self._followed[case.id].applied(case)
 
     def failure(self, case: str) -> Failed | None:
         """Why a case is not worth trying: what takes so long without computing takes longer with it."""
@@ -59,7 +48,7 @@ class Foresight:
             self._crew.heal()
             self._crew.grow(1)
             return self._crew.ask(0, Follow(case, *pack_workload(workload)), Followed, self._limit)
-        except (UsageError, DeclinedError) as error:
+        except UsageError as error:
             return Followed(untraced=str(error))
         except LostError as lost:
             if lost.timed_out:

@@ -6,6 +6,7 @@ A worker may send any number of `Note`s before its reply.
 import msgspec
 
 from harness.records import (
+    Case,
     Ceilings,
     Cost,
     Environment,
@@ -128,6 +129,19 @@ class Followed(Message, frozen=True, tag=True):
     operators: tuple[Operator, ...] = ()
     items: dict[str, int] = {}
     fused: bool = False
+
+    def applied(self, case: Case) -> Case:
+        """The case with what was found of it."""
+        return msgspec.structs.replace(
+            case,
+            cost=self.cost,
+            trace=self.trace,
+            untraced=self.untraced,
+            items=case.items or self.items,
+            dtype=(self.trace.dtype if self.trace else "") or case.dtype,
+            fused=case.fused or self.fused,
+        )
+
     untraced: str | None = None
 
 

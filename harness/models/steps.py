@@ -40,6 +40,11 @@ def optimizer_of(name: str, parameters: Iterable[torch.nn.Parameter]) -> torch.o
     return makers[name]()
 
 
+def _check_precision(dtype: str) -> None:
+    if dtype not in PRECISIONS:
+        raise UsageError(f"unknown precision {dtype!r}: one of {', '.join(PRECISIONS)}")
+
+
 def precision(dtype: str, device: torch.device) -> AbstractContextManager[object]:
     """`float32` as it is; `bfloat16` by autocast, with weights and their updates in float32.
 
@@ -48,8 +53,7 @@ def precision(dtype: str, device: torch.device) -> AbstractContextManager[object
     """
     import torch  # noqa: PLC0415
 
-    if dtype not in PRECISIONS:
-        raise UsageError(f"unknown precision {dtype!r}: one of {', '.join(PRECISIONS)}")
+    _check_precision(dtype)
     return torch.autocast(device.type, torch.bfloat16) if dtype == "bfloat16" else nullcontext()
 
 
@@ -59,12 +63,11 @@ def training(
     *,
     optimizer: str = "adamw",
     dtype: str = "float32",
-    settled: bool = True,
 ) -> Step:
     """Forward and loss, backward, optimizer: one whole step, as a call in three phases. It returns the loss.
 
-    Gradients of the step before are let go when a step begins. `settled`: one step is made at once, so that the
-    optimizer has its state.
+    Gradients of the step before are let go when a step begins. One step is made at once, so that the optimizer has its
+    state.
     """
     subject.model.train()
     updating = optimizer_of(optimizer, subject.model.parameters())
@@ -84,8 +87,7 @@ def training(
         updating.step()
 
     step = Step(forward=forward_phase, backward=backward_phase, optimizer=optimizer_phase)
-    if settled:
-        step()
+    step()
     return step
 
 
@@ -116,8 +118,7 @@ def narrowed(subject: Subject, dtype: str) -> None:
     import torch  # noqa: PLC0415
     from torch.utils._pytree import tree_map_only  # noqa: PLC0415
 
-    if dtype not in PRECISIONS:
-        raise UsageError(f"unknown precision {dtype!r}: one of {', '.join(PRECISIONS)}")
+    _check_precision(dtype)
     if dtype == "float32":
         return
     narrow = getattr(torch, dtype)

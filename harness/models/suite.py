@@ -1,7 +1,7 @@
 """The suite of the user's own models: `plumbline bench --model module:function`. One case of inference, one of training."""
 
 import re
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ import torch
 from harness.models.own import load
 from harness.models.steps import forward, training
 from harness.models.subject import Subject
-from harness.precision import float32_precision
+from harness.precision import precision_of
 from harness.workload import Bench, Call, Sweep, Workload
 
 
@@ -46,7 +46,7 @@ class Own(Workload):
 
     def context(self) -> AbstractContextManager[object]:
         """Float32 means IEEE, on a GPU too."""
-        return float32_precision("ieee") if self.dtype == "float32" else nullcontext()
+        return precision_of(self.dtype)
 
     def subject(self, device: torch.device) -> Subject:
         """The model and its inputs on a device, made where the function says or on the device given."""

@@ -90,7 +90,7 @@ def _pytorchcv(module: str) -> Any:
         raise Unsupported("it needs pytorchcv: pip install 'plumbline-bench[models]'") from error
 
 
-def _mlp(sizes: Sizes, loss: str) -> Subject:
+def _mlp(sizes: Sizes, loss: str = "cross_entropy") -> Subject:
     """Linear layers with ReLU between them."""
     import torch  # noqa: PLC0415
     from torch import nn  # noqa: PLC0415
@@ -272,7 +272,7 @@ def _llama_like(sizes: Sizes) -> dict[str, Any]:
 
 
 ARCHITECTURES: dict[str, Callable[[Sizes], Subject]] = {
-    "mlp": lambda sizes: _mlp(sizes, "cross_entropy"),
+    "mlp": _mlp,
     "alexnet": _pooled("alexnet", "alexnetb", 6),
     "vgg16": _pooled("vgg", "vgg16", 7),
     "inception_v3": _pooled("inceptionv3", "inceptionv3", 1),

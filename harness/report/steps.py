@@ -39,9 +39,9 @@ def unknown_operators(run: Run) -> list[str]:
 
 
 def untraced(run: Run) -> list[str]:
-    """A line for each reason why cases have no prediction."""
+    """A line for each reason why measured cases have no prediction."""
     cases: dict[str, list[str]] = {}
-    for result in run.results:
+    for result in run.measured:
         if result.case.untraced:
             cases.setdefault(result.case.untraced, []).append(result.case.id)
     return [f"no prediction: {why} ({', '.join(ids)})" for why, ids in cases.items()]
