@@ -104,6 +104,25 @@ def bench(
 
 
 @app.command()
+def calibrate(
+    *,
+    profile: ProfileOption = Profile.QUICK,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(help="Threads (default: the physical cores this process may use).")
+    ] = None,
+    results: Results = RESULTS,
+) -> None:
+    """Calibrate the cost model that says how long a model takes here: about a minute and a half."""
+    from harness.bench import Request, run
+
+    request = Request(
+        suites=("calibration",), profile=profile.value, device=device, threads=threads, results=results
+    )
+    raise typer.Exit(run(request))
+
+
+@app.command()
 def report(reference: RunArgument = "latest", *, results: Results = RESULTS, json: Json = False) -> None:
     """Show a run again, complete or not."""
     from harness import store
@@ -132,6 +151,33 @@ def check(reference: RunArgument = "latest", *, results: Results = RESULTS, json
     else:
         show_claims(run, screen())
     raise typer.Exit(exit_status(run))
+
+
+@app.command()
+def fit(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="[RUN | FILE.csv]",
+            help="A run by path, id, or latest; or a table with columns seconds and flops, bytes or both (or size, or threads), and group.",
+        ),
+    ] = "latest",
+    *,
+    results: Results = RESULTS,
+    json: Json = False,
+) -> None:
+    """Fit scaling laws to a run's sweeps, or to a table of your own; rows without seconds are predicted."""
+    from harness import store
+    from harness.fit.groups import of_run
+    from harness.fit.table import fit_table, is_table
+    from harness.report.groups import as_json, show_fits
+    from harness.report.terminal import screen
+
+    found = fit_table(Path(source)) if is_table(source) else of_run(store.load(store.find(source, results)))
+    if json:
+        _print_json(as_json(found))
+    else:
+        show_fits(found, screen())
 
 
 @app.command()

@@ -16,7 +16,7 @@ from harness import store
 from harness.errors import PlumblineError
 from harness.measure.openmp import bound_spinning
 from harness.records import Failed, Header, Measurement, RawSamples, Result, Skipped
-from harness.session import BenchSession, measures, workload_of
+from harness.session import BenchSession, interleaved, measures, workload_of
 from harness.workload import PROFILES, Bench, Sweep, Workload
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if dropped:
         items[:] = kept
         config.hook.pytest_deselected(items=dropped)
+    items[:] = interleaved(items)
 
 
 def _wanted(item: pytest.Item, profile: str, planned: set[str] | None) -> bool:

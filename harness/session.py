@@ -38,6 +38,17 @@ def workload_of(item: pytest.Item) -> Workload | None:
     return next((value for value in parameters if isinstance(value, Workload)), None)
 
 
+def interleaved(items: list[pytest.Item]) -> list[pytest.Item]:
+    """What calibrates evenly between what it is to predict: a machine that changes its pace does so under both."""
+    ours = [
+        item for item in items if (workload := workload_of(item)) and workload.calibrates and measures(item)
+    ]
+    others = [item for item in items if item not in ours]
+    placed = [((place + 0.5) / len(ours), item) for place, item in enumerate(ours)]
+    placed += [((place + 0.5) / len(others), item) for place, item in enumerate(others)]
+    return [item for _, item in sorted(placed, key=lambda pair: pair[0])]
+
+
 def suite_of(item: pytest.Item) -> str:
     """What names the suite again later: a bundled one's name, or the path of the user's own."""
     workload = workload_of(item)

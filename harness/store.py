@@ -4,6 +4,7 @@
         cases.jsonl            a line per case, on disk as soon as the case is done
         samples.jsonl          the raw samples of each case, written before its line above
         operators.jsonl        the operators of each case that was traced, with what each of them costs
+        replays.jsonl          the operators of each whole step, measured one by one beside it
         sensors.jsonl          the readings of a GPU's sensors during each case, where there are any
         run.json               everything else; replaced as a whole, never written in place
         output.txt             what workloads printed, if they did
@@ -24,7 +25,7 @@ import tempfile
 import weakref
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -32,6 +33,7 @@ from harness import older
 from harness.errors import RecordError, StorageError, UsageError
 from harness.records import (
     CaseOperators,
+    CaseReplay,
     CaseSamples,
     Header,
     Operator,
@@ -45,15 +47,20 @@ from harness.records.noise import NoiseProfile
 from harness.rows import rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import pandas as pd
 
 SCHEMA_VERSION = 2
 CASES, HEADER, REPORT, EXPORT = "cases.jsonl", "run.json", "report.md", "pytest-benchmark.json"
 NOISE = "noise"
-SAMPLES, SENSORS, OPERATORS, OUTPUT = "samples.jsonl", "sensors.jsonl", "operators.jsonl", "output.txt"
+SAMPLES, SENSORS, OUTPUT = "samples.jsonl", "sensors.jsonl", "output.txt"
+OPERATORS, REPLAYS = "operators.jsonl", "replays.jsonl"
 DEFAULT_RESULTS = Path("results")
+# So many of the latest runs are looked through for what is known of this machine.
+RECENT = 20
+
+_Kind = TypeVar("_Kind", bound=Record)
 
 
 class _Version(Record, frozen=True):
@@ -132,7 +139,7 @@ class Writer:
                 f"{header.id} was begun by an older Plumbline: its record cannot be gone on with"
             )
         writer = cls(folder, header).lock()
-        for name in (CASES, SAMPLES, SENSORS, OPERATORS):
+        for name in (CASES, SAMPLES, SENSORS, OPERATORS, REPLAYS):
             path = folder / name
             try:
                 content = path.read_bytes() if path.exists() else b""
@@ -169,6 +176,14 @@ class Writer:
             StorageError: they could not be written.
         """
         self._append(OPERATORS, operators.case, operators)
+
+    def append_replay(self, replay: CaseReplay) -> None:
+        """Puts aside what the operators of a case took one by one; before the case is recorded.
+
+        Raises:
+            StorageError: it could not be written.
+        """
+        self._append(REPLAYS, replay.case, replay)
 
     def keep_output(self, printed: bytes) -> None:
         """Keeps what workloads printed."""
@@ -251,6 +266,17 @@ def find(reference: str, results: Path = DEFAULT_RESULTS) -> Path:
     raise UsageError(f"{trouble} {reference!r} in {results}: give a path, an id, or latest ({runs[-1].name})")
 
 
+def latest(results: Path, wanted: "Callable[[Header], bool]") -> Header | None:
+    """The header of the latest run that is wanted, among the last so many; one that cannot be read is passed over."""
+    folders = sorted((path.parent for path in results.glob(f"*/{HEADER}")), reverse=True)[:RECENT]
+    for folder in folders:
+        with contextlib.suppress(RecordError):
+            header, _ = _load_header(folder / HEADER)
+            if wanted(header):
+                return header
+    return None
+
+
 def load(folder: Path) -> Run:
     """Reads a run, complete or not; what is damaged in its cases is named and left out.
 
@@ -280,29 +306,36 @@ def load(folder: Path) -> Run:
             results[result.case.id] = result
     order = {case: place for place, case in enumerate(header.planned)}
     in_order = sorted(results.values(), key=lambda result: order.get(result.case.id, len(order)))
-    return Run(header=header, results=tuple(in_order), damage=tuple(damage))
+    return Run(
+        header=header,
+        results=tuple(in_order),
+        damage=tuple(damage),
+        operators=operators(folder),
+        replays=replays(folder),
+    )
 
 
 def samples(folder: Path) -> dict[str, tuple[RawSamples, ...]]:
     """The raw samples of each case, as far as they are on disk and readable; those recorded last count."""
-    found: dict[str, tuple[RawSamples, ...]] = {}
-    with contextlib.suppress(OSError), (folder / SAMPLES).open("rb") as file:
-        for line in file:
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-                one = msgspec.json.decode(line, type=CaseSamples)
-                found[one.case] = one.parts
-    return found
+    return {one.case: one.parts for one in _lines(folder / SAMPLES, CaseSamples)}
 
 
 def operators(folder: Path) -> dict[str, tuple[Operator, ...]]:
     """The operators of each traced case, as far as they are on disk and readable; those recorded last count."""
-    found: dict[str, tuple[Operator, ...]] = {}
-    with contextlib.suppress(OSError), (folder / OPERATORS).open("rb") as file:
+    return {one.case: one.operators for one in _lines(folder / OPERATORS, CaseOperators)}
+
+
+def replays(folder: Path) -> dict[str, CaseReplay]:
+    """What the operators of whole steps took one by one; those recorded last count."""
+    return {one.case: one for one in _lines(folder / REPLAYS, CaseReplay)}
+
+
+def _lines(path: Path, kind: type[_Kind]) -> "Iterator[_Kind]":
+    """The records of a side file, as far as it is there and readable."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
         for line in file:
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-                one = msgspec.json.decode(line, type=CaseOperators)
-                found[one.case] = one.operators
-    return found
+                yield msgspec.json.decode(line, type=kind)
 
 
 def _load_header(path: Path) -> tuple[Header, int]:

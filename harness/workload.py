@@ -59,6 +59,12 @@ class Workload(ABC):
     """Whether a call depends on what Python remembers of the one before, such as an optimizer's step or the length of
     a cache: it cannot be captured into a graph, and is not repeated on further sets of tensors."""
 
+    calibrates: ClassVar[bool] = False
+    """Whether the cost model learns from it. Whole models never do: they are what it is tried on."""
+
+    effort: ClassVar[float] = 1.0
+    """The share of a profile's sampling time that is spent on it."""
+
     @property
     def family(self) -> str:
         """The operator's name, first part of the id: the class name in lower case."""
@@ -114,6 +120,10 @@ class Workload(ABC):
         """The sweep this size belongs to, with the exponent theory gives it."""
         return None
 
+    def on_threads(self) -> int | None:
+        """The threads it wants, whatever those of the run are; None: those of the run."""
+        return None
+
     def context(self) -> AbstractContextManager[object]:
         """What must hold while calls run, such as a precision switch."""
         return nullcontext()
@@ -131,6 +141,8 @@ class Workload(ABC):
             series=self.series(),
             items=self.items(),
             fused=self.fused,
+            calibrates=self.calibrates,
+            threads=self.on_threads(),
         )
 
 

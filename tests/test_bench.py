@@ -223,7 +223,7 @@ def test_resuming_takes_no_other_settings_and_no_complete_run(
     [
         (
             ["bench", "nosuch"],
-            "unknown suite 'nosuch': one of attention, bandwidth, conv, data, elementwise, inference, matmul, normalization, train_step, or the path of a .py file",
+            "unknown suite 'nosuch': one of attention, bandwidth, calibration, conv, data, elementwise, inference, matmul, normalization, threads, train_step, or the path of a .py file",
         ),
         (["bench", "--device", "cuda:99"], "no device 'cuda:99' here: auto, cpu"),
         (["bench", "--device", "tpu"], "no device 'tpu' here: auto, cpu"),
@@ -391,12 +391,13 @@ def test_a_killed_run_is_read_and_resumed(suite: Suite, tmp_path: Path) -> None:
 
 
 _SCRIPT = """
-from harness.measure import ceilings, crew, device, environment, selection
+from harness.measure import ceilings, crew, device, environment, foresight, selection
 from harness.cli import main
 from tests import made_up, simulated
 device.opened = lambda *_: simulated.CURRENT
 crew.WorkerProcess = simulated.InProcess
 selection.CHAPTER_SECONDS = 0.0
+foresight.Foresight.of = lambda self, work, case: case  # they would do to the tracer what they do
 ceilings.measure_ceilings = lambda *_: made_up.CEILINGS
 environment.capture = lambda *_: made_up.environment()
 main()

@@ -3,7 +3,7 @@
 import itertools
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import pytest
@@ -12,8 +12,9 @@ import torch
 from harness.measure import chapter
 from harness.measure import device as devices
 from harness.measure.chapter import FIRST_LOOK, Chapter, Order, Task
-from harness.measure.crew import Crew
+from harness.measure.crew import Crew, LostError
 from harness.measure.imports import pack_workload
+from harness.measure.messages import Replay, ReplayTaken
 from harness.records import Failed, Flag, Measurement, Reading, Sampling, Skipped, StopReason
 from harness.workload import Call, Workload
 from tests import made_up, simulated
@@ -328,3 +329,43 @@ def test_a_worker_lost_when_all_is_measured_costs_nothing(machine: Simulated) ->
     crew.grow(3)
 
     assert len(measured(crew, task("a", 1e-4), task("b", 1e-4))) == 2
+
+
+def replayed(crew: Crew, monkeypatch: pytest.MonkeyPatch, *answers: object) -> tuple[Task, Task]:
+    """Two cases of several operators; what comes of each request to replay them, in turn."""
+    told = iter(answers)
+    ask = crew.ask
+
+    def asked(index: int, request: object, kind: type, limit: float) -> object:
+        if not isinstance(request, Replay):
+            return ask(index, request, kind, limit)  # type: ignore[arg-type]
+        assert limit < SAMPLING.limit_seconds
+        answer = next(told)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(crew, "ask", asked)
+    tasks = task("one", 1e-3), task("two", 2e-3)
+    for each in tasks:
+        each.order = replace(each.order, replay_seconds=0.4)
+    Chapter(crew, SAMPLING).measure(tasks)
+    return tasks
+
+
+def test_a_case_is_replayed_once_when_it_is_measured(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = replayed(crew, monkeypatch, ReplayTaken(untimed=1), ReplayTaken(untimed=2))
+
+    assert {each.replay.untimed for each in (one, two) if each.replay} == {1, 2}
+    assert all(isinstance(each.outcome, Measurement) for each in (one, two))
+
+
+def test_a_replay_that_takes_a_process_down_costs_no_case(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is extra: the case is measured again, and not replayed again."""
+    lost = LostError("the worker process was killed by SIGSEGV")
+    one, two = replayed(crew, monkeypatch, lost, ReplayTaken(untimed=2))
+
+    assert all(isinstance(each.outcome, Measurement) for each in (one, two))
+    assert sorted(each.replay.untimed for each in (one, two) if each.replay) == [0, 2]

@@ -148,7 +148,7 @@ def test_exit_status_tells_a_failed_case_from_a_failed_claim() -> None:
 def test_judging_an_incomplete_run_judges_what_is_there() -> None:
     run = made_up.run(finished=False)
 
-    assert len(judged(run).header.verdicts) == 2 * len(run.results) + 1
+    assert len(judged(run).header.verdicts) == 2 * len(run.results) + 2
     assert judged(judge(run)) == judge(run)
 
 

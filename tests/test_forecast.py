@@ -5,9 +5,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from harness import forecast as forecasting
 from harness import store
+from harness.calibrate import calibrated
+from harness.measure.device import named
+from tests import made_up, test_costmodel
 from tests.conftest import decoded
 from tests.simulated import Simulated
 
@@ -227,3 +232,28 @@ def test_predicting_loads_no_suite_and_help_no_torch(tmp_path: Path) -> None:
     code = "import sys, harness.cli; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path).returncode == 0
+
+
+def test_the_latest_calibration_of_this_machine_says_how_long_it_takes(
+    mine: Path, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, threads = named("auto")
+    monkeypatch.setattr(forecasting, "capture", lambda _: made_up.environment())
+    made = test_costmodel.run()
+    model = calibrated(made)
+    assert model is not None
+    settings = msgspec.structs.replace(made.header.settings, device=name, threads=threads)
+    header = msgspec.structs.replace(
+        made.header, settings=settings, cost_model=msgspec.structs.replace(model, threads=threads)
+    )
+    store.Writer.create(Path("results"), header).close()
+
+    found = decoded(plumbline("predict", f"{mine.name}:classifier", "--json")[1])
+
+    assert found["calibrated_in"] == model.run
+    for one in (found["forward"], found["train"]):
+        assert 0 < one["seconds_low"] < one["seconds_expected"] < one["seconds_high"]
+    assert found["train"]["seconds_expected"] > found["forward"]["seconds_expected"]
+    assert "softmax" in found["train"]["uncalibrated"]  # what was not calibrated is said
+    output = plumbline("predict", f"{mine.name}:classifier")[1]
+    assert f"as calibrated in {model.run}" in output

@@ -140,3 +140,32 @@ def test_a_session_that_measures_nothing_leaves_nothing(pytester: pytest.Pyteste
     result.assert_outcomes(passed=1)
     assert recorded() == []
     result.stdout.no_fnmatch_line("*plumbline: recorded*")
+
+
+def test_what_calibrates_is_spread_between_the_others(pytester: pytest.Pytester) -> None:
+    """So that a machine that changes its pace does so under both."""
+    pytester.makepyfile(
+        """
+        from dataclasses import dataclass
+        import pytest
+        from harness import Sweep, Workload
+
+        @dataclass(frozen=True)
+        class Model(Workload):
+            n: int
+            def prepare(self, device): ...
+
+        class Operator(Model):
+            calibrates = True
+
+        WORKLOADS = Sweep(quick=[*map(Model, range(1, 4)), *map(Operator, range(1, 7))])
+
+        @pytest.mark.parametrize("workload", WORKLOADS, ids=str)
+        def test_it(workload, bench):
+            bench(workload)
+        """
+    )
+    result = pytester.runpytest_subprocess("--collect-only", "-q", "-p", "harness.pytest_plugin")
+
+    told = [line.split("[")[1].split("-")[0] for line in result.outlines if "[" in line]
+    assert told == ["operator", "model", "operator"] * 3

@@ -47,6 +47,6 @@ def test_the_exit_statuses_and_commands_are_those_of_the_command(
     plumbline: Callable[..., tuple[int, str, str]],
 ) -> None:
     text = README.read_text()
-    for command in ("bench", "predict", "selftest", "report", "check", "list", "env"):
+    for command in ("bench", "predict", "selftest", "report", "check", "fit", "list", "env"):
         assert f"plumbline {command}" in text
         assert plumbline(command, "--help")[0] == 0

@@ -248,7 +248,8 @@ def run_of_steps(
     path = tmp_path / "things.py"
     path.write_text(STEPS)
     status, output, errors = plumbline("bench", path)
-    assert (status, errors) == (0, "")
+    # A claim notices that the backward pass takes three times the forward one, with as many FLOPs.
+    assert (status, errors) == (1, "")
     folder = store.find("latest")
     return store.load(folder), folder, output
 

@@ -28,7 +28,7 @@ MEMORY_FACTOR = 2.0
 def check_physics(run: Run) -> Iterator[Verdict]:
     """One verdict for each measured case, against the upper envelope of all rounds of ceilings."""
     for result in run.measured:
-        yield _verdict(result, run.ceilings, run.header.settings.threads)
+        yield _verdict(result, run.ceilings, result.case.threads or run.header.settings.threads)
 
 
 def _verdict(result: Result, ceilings: Ceilings, threads: int) -> Verdict:

@@ -1,164 +1,275 @@
-"""The law of a sweep: seconds = overhead + work / rate, with one rate per memory level.
+"""The laws of time: a small family with the physics in it.
 
-Fitted to the logarithms of the times with a robust loss, so that each size counts alike and a
-disturbed one counts less. A single term fitted to absolute errors looks perfect (0.2 % RMS) and
-is 66 % wrong at the small end.
+    t0 + F/P                   overhead, then work at a rate; in bytes it is Hockney's alpha + m/beta of a copy or a
+                               collective (Hockney, "The communication challenge for MPP", 1994)
+    max(t0, F/P)               a floor: the host prepares the next call while the device works
+    t0 + max(F/P, B/W)         the roofline with an overhead (Williams, Waterman, Patterson, 2009)
+    (t0^p + (F/P)^p)^(1/p)     between the first two: partly hidden
+    t0 + c*n^k, t0 + c/n^k     power with offset: a diagnostic where work is known, the family where a size alone is
+    t0 + b/Rmax                throughput that saturates, fitted in time: half of Rmax is reached at b = t0*Rmax
+    T1*(1 + sigma*(N-1) + kappa*N*(N-1))/N     Gunther's universal scalability law; Amdahl's where kappa is 0
+
+A law is a function of the logarithms of its parameters and of the work, and gives the logarithm of seconds: no parameter
+and no prediction can be negative, and nothing overflows.
 """
 
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import OptimizeResult, least_squares
-from scipy.stats import t as student_t
-
-from harness.records import Fit, FitPoint, Parameter
 
 Vector = NDArray[np.float64]
+# What a time depends on, by name: natural logarithms of flops, bytes, size or threads; the place of the memory level.
+Columns = Mapping[str, Vector]
+Curve = Callable[[Vector, Columns], Vector]
+Starts = Callable[[Columns, Vector], list[list[float]]]
 
-# Residuals of the logarithm beyond this count less than quadratically (soft L1).
-ROBUST_SCALE = 0.05
-# A parameter whose 95 % interval spans more than this factor is not identified by the sizes.
-IDENTIFIED_FACTOR = 3.0
-# Where the optimiser starts: the overhead as a share of the shortest time.
-STARTS = (0.9, 0.3, 0.03)
-# How far a logarithm may run from its start, a factor of 10^10: keeps exp() finite.
-FARTHEST = 23.0
-# A size is large when overhead is less than this share of its time.
-LARGE = 0.05
-# A parameter whose factor of e changes no time by this share has vanished.
-VANISHED = 1e-4
+# What counts for no work at all: its logarithm is a number, and far from that of any work.
+NOTHING = 1e-300
+LARGEST = 700.0
+# Seconds beyond these are no times: the logarithms end soon after.
+SHORTEST, LONGEST = 1e-300, 1e300
+# The work of a column, its rate, and the unit of the rate.
+RATES = {"flops": ("F", "P", "FLOP/s"), "bytes": ("B", "W", "B/s"), "size": ("b", "Rmax", "1/s")}
+# Where a fit starts: the overhead as a share of the shortest time, the sharpness of a knee.
+SHARES = (0.9, 0.3, 0.03)
+SHARPNESS = (2.0, 8.0)
 
 
 @dataclass(frozen=True)
-class Observation:
-    """One size of a sweep: work in FLOPs or bytes, typical time in seconds, the level that serves it."""
+class Symbol:
+    """A parameter of a law, fitted as the logarithm of what it is above `least`.
 
-    size: int
-    work: float
-    seconds: float
-    level: str = ""
-    flagged: bool = False
-
-
-def fit_sweep(
-    series: str, variable: str, exponent: float, unit: str, observations: Sequence[Observation]
-) -> Fit | None:
-    """The law fitted to a sweep; None where there are fewer than two sizes more than parameters.
-
-    `unit` is that of the rate, "FLOP/s" or "B/s"; `exponent` is what theory says of the growth of
-    work with size.
+    A `shape` (an exponent, a sharpness) bends the curve; any other is the time, rate or share of one of its terms. Above `most` it
+    means nothing, and `beyond` says what such a value tells.
     """
-    observed = sorted(observations, key=lambda one: one.size)
-    levels = tuple(dict.fromkeys(one.level for one in observed))
-    if len(observed) < len(levels) + 1 + 2:
-        return None
-    works = np.array([one.work for one in observed])
-    seconds = np.array([one.seconds for one in observed])
-    member = np.array([levels.index(one.level) for one in observed])
 
-    def law(logs: Vector) -> Vector:
-        return np.asarray(np.exp(logs[0]) + works * np.exp(-logs[1:][member]))
-
-    rates = [float(np.max((works / seconds)[member == index])) for index in range(len(levels))]
-    solution = _solve(law, seconds, [[math.log(s * seconds.min()), *np.log(rates)] for s in STARTS])
-    half_widths = _half_widths(solution, len(seconds))
-    names = [("overhead", "s"), *((f"rate {level}".strip(), unit) for level in levels)]
-    parameters = tuple(
-        _parameter(name, unit_of, log, half)
-        for (name, unit_of), log, half in zip(names, solution.x.tolist(), half_widths.tolist(), strict=True)
-    )
-    fitted = law(solution.x)
-    return Fit(
-        series=series,
-        variable=variable,
-        law="overhead + work / rate"
-        if len(levels) == 1
-        else "overhead + work / rate of the memory level, edges left out",
-        parameters=parameters,
-        points=tuple(
-            FitPoint(one.size, one.work, one.seconds, float(law_says), one.flagged)
-            for one, law_says in zip(observed, fitted, strict=True)
-        ),
-        theory_exponent=exponent,
-        exponent=_free_exponent(exponent, observed, math.exp(solution.x[0])),
-    )
+    name: str
+    unit: str
+    shape: bool = False
+    least: float = 0.0
+    most: float = math.inf
+    beyond: str = ""
 
 
-def _free_exponent(theory: float, observed: Sequence[Observation], overhead: float) -> Parameter:
-    """The exponent of size the data choose at large sizes: overhead + c size^k, one c per level, one k.
+@dataclass(frozen=True)
+class Law:
+    """A family of curves: `curve(logs, columns)` for logs of shape (..., parameters) gives (..., points).
 
-    Large sizes are those whose time is overhead to less than a twentieth. Where the law finds too few
-    of them it does not describe the sweep: then the upper half, without overhead.
+    `free`: it has an exponent that no theory gave. `kinked`: it has a maximum in it, so fits end on either side of a knee. `half`: the work at half of the rate over t0 times the rate; None where the shape has none. `starts` are rows of logs from where a fit should begin, given the columns
+    and the logarithms of the times.
     """
-    large, levels = _paired([one for one in observed if overhead < LARGE * one.seconds])
-    if len(large) < len(levels) + 1 + 2:
-        large, levels = _paired(observed[-max(len(observed) // 2, 4) :])
-        overhead = 0.0
-    if len(large) < len(levels) + 1 + 2:
-        return Parameter(name="exponent", unit="")
-    relative = np.array([one.size for one in large]) / large[-1].size
-    seconds = np.array([one.seconds for one in large])
-    member = np.array([levels.index(one.level) for one in large])
 
-    def law(free: Vector) -> Vector:
-        return np.asarray(overhead + np.exp(free[1:][member]) * relative ** free[0])
+    formula: str
+    symbols: tuple[Symbol, ...]
+    curve: Curve
+    starts: Starts = field(repr=False)
+    free: bool = False
+    kinked: bool = False
+    half: float | None = None
 
-    factors = np.log([np.median((seconds / relative**theory)[member == i]) for i in range(len(levels))])
-    solution = _solve(law, seconds, [[k, *factors] for k in (theory, 0.8 * theory)])
-    half, exponent = float(_half_widths(solution, len(seconds))[0]), float(solution.x[0])
-    if not math.isfinite(half):
-        return Parameter(name="exponent", unit="")
-    return Parameter(name="exponent", unit="", value=exponent, low=exponent - half, high=exponent + half)
+    @property
+    def size(self) -> int:
+        """How many parameters it has."""
+        return len(self.symbols)
+
+    def place(self, name: str) -> int | None:
+        """Where a parameter stands among the logs; None where the law has no such parameter."""
+        return next((at for at, symbol in enumerate(self.symbols) if symbol.name == name), None)
 
 
-def _paired(observed: Sequence[Observation]) -> tuple[list[Observation], tuple[str, ...]]:
-    """The observations of levels that have two or more, and those levels: one alone tells no slope."""
-    counts = Counter(one.level for one in observed)
-    kept = [one for one in observed if counts[one.level] > 1]
-    return kept, tuple(dict.fromkeys(one.level for one in kept))
+def logarithms(numbers: Sequence[float] | Vector) -> Vector:
+    """Of work, where nothing is next to nothing."""
+    return np.asarray(np.log(np.maximum(np.asarray(numbers, dtype=float), NOTHING)))
 
 
-def _solve(
-    law: Callable[[Vector], Vector], seconds: Vector, starts: Sequence[Sequence[float]]
-) -> OptimizeResult:
-    def residuals(parameters: Vector) -> Vector:
-        return np.log(law(parameters)) - np.log(seconds)
+def exponentials(logs: Vector | Sequence[float]) -> Vector:
+    """Of logarithms, as far as a number can hold them."""
+    return np.asarray(np.exp(np.clip(logs, -LARGEST, LARGEST)))
 
-    solutions = [
-        least_squares(
-            residuals,
-            np.asarray(start),
-            bounds=(np.subtract(start, FARTHEST), np.add(start, FARTHEST)),
-            loss="soft_l1",
-            f_scale=ROBUST_SCALE,
-            x_scale="jac",
+
+OVERHEAD = Symbol("t0", "s")
+
+
+def rate_of(column: str) -> Symbol:
+    """The symbol of the rate at which a column's work is done."""
+    return Symbol(RATES[column][1], RATES[column][2])
+
+
+def proportional(column: str) -> Law:
+    """Work over rate and nothing else."""
+    work, rate, _ = RATES[column]
+    return Law(
+        f"{work}/{rate}",
+        (rate_of(column),),
+        lambda logs, columns: columns[column] - _at(logs, 0),
+        lambda columns, times: [[_best_rate(columns[column], times)]],
+    )
+
+
+def additive(column: str) -> Law:
+    """An overhead before work at a rate."""
+    return _two(column, np.logaddexp, "t0 + {}")
+
+
+def floored(column: str) -> Law:
+    """An overhead behind which work hides."""
+    return _two(column, np.maximum, "max(t0, {})")
+
+
+def _two(column: str, joined: Callable[[Vector, Vector], Vector], formula: str) -> Law:
+    work, rate, _ = RATES[column]
+    return Law(
+        formula.format(f"{work}/{rate}"),
+        (OVERHEAD, rate_of(column)),
+        lambda logs, columns: joined(_at(logs, 0), columns[column] - _at(logs, 1)),
+        lambda columns, times: [[t0, _best_rate(columns[column], times)] for t0 in _overheads(times)],
+        kinked=joined is np.maximum,
+        half=0.5 if joined is np.maximum else 1.0,
+    )
+
+
+def smooth(column: str) -> Law:
+    """Between sum and maximum: p = 1 is the one, a large p the other."""
+    work, rate, _ = RATES[column]
+
+    def curve(logs: Vector, columns: Columns) -> Vector:
+        p = 1.0 + np.exp(_at(logs, 2))
+        return np.asarray(np.logaddexp(p * _at(logs, 0), p * (columns[column] - _at(logs, 1))) / p)
+
+    return Law(
+        f"(t0^p + ({work}/{rate})^p)^(1/p)",
+        (OVERHEAD, rate_of(column), Symbol("p", "", shape=True, least=1.0)),
+        curve,
+        lambda columns, times: [
+            [t0, _best_rate(columns[column], times), math.log(p - 1.0)]
+            for t0 in _overheads(times)
+            for p in SHARPNESS
+        ],
+    )
+
+
+def roof() -> Law:
+    """Compute or memory, whichever takes longer, without an overhead."""
+    return Law(
+        "max(F/P, B/W)",
+        (rate_of("flops"), rate_of("bytes")),
+        lambda logs, columns: np.maximum(columns["flops"] - _at(logs, 0), columns["bytes"] - _at(logs, 1)),
+        lambda columns, times: [
+            [p, w] for p in _rates(columns["flops"], times) for w in _rates(columns["bytes"], times)
+        ],
+        kinked=True,
+    )
+
+
+def roofline() -> Law:
+    """An overhead before compute or memory, whichever takes longer."""
+    bare = roof()
+    return Law(
+        f"t0 + {bare.formula}",
+        (OVERHEAD, *bare.symbols),
+        lambda logs, columns: np.logaddexp(_at(logs, 0), bare.curve(logs[..., 1:], columns)),
+        lambda columns, times: [
+            [t0, *rates] for t0 in _overheads(times) for rates in bare.starts(columns, times)
+        ],
+        kinked=True,
+    )
+
+
+def by_level(levels: tuple[str, ...], *, overhead: bool, free: bool = False) -> Law:
+    """Bytes at a rate for each memory level, with or without an overhead before it; `free`: a power of them, one for all levels."""
+    first, last = int(overhead), int(overhead) + len(levels)
+
+    def curve(logs: Vector, columns: Columns) -> Vector:
+        exponent = np.exp(_at(logs, last)) if free else 1.0
+        moved = exponent * columns["bytes"] - logs[..., first + columns["level"].astype(int)]
+        return np.asarray(np.logaddexp(_at(logs, 0), moved) if overhead else moved)
+
+    def starts(columns: Columns, times: Vector) -> list[list[float]]:
+        places = [columns["level"] == place for place in range(len(levels))]
+        rates = [_best_rate(columns["bytes"][here], times[here]) for here in places]
+        row = [*rates, *([0.0] if free else [])]
+        return [[t0, *row] for t0 in _overheads(times)] if overhead else [row]
+
+    rate = "B^k/W of the level" if free else "B/W of the level"
+    shape = (Symbol("k", "", shape=True),) if free else ()
+    return Law(
+        f"t0 + {rate}" if overhead else rate,
+        (*((OVERHEAD,) if overhead else ()), *(Symbol(f"W {level}", "B/s") for level in levels), *shape),
+        curve,
+        starts,
+        free=free,
+    )
+
+
+def power(column: str, joined: str, *, falling: bool = False) -> Law:
+    """A power of the work with a free exponent: alone, after an offset ("+") or behind a floor ("max").
+
+    `falling`: of its inverse, as a loss falls with size towards an offset (Hoffmann et al., "Training compute-optimal large
+    language models", 2022).
+    """
+    name, sign = {"flops": "F", "bytes": "B"}.get(column, "n"), -1.0 if falling else 1.0
+    term, unit = (f"c/{name}^k", f"s*{name}^k") if falling else (f"c*{name}^k", f"s/{name}^k")
+    symbols = Symbol("c", unit), Symbol("k", "", shape=True)
+    if not joined:
+        return Law(
+            term,
+            symbols,
+            lambda logs, columns: _at(logs, 0) + sign * np.exp(_at(logs, 1)) * columns[column],
+            lambda columns, times: _slopes(sign * columns[column], times),
+            free=True,
         )
-        for start in starts
-    ]
-    return min(solutions, key=lambda solution: solution.cost)
+    join, formula = (np.logaddexp, "t0 + {}") if joined == "+" else (np.maximum, "max(t0, {})")
+    return Law(
+        formula.format(term),
+        (OVERHEAD, *symbols),
+        lambda logs, columns: join(
+            _at(logs, 0), _at(logs, 1) + sign * np.exp(_at(logs, 2)) * columns[column]
+        ),
+        lambda columns, times: [
+            [t0, *slope] for t0 in _overheads(times) for slope in _slopes(sign * columns[column], times)
+        ],
+        free=True,
+        kinked=joined == "max",
+    )
 
 
-def _half_widths(solution: OptimizeResult, n: int) -> Vector:
-    """Half-widths of 95 % intervals from the curvature at the solution, by Student's t."""
-    half_widths = np.full(len(solution.x), np.inf)
-    # A term that vanished (an overhead far below the shortest time) moves nothing: no interval.
-    moves = np.linalg.norm(solution.jac, axis=0) > VANISHED
-    freedom = n - int(moves.sum())
-    curvature = (solution.jac.T @ solution.jac)[np.ix_(moves, moves)]
-    if freedom < 1 or np.linalg.matrix_rank(curvature) < len(curvature):
-        return half_widths
-    variance = 2.0 * solution.cost / freedom
-    deviations = np.sqrt(np.diag(np.linalg.inv(curvature)) * variance)
-    half_widths[moves] = student_t.ppf(0.975, freedom) * deviations
-    return half_widths
+def constant() -> Law:
+    """The same time whatever the size."""
+    return Law(
+        "t0",
+        (OVERHEAD,),
+        lambda logs, columns: _at(logs, 0) + np.zeros(len(next(iter(columns.values())))),
+        lambda _, times: [[float(np.median(times))]],
+    )
 
 
-def _parameter(name: str, unit: str, log: float, half_width: float) -> Parameter:
-    if not math.isfinite(half_width) or 2.0 * half_width > math.log(IDENTIFIED_FACTOR):
-        return Parameter(name=name, unit=unit)
-    low, value, high = (math.exp(log + shift) for shift in (-half_width, 0.0, half_width))
-    return Parameter(name=name, unit=unit, value=value, low=low, high=high)
+def _at(logs: Vector, place: int) -> Vector:
+    return np.asarray(logs[..., place, None])
+
+
+def _overheads(times: Vector) -> list[float]:
+    return [float(times.min()) + math.log(share) for share in SHARES]
+
+
+def _best_rate(work: Vector, times: Vector) -> float:
+    return float(np.max(work - times))
+
+
+def _rates(work: Vector, times: Vector) -> list[float]:
+    """The best rate, and lower ones: where a size is not bound by this work its rate says nothing."""
+    return [float(rate) for rate in np.quantile(work - times, (1.0, 0.75, 0.5, 0.25))]
+
+
+def _slopes(work: Vector, times: Vector) -> list[list[float]]:
+    """Coefficient and log exponent through the ends, and through the upper half."""
+    order = np.argsort(work)
+    ends = [(order[0], order[-1]), (order[len(order) // 2], order[-1])]
+    found = []
+    for low, high in ends:
+        run = float(work[high] - work[low])
+        k = max(float(times[high] - times[low]) / run, 0.05) if run > 0 else 1.0
+        found.append([float(times[high] - k * work[high]), math.log(k)])
+    return found

@@ -19,6 +19,8 @@ from harness.measure.messages import (
     Prepare,
     Prepared,
     PreparedView,
+    Replay,
+    ReplayTaken,
     Request,
     TakeBlock,
     Taken,
@@ -42,6 +44,10 @@ from harness.records import (
 # at the first lucky moment. At least so many laps, however long they take.
 FIRST_LOOK, LEAST_LAPS = 4, 2
 MOST_SAMPLES_IN_BLOCK = 256
+# The operators of a case are looked at one by one for the time of so many of its calls at least.
+REPLAY_CALLS = 5
+# It may take so many times as long as it was given, and so long to begin.
+REPLAY_MARGIN, REPLAY_START_SECONDS = 5.0, 10.0
 # The sensors of a card are read at 20 Hz.
 SENSOR_SECONDS = 0.05
 
@@ -50,7 +56,10 @@ R = TypeVar("R", bound=Message)
 
 @dataclass(frozen=True)
 class Order:
-    """A case to be measured, as workers are told of it; `drift` is what its runs are known to differ by."""
+    """A case to be measured, as workers are told of it; `drift` is what its runs are known to differ by, `effort` its share of the sampling time.
+
+    Its operators are measured one by one too for `replay_seconds` (or some calls of its own, if these are longer).
+    """
 
     case: str
     pickled: bytes
@@ -59,6 +68,8 @@ class Order:
     threads: int
     slow_seconds: float = 0.0
     drift: float | None = None
+    effort: float = 1.0
+    replay_seconds: float = 0.0
 
     def prepare(
         self, sampling: Sampling, *, weigh: bool, set_bytes: int | None = None, capture: bool = True
@@ -69,7 +80,7 @@ class Order:
             pickled=self.pickled,
             module=self.module,
             path=self.path,
-            sampling=sampling,
+            sampling=sampling.reduced(self.effort),
             threads=self.threads,
             weigh=weigh,
             set_bytes=set_bytes,
@@ -93,6 +104,7 @@ class Task:
     used_seconds: float = 0.0
     stopped: StopReason | None = None
     no_graph: str | None = None
+    replay: ReplayTaken | None = None
 
     def begin_again(self) -> None:
         """Forgets what was measured so far: another case took the process down."""
@@ -130,6 +142,7 @@ class Chapter:
     def __init__(self, crew: Crew, sampling: Sampling, card: Card | None = None) -> None:
         self._crew, self._sampling, self._card = crew, sampling, card
         self._current: Task | None = None
+        self._replaying = False
         self._began = self._look_at = time.monotonic()
 
     def measure(self, tasks: Sequence[Task], *, together: bool = True) -> None:
@@ -148,12 +161,13 @@ class Chapter:
                     self._current.no_graph = str(spoiled)
                 self._start_over(unfinished)
             except LostError as lost:
-                if self._current is not None and self._current.outcome is None:
+                if self._current is not None and self._current.outcome is None and not self._replaying:
                     self._current.outcome = Failed(reason=self._how(lost))
                 self._start_over(unfinished)
 
     def _start_over(self, tasks: Sequence[Task]) -> None:
         """A full crew with nothing prepared."""
+        self._replaying = False
         self._crew.heal()
         with suppress(LostError):
             self._release(None)
@@ -205,7 +219,8 @@ class Chapter:
         for worker in workers if task.laps % 2 == 0 else reversed(workers):
             for view in task.views:
                 calls = max(v.calls for reply in task.replies for v in reply.views if v.name == view.name)
-                count = round(self._sampling.block_seconds / (calls * view.seconds))
+                block = self._sampling.reduced(task.order.effort).block_seconds
+                count = round(block / (calls * view.seconds))
                 request = TakeBlock(
                     case=task.order.case,
                     view=view.name,
@@ -218,13 +233,26 @@ class Chapter:
                 task.sampled_seconds += taken.elapsed_seconds
         task.laps += 1
         task.stopped = self._stop(task, workers)
+        if task.stopped is not None and task.order.replay_seconds and task.replay is None:
+            self._replay(task, workers[-1])
+
+    def _replay(self, task: Task, worker: int) -> None:
+        """The operators of a case one by one, as long as the machine is as it was under the case."""
+        typical = stats.median(task.of(task.views[0].name, worker).trusted_seconds)
+        seconds = max(task.order.replay_seconds, REPLAY_CALLS * typical)
+        request = Replay(task.order.case, seconds, task.order.threads)
+        limit = REPLAY_MARGIN * seconds + REPLAY_START_SECONDS
+        task.replay = ReplayTaken()  # whatever comes of it: it is not tried again
+        self._replaying = True
+        task.replay = self._crew.ask(worker, request, ReplayTaken, limit)
+        self._replaying = False
 
     def _stop(self, task: Task, workers: Sequence[int]) -> StopReason | None:
         look = task.laps >= FIRST_LOOK and (task.laps & (task.laps - 1)) == 0
         view = task.views[0].name
         if look and all(self._knows_its_median(task.of(view, worker)) for worker in workers):
             return StopReason.CONVERGED
-        limit = self._sampling.max_seconds * len(workers) / self._sampling.processes
+        limit = self._sampling.max_seconds * task.order.effort * len(workers) / self._sampling.processes
         # All views share one clock on the wall; the limit is for each of them.
         limit *= len(task.views)
         return StopReason.TIME_CAP if task.laps >= LEAST_LAPS and task.sampled_seconds >= limit else None

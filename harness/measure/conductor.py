@@ -27,11 +27,12 @@ from harness.measure.messages import (
     Measured,
 )
 from harness.measure.privacy import Redactor
-from harness.measure.selection import LONGEST_CALL_SECONDS, Budget, not_worth_it
+from harness.measure.selection import LONGEST_CALL_SECONDS, Budget, not_worth_it, replay_seconds
 from harness.measure.sensors import card_of
 from harness.predict import roofline
 from harness.records import (
     Case,
+    CaseReplay,
     CaseSamples,
     Ceilings,
     Environment,
@@ -125,8 +126,12 @@ class Conductor:
             planned=planned,
         )
         profile = _profile(results, environment, settings)
-        if profile is not None:
-            header = msgspec.structs.replace(header, selftest_at=profile.taken_at)
+        known = store.latest(results, lambda other: _same(header, other) and other.cost_model is not None)
+        header = msgspec.structs.replace(
+            header,
+            selftest_at=profile.taken_at if profile else None,
+            cost_model=known.cost_model if known else None,
+        )
         return cls(crew, store.Writer.create(results, header), {}, note)
 
     @classmethod
@@ -208,9 +213,10 @@ class Conductor:
             if case.id in self._done:
                 continue
             case = self._foresight.of(workload, case)  # noqa: PLW2901 - the same case, now with its cost
-            reason = not_worth_it(case, free, ceilings, settings.threads, longest)
+            threads = case.threads or settings.threads
+            reason = not_worth_it(case, free, ceilings, threads, longest) or self._too_many(case)
             untried = self._foresight.failure(case.id) or (Skipped(reason=reason) if reason else None)
-            if len(tasks) == room or (untried is None and not budget.admits(case)):
+            if len(tasks) == room or (untried is None and not budget.admits(case, workload.effort)):
                 break
             if untried is None:
                 tasks.append((self._task(workload, case, ceilings), case))
@@ -219,14 +225,30 @@ class Conductor:
                 room -= 1
         return tasks, budget
 
+    def _too_many(self, case: Case) -> str | None:
+        cores = self._crew.opened.usable_cores if self._crew.opened else None
+        if case.threads is None or cores is None or case.threads <= cores:
+            return None
+        return f"{case.threads} threads: this process may use {cores} physical cores"
+
     def _task(self, workload: Workload, case: Case, ceilings: Ceilings) -> Task:
-        threads = self.header.settings.threads
+        settings = self.header.settings
+        threads = case.threads or settings.threads
         try:
             packed = pack_workload(workload)
         except UsageError as error:
             return Task(Order(case.id, b"", "", None, threads), outcome=Failed(reason=str(error)))
         drift = self._drift(roofline.predict(case, ceilings, threads))
-        return Task(Order(case.id, *packed, threads, drift=drift))
+        return Task(
+            Order(
+                case.id,
+                *packed,
+                threads,
+                drift=drift,
+                effort=workload.effort,
+                replay_seconds=replay_seconds(case, settings.sampling),
+            )
+        )
 
     def record(
         self, result: Result, task: Task | None = None, told: Callable[[Result], None] = lambda _: None
@@ -238,6 +260,10 @@ class Conductor:
         if task is not None:
             self._writer.append_samples(CaseSamples(result.case.id, task.samples), task.series)
             self._samples[result.case.id] = task.samples
+            if task.replay is not None and task.replay.operators:
+                self._writer.append_replay(
+                    CaseReplay(result.case.id, task.replay.operators, task.replay.untimed)
+                )
         self._writer.append(result)
         self._done[result.case.id] = result
         told(result)
@@ -303,6 +329,17 @@ def describe(crew: Crew) -> Environment:
     return crew.inquire(Describe(tuple(sys.argv)), Described, ROUND_LIMIT_SECONDS).environment
 
 
+def _same(one: Header, other: Header) -> bool:
+    """Whether what was calibrated in one run holds in another."""
+    here, there = one.settings, other.settings
+    return (
+        one.environment.fingerprint == other.environment.fingerprint
+        and one.environment.host.id == other.environment.host.id
+        and one.environment.software.torch.version == other.environment.software.torch.version
+        and (here.device, here.threads) == (there.device, there.threads)
+    )
+
+
 def _profile(results: Path, environment: Environment, settings: Settings) -> NoiseProfile | None:
     return store.profile(results, environment.host.id, settings.device)
 
@@ -310,5 +347,5 @@ def _profile(results: Path, environment: Environment, settings: Settings) -> Noi
 def _result(
     case: Case, ceilings: Ceilings, settings: Settings, outcome: Measurement | Skipped | Failed
 ) -> Result:
-    prediction = roofline.predict(case, ceilings, settings.threads)
+    prediction = roofline.predict(case, ceilings, case.threads or settings.threads)
     return Result(case=case, prediction=prediction, outcome=outcome)

@@ -37,6 +37,8 @@ from harness.measure.messages import (
     PreparedView,
     Refused,
     Release,
+    Replay,
+    ReplayTaken,
     Reply,
     Request,
     Spoiled,
@@ -44,6 +46,7 @@ from harness.measure.messages import (
     Taken,
 )
 from harness.measure.passes import joules_per_call, phase_seconds
+from harness.measure.replay import replay
 from harness.measure.views import CaptureError, MeasuredView, views_of
 from harness.records import Failed, Skipped
 from harness.trace import trace
@@ -98,6 +101,8 @@ class Desk:
                 return self._prepare(request)
             case TakeBlock():
                 return self._take(request)
+            case Replay():
+                return self._replay(request)
             case Release(case=case):
                 self._release(case)
                 return Done()
@@ -124,6 +129,7 @@ class Desk:
         try:
             self.device.use_threads(request.threads)
             workload = load_workload(request.pickled, request.module, request.path)
+            self._set_aside()
             with workload.context():
                 reply = self._tried(request, workload)
         except CaptureError as error:
@@ -226,14 +232,31 @@ class Desk:
             elapsed_seconds=device.host_seconds() - began,
         )
 
+    def _replay(self, request: Replay) -> ReplayTaken:
+        device, case = self.device, self._cases[request.case]
+        device.use_threads(request.threads)
+        headline = next(iter(case.views.values()))
+        try:
+            return ReplayTaken(*replay(headline.call, device, case.workload.context, request.seconds))
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # noqa: BLE001 - the case is measured: what explains it is extra
+            return ReplayTaken()
+
     def _release(self, case: str | None) -> None:
         if case is None:
             self._cases.clear()
         else:
             self._cases.pop(case, None)
         gc.collect()
+        self._set_aside()
         self.device.synchronize()  # a context that is broken says so now
         self.device.give_back()
+
+    def _set_aside(self) -> None:
+        """Without a case, what is left is modules: they stay, and no collection need look at them (50 ms each time)."""
+        if not self._cases:
+            gc.freeze()
 
 
 def follow(workload: Workload, device: torch.device) -> Followed:

@@ -11,6 +11,9 @@ from harness.measure.messages import Follow, Followed
 from harness.records import Case, CaseOperators, Failed
 from harness.workload import Workload
 
+# A cost that is known is checked within so long, or not at all.
+CHECK_SECONDS = 10.0
+
 
 class Foresight:
     """Cases with their costs; each is traced once, and kept until it is on record."""
@@ -22,12 +25,11 @@ class Foresight:
         self._failed: dict[str, Failed] = {}
 
     def of(self, workload: Workload, case: Case) -> Case:
-        """The case with its cost, or with the reason why that is not known."""
-        if case.cost is not None:
-            return case
+        """The case with its cost, or with the reason why that is not known; one given in closed form is checked."""
         if case.id not in self._followed:
-            self._followed[case.id] = self._follow(workload, case.id)
-        return self._followed[case.id].applied(case)
+            self._followed[case.id] = self._follow(workload, case)
+        found = self._followed[case.id]
+        return found.applied(case) if case.cost is None else found.checking(case)
 
     def failure(self, case: str) -> Failed | None:
         """Why a case is not worth trying: what takes so long without computing takes longer with it."""
@@ -43,15 +45,16 @@ class Foresight:
         self._crew.close()
         return self._crew.output
 
-    def _follow(self, workload: Workload, case: str) -> Followed:
+    def _follow(self, workload: Workload, case: Case) -> Followed:
+        limit = self._limit if case.cost is None else min(self._limit, CHECK_SECONDS)
         try:
             self._crew.heal()
             self._crew.grow(1)
-            return self._crew.ask(0, Follow(case, *pack_workload(workload)), Followed, self._limit)
+            return self._crew.ask(0, Follow(case.id, *pack_workload(workload)), Followed, limit)
         except UsageError as error:
             return Followed(untraced=str(error))
         except LostError as lost:
-            if lost.timed_out:
-                limit = units.seconds(self._limit)
-                self._failed[case] = Failed(reason=f"took longer than its limit of {limit}, traced: {lost}")
+            if lost.timed_out and case.cost is None:
+                told = units.seconds(limit)
+                self._failed[case.id] = Failed(reason=f"took longer than its limit of {told}, traced: {lost}")
             return Followed(untraced=f"it took the process down: {lost}")

@@ -13,6 +13,7 @@ from harness.records import (
     Failed,
     MemoryLevel,
     Operator,
+    Replayed,
     Samples,
     Sampling,
     Skipped,
@@ -87,13 +88,21 @@ class TakeBlock(Message, frozen=True, tag=True):
     cpu: int | None = None
 
 
+class Replay(Message, frozen=True, tag=True):
+    """Time the operators of a prepared case one by one, for about so many seconds. Answered by `ReplayTaken`."""
+
+    case: str
+    seconds: float
+    threads: int
+
+
 class Release(Message, frozen=True, tag=True):
     """Let go of a case, if it is there, or of all (None). Answered by `Done`."""
 
     case: str | None
 
 
-Request = Open | Describe | MeasureCeilings | AskFree | Follow | Prepare | TakeBlock | Release
+Request = Open | Describe | MeasureCeilings | AskFree | Follow | Prepare | TakeBlock | Replay | Release
 
 
 class Opened(Message, frozen=True, tag=True):
@@ -142,7 +151,19 @@ class Followed(Message, frozen=True, tag=True):
             fused=case.fused or self.fused,
         )
 
+    def checking(self, case: Case) -> Case:
+        """The case, which says its cost itself, with what was counted beside it, if everything was."""
+        whole = self.trace is not None and not self.trace.unknown
+        return msgspec.structs.replace(case, counted=self.cost if whole else None)
+
     untraced: str | None = None
+
+
+class ReplayTaken(Message, frozen=True, tag=True):
+    """What each of them takes; of so many calls nothing is known."""
+
+    operators: tuple[Replayed, ...] = ()
+    untimed: int = 0
 
 
 class PreparedView(Message, frozen=True, tag=True):
@@ -228,6 +249,7 @@ Reply = (
     | Declined
     | Spoiled
     | Taken
+    | ReplayTaken
     | Done
     | Note
     | Refused

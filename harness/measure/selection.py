@@ -10,6 +10,8 @@ LONGEST_CALL_SECONDS = {"quick": 0.25, "standard": 2.0, "full": 5.0}
 CHAPTER_SECONDS = 30.0
 # Of the memory that is free, what one case may take in one process, and all of a chapter in all of them.
 MEMORY_SHARE, CHAPTER_MEMORY_SHARE = 0.8, 0.4
+# The operators of a case one by one get so much of the time its own samples get.
+REPLAY_SHARE = 2.0
 # A case that does not say what it needs counts as this share of a chapter's memory.
 UNKNOWN_SHARE = 1 / 8
 
@@ -38,6 +40,11 @@ def not_worth_it(
     )
 
 
+def replay_seconds(case: Case, sampling: Sampling) -> float:
+    """How long the operators of a case are looked at one by one; not at all where there is but one."""
+    return REPLAY_SHARE * sampling.max_seconds if case.several else 0.0
+
+
 class Budget:
     """What still goes into a chapter: time, and memory in all processes at once."""
 
@@ -48,15 +55,15 @@ class Budget:
         free_bytes //= min(views, 2)
         self._bytes = int(CHAPTER_MEMORY_SHARE * free_bytes / sampling.processes)
         self._unknown = int(UNKNOWN_SHARE * self._bytes)
-        self._processes, self._free = sampling.processes, free_bytes
+        self._processes, self._free, self._sampling = sampling.processes, free_bytes, sampling
         self._empty = True
         self.together = True
 
-    def admits(self, case: Case) -> bool:
+    def admits(self, case: Case, effort: float = 1.0) -> bool:
         """Whether the case goes in too; the first always does, alone if it must."""
         needed = case.cost.memory_bytes if case.cost else self._unknown
         self._bytes -= needed
-        self._seconds -= self._case_seconds
+        self._seconds -= effort * self._case_seconds + replay_seconds(case, self._sampling)
         if self._empty:
             self._empty = False
             self.together = needed * self._processes <= MEMORY_SHARE * self._free

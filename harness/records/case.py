@@ -63,7 +63,7 @@ class Case(Record, frozen=True):
     """One workload at one size: everything analysis needs to know about it without its code.
 
     `items` is what a call processes besides FLOPs and bytes, by unit: samples, tokens. `trace` is where the
-    cost comes from if the workload gives none in closed form; `untraced` says why there is none. `fused`: operators may be compiled into fewer, which move less.
+    cost comes from if the workload gives none in closed form; `untraced` says why there is none. `fused`: operators may be compiled into fewer, which move less. `calibrates`: the cost model learns from it. `counted` is what a trace came to, where the cost is given in closed form. `threads`: those it wants, whatever the run's are.
     """
 
     id: str
@@ -78,3 +78,16 @@ class Case(Record, frozen=True):
     trace: Trace | None = None
     untraced: str | None = None
     fused: bool = False
+    calibrates: bool = False
+    counted: Cost | None = None
+    threads: int | None = None
+
+    @property
+    def several(self) -> bool:
+        """Whether it runs several operators, as they were traced: they can be measured one by one too."""
+        return self.trace is not None and self.trace.kernels > 1 and not self.fused
+
+    @property
+    def held_out(self) -> bool:
+        """Whether the cost model is tried on it: it is more than one operator, and nothing is learned from it."""
+        return self.several and not self.calibrates and self.threads is None

@@ -2,16 +2,18 @@
 
 from harness.records.base import Record
 from harness.records.case import Cost
+from harness.records.costmodel import Estimate
 from harness.records.result import Prediction
 from harness.records.trace import Trace
 
 
 class Pass(Record, frozen=True):
-    """An inference pass or a training step: its cost, its trace, and the roofline's lower bound on its time."""
+    """An inference pass or a training step: its cost, its trace, and the roofline's lower bound on its time, and the time expected by the calibrated cost model."""
 
     cost: Cost
     trace: Trace
     prediction: Prediction = Prediction()
+    estimate: Estimate | None = None
 
 
 class Forecast(Record, frozen=True):
@@ -26,3 +28,4 @@ class Forecast(Record, frozen=True):
     forward: Pass
     train: Pass | None
     run: str | None = None
+    calibrated_in: str | None = None

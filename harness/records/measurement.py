@@ -1,5 +1,6 @@
 """What was measured of one case: views of its time, each by several processes; memory; surroundings."""
 
+import math
 from enum import StrEnum
 from functools import cached_property
 
@@ -43,6 +44,18 @@ class Sampling(Record, frozen=True):
     min_sample_seconds: float
     target_half_width: float
     limit_seconds: float
+
+    def reduced(self, effort: float) -> "Sampling":
+        """The same with a share of the time to warm up and to sample, in blocks that are shorter by the root of it."""
+        if effort == 1.0:
+            return self
+        return msgspec.structs.replace(
+            self,
+            preheat_seconds=effort * self.preheat_seconds,
+            warmup_seconds=effort * self.warmup_seconds,
+            block_seconds=math.sqrt(effort) * self.block_seconds,
+            max_seconds=effort * self.max_seconds,
+        )
 
 
 class StopReason(StrEnum):

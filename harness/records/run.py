@@ -3,11 +3,17 @@
 from enum import StrEnum
 from functools import cached_property
 
+import msgspec
+
 from harness.records.base import Record
 from harness.records.ceilings import Ceilings, Step, envelope
+from harness.records.costmodel import CaseReplay, CostModel, Estimate, Validation
 from harness.records.environment import Environment
+from harness.records.fit import Fit
+from harness.records.lever import Lever
 from harness.records.measurement import Measurement, Sampling
 from harness.records.result import Failed, Result, Skipped
+from harness.records.trace import Operator
 
 
 class Settings(Record, frozen=True):
@@ -19,62 +25,6 @@ class Settings(Record, frozen=True):
     device: str
     threads: int
     sampling: Sampling
-
-
-class Parameter(Record, frozen=True):
-    """A fitted number with its 95 % interval; without a value where the sizes do not identify it."""
-
-    name: str
-    unit: str
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def identified(self) -> bool:
-        """Whether the data say anything about it."""
-        return self.value is not None
-
-
-class FitPoint(Record, frozen=True):
-    """One size of a sweep: what was measured and what the law says, in seconds.
-
-    `flagged`: something speaks against trusting the measurement.
-    """
-
-    size: int
-    work: float
-    measured: float
-    fitted: float
-    flagged: bool = False
-
-    @property
-    def residual(self) -> float:
-        """Measured over fitted, minus one."""
-        return self.measured / self.fitted - 1.0
-
-
-class Fit(Record, frozen=True):
-    """A law fitted to one sweep; `exponent` is the free exponent of size at its large sizes."""
-
-    series: str
-    variable: str
-    law: str
-    parameters: tuple[Parameter, ...]
-    points: tuple[FitPoint, ...]
-    theory_exponent: float
-    exponent: Parameter
-
-    @property
-    def typical_residual(self) -> float:
-        """The median size of the residuals."""
-        residuals = sorted(abs(point.residual) for point in self.points)
-        return residuals[len(residuals) // 2]
-
-    @property
-    def worst(self) -> FitPoint:
-        """The size the law explains worst."""
-        return max(self.points, key=lambda point: abs(point.residual))
 
 
 class Answer(StrEnum):
@@ -110,15 +60,21 @@ class Header(Record, frozen=True):
     finished_at: str | None = None
     ceilings: tuple[Ceilings, ...] = ()
     fits: tuple[Fit, ...] = ()
+    cost_model: CostModel | None = None
+    estimates: tuple[Estimate, ...] = ()
+    validations: tuple[Validation, ...] = ()
+    levers: tuple[Lever, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
 
 
 class Run(Record, frozen=True, dict=True):
-    """A run as read back: its header, its results, and what was wrong with its files."""
+    """A run as read back: its header, its results, what was wrong with its files, and what its side files tell of cases by id."""
 
     header: Header
     results: tuple[Result, ...]
     damage: tuple[str, ...] = ()
+    operators: dict[str, tuple[Operator, ...]] = msgspec.field(default_factory=dict)
+    replays: dict[str, CaseReplay] = msgspec.field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -152,7 +108,7 @@ class Run(Record, frozen=True, dict=True):
 
     def of_ceiling(self, result: Result) -> float | None:
         """The rate of a case over the best rate any code reached here: in its dtype, or in its memory level."""
-        ceilings, threads = self.ceilings, self.header.settings.threads
+        ceilings, threads = self.ceilings, result.case.threads or self.header.settings.threads
         if result.flops_per_second is not None:
             compute = ceilings.compute_ceiling(result.case.dtype, threads)
             return result.flops_per_second / compute.flops_per_second if compute else None
@@ -161,6 +117,10 @@ class Run(Record, frozen=True, dict=True):
         if memory is None or result.bytes_per_second is None:
             return None
         return result.bytes_per_second / memory.bytes_per_second
+
+    def estimate(self, case: str) -> Estimate | None:
+        """The expected time of a case, from the calibrated cost model."""
+        return next((one for one in self.header.estimates if one.case == case), None)
 
     def mfu(self, result: Result) -> float | None:
         """Model FLOPs utilization: model FLOP/s over the best rate any code reached here in this dtype."""
@@ -171,7 +131,8 @@ class Run(Record, frozen=True, dict=True):
         return self._utilization(result, result.hardware_flops_per_second)
 
     def _utilization(self, result: Result, rate: float | None) -> float | None:
-        peak = self.ceilings.compute_ceiling(result.case.dtype, self.header.settings.threads)
+        threads = result.case.threads or self.header.settings.threads
+        peak = self.ceilings.compute_ceiling(result.case.dtype, threads)
         return rate / peak.flops_per_second if rate is not None and peak is not None else None
 
     @property

@@ -5,6 +5,9 @@ import msgspec
 from harness.records.base import Record
 
 PHASES = ("forward", "backward", "optimizer")
+# glibc maps an allocation of so many bytes or more anew each time, whatever its thresholds have moved to
+# (M_MMAP_THRESHOLD's upper bound on 64 bits, mallopt(3)): each page of it faults when it is first touched.
+MAPPED_BYTES = 32 << 20
 
 
 class Operator(Record, frozen=True):
@@ -12,6 +15,10 @@ class Operator(Record, frozen=True):
 
     `inputs` and `outputs` are written as `float32[8,128]`. The work is that of one call. `kernel` is False for views and
     whatever else touches no element; `scratch_bytes` is memory taken only while it runs; `known` is False where no formula covers the operator: its FLOPs are missing then.
+
+    Of all its `count` calls together: `reuse` tells how long ago their operands were used, as (k, bytes read, bytes written
+    without being read): they were last touched when 2^k bytes or fewer, themselves included, had been since. `mapped_bytes` are in results
+    of `MAPPED_BYTES` or more.
     """
 
     name: str
@@ -29,6 +36,8 @@ class Operator(Record, frozen=True):
     scratch_bytes: int = 0
     kernel: bool = True
     known: bool = True
+    reuse: tuple[tuple[int, int, int], ...] = ()
+    mapped_bytes: int = 0
 
 
 class CaseOperators(Record, frozen=True):
@@ -39,7 +48,10 @@ class CaseOperators(Record, frozen=True):
 
 
 class PhaseWork(Record, frozen=True):
-    """All operators of one phase together, and the most memory that was alive during it, in bytes."""
+    """All operators of one phase together, and the most memory that was alive during it, in bytes.
+
+    `host_calls` are the functions that Python calls meanwhile: what the host has to do beside them.
+    """
 
     phase: str
     flops: int
@@ -50,6 +62,7 @@ class PhaseWork(Record, frozen=True):
     bytes_written: int
     kernels: int
     peak_bytes: int
+    host_calls: int = 0
 
 
 class Footprint(Record, frozen=True):

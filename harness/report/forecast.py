@@ -7,7 +7,19 @@ from harness import units
 from harness.records import PHASES, Forecast, Pass
 from harness.report.terminal import print_table
 
-COLUMNS = ("pass", "FLOPs", "dense", "hardware", "vector", "bytes moved", "kernels", "memory", "at least")
+COLUMNS = (
+    "pass",
+    "FLOPs",
+    "dense",
+    "hardware",
+    "vector",
+    "bytes moved",
+    "kernels",
+    "memory",
+    "at least",
+    "expected",
+    "90 %",
+)
 # What a narrow terminal leaves out, first to last.
 DISPENSABLE = ("kernels", "vector", "hardware", "dense", "bytes moved")
 MEMORY = ("parameters", "buffers", "gradients", "optimizer", "activations", "inputs", "temporaries")
@@ -41,6 +53,19 @@ def show_forecast(forecast: Forecast, console: Console) -> None:
         )
     else:
         console.print(Text(f"at least: the roofline of the ceilings measured in {forecast.run}"))
+        console.print(Text(_calibration(forecast)))
+
+
+def _calibration(forecast: Forecast) -> str:
+    said = _step(forecast).estimate
+    if said is None:
+        return "no expected time: nothing was calibrated for so many threads (`plumbline calibrate`)"
+    told = f"expected: the sum over operators as calibrated in {forecast.calibrated_in}"
+    if said.uncalibrated:
+        told += f"; no law of their own have {', '.join(said.uncalibrated)}"
+    if said.extrapolated:
+        told += f"; larger than anything calibrated: {', '.join(said.extrapolated)}"
+    return told
 
 
 def as_json(forecast: Forecast) -> dict[str, object]:
@@ -58,6 +83,7 @@ def as_json(forecast: Forecast) -> dict[str, object]:
         "memory": _memory(forecast),
         "unknown_operators": unknown(forecast),
         "ceilings_from": forecast.run,
+        "calibrated_in": forecast.calibrated_in,
     }
 
 
@@ -78,6 +104,11 @@ def _pass(one: Pass) -> dict[str, object]:
         "kernels": one.trace.kernels,
         "memory_peak": cost.memory_bytes,
         "seconds_at_least": one.prediction.seconds,
+        "seconds_expected": one.estimate.seconds if one.estimate else None,
+        "seconds_low": one.estimate.low if one.estimate else None,
+        "seconds_high": one.estimate.high if one.estimate else None,
+        "extrapolated": one.estimate.extrapolated if one.estimate else (),
+        "uncalibrated": one.estimate.uncalibrated if one.estimate else (),
     }
 
 
@@ -110,7 +141,15 @@ def _row(name: str, one: Pass) -> tuple[str, ...]:
         str(one.trace.kernels),
         units.size(cost.memory_bytes),
         "" if seconds is None else units.seconds(seconds),
+        *_expected(one),
     )
+
+
+def _expected(one: Pass) -> tuple[str, str]:
+    said = one.estimate
+    if said is None:
+        return "", ""
+    return units.seconds(said.seconds), f"{units.seconds(said.low)} - {units.seconds(said.high)}"
 
 
 def _phase_rows(one: Pass) -> list[tuple[str, ...]]:
@@ -127,6 +166,8 @@ def _phase_rows(one: Pass) -> list[tuple[str, ...]]:
             units.size(phase.bytes_read + phase.bytes_written),
             str(phase.kernels),
             units.size(phase.peak_bytes),
+            "",
+            "",
             "",
         )
         for phase in phases

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from harness.records import Answer, Run
-from harness.report import summary
+from harness.report import costmodel, summary
+from harness.report.fits import FIT_COLUMNS, fit_rows
+from harness.report.levers import LEVER_COLUMNS, lever_rows
 from harness.report.rows import (
     ABSENT_COLUMNS,
     COLUMNS,
@@ -45,11 +47,13 @@ def _lines(run: Run) -> Iterable[str]:
             for what, why in run.ceilings.unmeasured.items()
         )
     yield from _section("Bandwidth ceilings", summary.BANDWIDTH_COLUMNS, summary.bandwidths(run))
-    terms = [row for fit in run.header.fits for row in summary.fit_rows(fit)]
-    yield from _section("Scaling", summary.FIT_COLUMNS, terms)
+    terms = [row for fit in run.header.fits for row in fit_rows(fit)]
+    yield from _section("Scaling", FIT_COLUMNS, terms)
     for suite in suites(run.results):
         yield from _section(f"Cases: {_escaped(suite)}", COLUMNS, case_rows(run, suite))
     yield from _section("Steps", STEP_COLUMNS, step_rows(run))
+    yield from _cost_model(run)
+    yield from _section("Levers", LEVER_COLUMNS, lever_rows(run))
     for line in (*unknown_operators(run), *untraced(run)):
         yield ""
         yield f"{_escaped(line)}."
@@ -57,6 +61,17 @@ def _lines(run: Run) -> Iterable[str]:
     yield from _section("Not measured", ABSENT_COLUMNS, absent_rows(run))
     yield ""
     yield from (f"- **{word}**: {meaning}" for word, meaning in summary.WORDS)
+
+
+def _cost_model(run: Run) -> Iterable[str]:
+    yield from _section("Cost model", costmodel.LAW_COLUMNS, costmodel.law_rows(run))
+    line = costmodel.framework_line(run)
+    if line:
+        yield ""
+        yield _escaped(line)
+    yield from _section("Expected time of steps", costmodel.TIME_COLUMNS, costmodel.time_rows(run))
+    yield from _section("How far off", costmodel.WAY_COLUMNS, costmodel.way_rows(run))
+    yield from _section("Laws against operators alone", costmodel.KIND_COLUMNS, costmodel.kind_rows(run))
 
 
 def _section(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:

@@ -74,8 +74,8 @@ def absent_rows(run: Run) -> list[tuple[str, ...]]:
 
 
 def suites(results: Iterable[Result]) -> tuple[str, ...]:
-    """The suites in the order they first appear."""
-    return tuple(dict.fromkeys(result.case.suite for result in results))
+    """The suites in the order they first appear, without what calibrates: laws tell of that."""
+    return tuple(dict.fromkeys(result.case.suite for result in results if not result.case.calibrates))
 
 
 def rate(result: Result) -> str:

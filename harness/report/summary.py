@@ -4,11 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from harness import units
-from harness.records import Answer, Fit, Parameter, Run, Verdict
+from harness.records import Answer, Run, Verdict
 
 LADDER_COLUMNS = ("dtype", "threads", "rung", "rate", "to the one above", "by")
 BANDWIDTH_COLUMNS = ("level", "capacity", "threads", "rung", "bandwidth", "moved", "by")
-FIT_COLUMNS = ("sweep", "term", "value", "95 % interval")
 
 
 def state(run: Run) -> str:
@@ -78,27 +77,6 @@ def bandwidths(run: Run) -> list[tuple[str, ...]]:
     return rows
 
 
-def fit_rows(fit: Fit) -> list[tuple[str, ...]]:
-    """A row for each term of a fitted sweep, then how well the law explains the sizes."""
-    show = {"s": units.seconds, "B/s": units.bandwidth, "FLOP/s": units.work_rate}
-    terms = [(p.name, *_interval(p, show[p.unit])) for p in fit.parameters]
-    free = _interval(fit.exponent, "{:.2f}".format)
-    worst = f"at {fit.variable} = {fit.worst.size}"
-    return [
-        *((fit.series, *term) for term in terms),
-        (fit.series, f"exponent of large {fit.variable}, {fit.theory_exponent:g} in theory", *free),
-        (fit.series, "residual, typical", units.percent(fit.typical_residual), ""),
-        (fit.series, "residual, worst", units.percent(abs(fit.worst.residual)), worst),
-    ]
-
-
-def _interval(parameter: Parameter, show: Callable[[float], str]) -> tuple[str, str]:
-    value, low, high = parameter.value, parameter.low, parameter.high
-    if value is None or low is None or high is None:
-        return "not identified", ""
-    return show(value), f"{show(low)} to {show(high)}"
-
-
 def claims(run: Run) -> list[tuple[str, str]]:
     """Each claim with the count of its answers."""
     counted: dict[str, Counter[str]] = {}
@@ -111,8 +89,9 @@ def claims(run: Run) -> list[tuple[str, str]]:
 
 
 def worth_reading(run: Run) -> list[Verdict]:
-    """The verdicts a person should read: all that do not hold, and the scaling of each sweep."""
-    return [v for v in run.header.verdicts if v.answer is not Answer.HOLDS or v.claim == "scaling"]
+    """The verdicts a person should read: all that do not hold, and how each sweep and each step scales."""
+    told = {"scaling", "crossover", "6ND"}
+    return [v for v in run.header.verdicts if v.answer is not Answer.HOLDS or v.claim in told]
 
 
 def surroundings(run: Run) -> str:
@@ -174,6 +153,15 @@ WORDS = (
         "said, peak in, activations",
         "the traced peak against the measured one; the phase that sets it; what is kept for the backward pass",
     ),
+    (
+        "expected, 90 %",
+        "the sum of a step's operators by laws learned from other operators in this run, and the framework's part; where nine of ten such steps lie",
+    ),
+    (
+        "roofline, scaled, replay",
+        "what else would have been expected: the roofline's bound, that times what the other steps suggest, each operator of the step measured alone",
+    ),
+    ("speed-up", "the time of the first way over that of the other, measured side by side in this run"),
     ("noisy", "the interquartile range or half of the interval is over 10 % of the median"),
     ("contended", "over 10 % of the samples waited for a core, or others wanted more cores than were left"),
     ("drifting", "the last quarter of a process's samples differs from its first by over 5 %"),

@@ -9,15 +9,40 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.records import Answer, Run
-from harness.report import summary
+from harness.report import costmodel, summary
+from harness.report.fits import FIT_COLUMNS, fit_rows
+from harness.report.levers import LEVER_COLUMNS, LEVER_DISPENSABLE, lever_rows
 from harness.report.rows import COLUMNS, DISPENSABLE, VIEW_COLUMNS, absent_rows, case_rows, suites, view_rows
 from harness.report.steps import STEP_COLUMNS, STEP_DISPENSABLE, step_rows, unknown_operators, untraced
 
 STYLE = {Answer.HOLDS: "green", Answer.FAILS: "bold red", Answer.INCONCLUSIVE: "yellow"}
-_LEFT = {"case", "pass", "part", "step", "sweep", "level", "dtype", "flags", "by", "rung", "term"}
+_LEFT = {
+    "lever",
+    "base",
+    "case",
+    "pass",
+    "part",
+    "step",
+    "sweep",
+    "level",
+    "dtype",
+    "flags",
+    "by",
+    "rung",
+    "term",
+    "law",
+    "at",
+    "work",
+    "operators",
+    "suite",
+    "way to predict",
+    "mostly",
+    "worst case",
+    "worst step",
+}
 # Columns that may fold: the others are numbers, or ids, which are best read whole.
-_FREE = {"flags", "by", "term"}
-_IDS = {"case", "step", "sweep", "reason"}
+_FREE = {"flags", "by", "term", "at"}
+_IDS = {"base", "case", "step", "sweep", "reason", "worst case", "worst step", "mostly"}
 # Where there is no terminal there is no width to fit: a pipe gets whole lines.
 _ENDLESS = 240
 
@@ -47,12 +72,14 @@ def show(run: Run, console: Console) -> None:
     print_table(
         console,
         "Scaling",
-        summary.FIT_COLUMNS,
-        [row for fit in run.header.fits for row in summary.fit_rows(fit)],
+        FIT_COLUMNS,
+        [row for fit in run.header.fits for row in fit_rows(fit)],
     )
     for suite in suites(run.results):
         print_table(console, f"Cases: {suite}", COLUMNS, case_rows(run, suite), DISPENSABLE)
     print_table(console, "Steps", STEP_COLUMNS, step_rows(run), STEP_DISPENSABLE)
+    show_cost_model(run, console)
+    print_table(console, "Levers", LEVER_COLUMNS, lever_rows(run), LEVER_DISPENSABLE)
     for line in (*unknown_operators(run), *untraced(run)):
         console.print(Text(line, style="yellow"))
     print_table(console, "Views of a call's time", VIEW_COLUMNS, view_rows(run), ("host-bound", "regime"))
@@ -62,6 +89,33 @@ def show(run: Run, console: Console) -> None:
     show_claims(run, console)
     console.print(Text(summary.surroundings(run)))
     console.print(Text(f"{run.header.id}: {summary.state(run)}", style="" if run.complete else "bold yellow"))
+
+
+def show_cost_model(run: Run, console: Console) -> None:
+    """Prints what was calibrated, and what it said of the steps."""
+    print_table(
+        console, "Cost model", costmodel.LAW_COLUMNS, costmodel.law_rows(run), costmodel.LAW_DISPENSABLE
+    )
+    line = costmodel.framework_line(run)
+    if line:
+        console.print(Text(line))
+        console.print()
+    print_table(
+        console,
+        "Expected time of steps, from operators measured alone",
+        costmodel.TIME_COLUMNS,
+        costmodel.time_rows(run),
+        costmodel.TIME_DISPENSABLE,
+    )
+    print_table(
+        console, "How far off", costmodel.WAY_COLUMNS, costmodel.way_rows(run), costmodel.WAY_DISPENSABLE
+    )
+    print_table(
+        console,
+        "Laws against the operators of the steps, each measured alone",
+        costmodel.KIND_COLUMNS,
+        costmodel.kind_rows(run),
+    )
 
 
 def show_claims(run: Run, console: Console) -> None:

@@ -17,6 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
+from harness.trace.host import NotCounted
+
 # Integer tensors up to this many elements are computed for real: token ids, positions, lengths, masks.
 MOST_REAL = 1 << 20
 
@@ -61,13 +63,16 @@ class FakeMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """One operator."""
         del types
-        kwargs = kwargs or {}
+        with NotCounted():
+            return self._dispatched(func, args, kwargs or {})
+
+    def _dispatched(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func.namespace == "prim":  # questions to a tensor, not operators
             return func(*args, **kwargs)
-        if _is_composite(func):
+        if is_composite(func):
             # The others it is made of are what runs. Autograd takes it apart before, inference does not.
             with self:
-                return func._op_dk(_KEY.CompositeImplicitAutograd, *args, **kwargs)  # noqa: SLF001 - as torch itself does
+                return decomposed(func, args, kwargs)
         result = self._run(func, args, kwargs)
         self._seen(func, named(func, args, kwargs), result)
         return result
@@ -105,10 +110,15 @@ class FakeMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-def _is_composite(func: Any) -> bool:
+def is_composite(func: Any) -> bool:
     """Whether an operator is but a composition of others, with no kernel of its own."""
     kernel = func.has_kernel_for_dispatch_key
     return bool(kernel(_KEY.CompositeImplicitAutograd) and not (kernel(_KEY.CPU) or kernel(_KEY.CUDA)))
+
+
+def decomposed(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Runs the operators that a composite one is made of."""
+    return func._op_dk(_KEY.CompositeImplicitAutograd, *args, **kwargs)  # noqa: SLF001 - as torch itself does
 
 
 def _stays_real(tensor: torch.Tensor) -> bool:

@@ -16,7 +16,7 @@ def operator_of(func: Any, arguments: dict[str, Any], result: Any, phase: str, *
     """The operator as a record, with what one call of it costs."""
     name = func._schema.name.removeprefix("aten::")  # noqa: SLF001 - the name formulas go by
     call = _call_of(name, func, arguments, result)
-    kernel = not (func.is_view or is_free(name.rstrip("_")))
+    kernel = touches(func)
     known = work_of(call) if kernel else Work(bytes_read=0, bytes_written=0)
     work = known or moved_by(call)
     dtype = next((one.dtype for one in call.reads if "float" in one.dtype), "")
@@ -37,6 +37,11 @@ def operator_of(func: Any, arguments: dict[str, Any], result: Any, phase: str, *
         kernel=kernel,
         known=known is not None,
     )
+
+
+def touches(func: Any) -> bool:
+    """Whether an operator touches elements, rather than making a view or memory nobody has written yet."""
+    return not (func.is_view or is_free(func._schema.name.removeprefix("aten::").rstrip("_")))  # noqa: SLF001
 
 
 def masked(operator: Operator, share: Fraction) -> Operator:

@@ -18,11 +18,12 @@ from torch.nn.modules.module import (
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils._pytree import tree_leaves
 
-from harness.records import PHASES, Operator, PhaseWork, Stratum, Trace
+from harness.records import MAPPED_BYTES, PHASES, Operator, PhaseWork, Stratum, Trace
+from harness.trace.host import HostCalls, NotCounted
 from harness.trace.masks import CausalAttention
-from harness.trace.mode import WeakTensors
-from harness.trace.observation import masked, operator_of
-from harness.trace.timeline import Timeline
+from harness.trace.mode import WeakTensors, span
+from harness.trace.observation import masked, operator_of, touches
+from harness.trace.timeline import Spans, Timeline, Uses
 from harness.workload import Call
 
 FORWARD, BACKWARD, OPTIMIZER = PHASES
@@ -34,6 +35,10 @@ class Recorder:
 
     timeline: Timeline = field(default_factory=Timeline)
     counts: Counter[Operator] = field(default_factory=Counter)
+    reuse: dict[Operator, Uses] = field(default_factory=dict)
+    mapped: Counter[Operator] = field(default_factory=Counter)
+    host: HostCalls = field(default_factory=HostCalls)
+    host_calls: Counter[str] = field(default_factory=Counter)
     masks: CausalAttention = field(default_factory=CausalAttention)
     foreign: int = 0
     recording: bool = False
@@ -71,6 +76,10 @@ class Recorder:
 
     def _claim(self) -> None:
         """Says what the tensors are that torch or a module told us of."""
+        with NotCounted():
+            self._claim_all()
+
+    def _claim_all(self) -> None:
         parameters = self._parameters()
         self.timeline.claim(parameters, "parameters")
         self.timeline.claim(self._of_modules("_buffers"), "buffers")
@@ -122,6 +131,7 @@ class Recorder:
 
     def end(self) -> None:
         """It is over, and its output still there."""
+        self.host_calls[self.timeline.phase or FORWARD] += self.host.take()
         self._claim()
         if self.timeline.phase == FORWARD:
             self.timeline.forward_ends()
@@ -138,18 +148,41 @@ class Recorder:
                 self.timeline.claim([leaf], "parameters")
         phase, again = self._phase()
         if self.recording:
+            self.host_calls[phase] += self.host.take()
             if phase != FORWARD and self.timeline.phase == FORWARD:
                 self.timeline.forward_ends()
             self.timeline.enter(phase)
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor) and (_makes(func) or self.timeline.knows(leaf)):
-                self.timeline.saw(leaf, made=True)
+        mapped = self._made(func, result)
+        uses = self._uses(func, arguments, result)
         if self.recording:
             operator = operator_of(func, arguments, result, phase, again=again)
             if operator.scratch_bytes:
                 self.timeline.passing(operator.scratch_bytes)
             share = self.masks.share(operator.name)
-            self.counts[masked(operator, share) if share else operator] += 1
+            operator = masked(operator, share) if share else operator
+            self.counts[operator] += 1
+            known = self.reuse.setdefault(operator, {})
+            for place, (reads, writes) in uses.items():
+                before = known.get(place, (0, 0))
+                known[place] = (before[0] + reads, before[1] + writes)
+            self.mapped[operator] += mapped
+
+    def _uses(self, func: Any, arguments: dict[str, Any], result: Any) -> Uses:
+        if not touches(func):
+            return {}
+        changed = {argument.name for argument in func._schema.arguments if argument.is_out}  # noqa: SLF001
+        read = [value for name, value in arguments.items() if name not in changed]
+        return self.timeline.uses(_spans(read), _spans([result]))
+
+    def _made(self, func: Any, result: Any) -> int:
+        """Takes note of what an operator made; tells how much of it was mapped anew."""
+        mapped = 0
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor) and (_makes(func) or self.timeline.knows(leaf)):
+                known = self.timeline.knows(leaf)
+                nbytes = self.timeline.saw(leaf, made=True).nbytes
+                mapped += nbytes if nbytes >= MAPPED_BYTES and not known else 0
+        return mapped
 
     def _phase(self) -> tuple[str, bool]:
         """The phase, and whether a forward operator is computed again in the backward pass."""
@@ -166,10 +199,20 @@ class Recorder:
     def traced(self, saved: int) -> tuple[Trace, tuple[Operator, ...]]:
         """The sums, and the operators, those alike counted together."""
         operators = tuple(
-            msgspec.structs.replace(operator, count=count) for operator, count in self.counts.items()
+            msgspec.structs.replace(
+                operator,
+                count=count,
+                reuse=tuple((k, *bytes_of) for k, bytes_of in sorted(self.reuse[operator].items())),
+                mapped_bytes=self.mapped[operator],
+            )
+            for operator, count in self.counts.items()
         )
         peaks = self.timeline.peaks()
-        phases = tuple(_phase_work(name, operators, peaks.get(name, 0)) for name in PHASES if name in peaks)
+        phases = tuple(
+            _phase_work(name, operators, peaks.get(name, 0), self.host_calls[name])
+            for name in PHASES
+            if name in peaks
+        )
         unknown: Counter[str] = Counter()
         for operator in operators:
             if not operator.known:
@@ -198,7 +241,14 @@ def _makes(func: Any) -> bool:
     return not func.is_view or func is torch.ops.aten.lift_fresh.default
 
 
-def _phase_work(name: str, operators: tuple[Operator, ...], peak: int) -> PhaseWork:
+def _spans(values: list[Any]) -> Spans:
+    """The tensors among them, and how many bytes of each."""
+    for leaf in tree_leaves(values):
+        if isinstance(leaf, torch.Tensor):
+            yield leaf, span(leaf)
+
+
+def _phase_work(name: str, operators: tuple[Operator, ...], peak: int, host_calls: int) -> PhaseWork:
     mine = [operator for operator in operators if operator.phase == name]
 
     def total(what: str) -> int:
@@ -214,6 +264,7 @@ def _phase_work(name: str, operators: tuple[Operator, ...], peak: int) -> PhaseW
         bytes_written=total("bytes_written"),
         kernels=total("kernel"),
         peak_bytes=peak,
+        host_calls=host_calls,
     )
 
 

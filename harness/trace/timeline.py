@@ -11,17 +11,22 @@ from itertools import accumulate
 import torch
 
 from harness.records import PHASES, Footprint
+from harness.trace.reuse import Reuse
 
 CATEGORIES = Footprint.__struct_fields__
+Spans = Iterable[tuple[torch.Tensor, int]]
+Uses = dict[int, tuple[int, int]]
+"""Bytes read, and bytes written without being read, by the power of two of their reuse distance."""
 
 
 class Piece:
     """A storage: its size, the phase it was made in (None: before the call), and whether it outlived the forward pass."""
 
-    __slots__ = ("born", "category", "foreign", "nbytes", "outlived_forward")
+    __slots__ = ("born", "category", "foreign", "nbytes", "outlived_forward", "slot")
 
-    def __init__(self, nbytes: int, born: str | None, *, foreign: bool = False) -> None:
+    def __init__(self, nbytes: int, born: str | None, *, slot: int = -1, foreign: bool = False) -> None:
         self.nbytes = nbytes
+        self.slot = slot
         self.born = born
         self.foreign = foreign
         self.outlived_forward = False
@@ -42,6 +47,7 @@ class Timeline:
 
     def __init__(self) -> None:
         self.phase: str | None = None
+        self.reuse = Reuse()
         self._over = False
         self._alive: dict[int, Piece] = {}
         self._events: list[tuple[str | None, Piece, int]] = []
@@ -59,7 +65,7 @@ class Timeline:
         key = storage._cdata  # noqa: SLF001 - the storage's identity
         piece = self._alive.get(key)
         if piece is None:
-            piece = self._alive[key] = Piece(storage.nbytes(), self.phase, foreign=not made)
+            piece = self._alive[key] = self._piece(storage.nbytes(), made=made)
             self._events.append((self.phase, piece, piece.nbytes))
             weakref.finalize(storage, self._gone, key, piece).atexit = False
         elif piece.nbytes != storage.nbytes():  # resized
@@ -67,10 +73,38 @@ class Timeline:
             piece.nbytes = storage.nbytes()
         return piece
 
+    def _piece(self, nbytes: int, *, made: bool) -> Piece:
+        return Piece(nbytes, self.phase, slot=self.reuse.slot(nbytes), foreign=not made)
+
     def _gone(self, key: int, piece: Piece) -> None:
         if self._alive.get(key) is piece and not self._over:
             del self._alive[key]
             self._events.append((self.phase, piece, -piece.nbytes))
+            self.reuse.let_go(piece.slot, piece.nbytes)
+
+    def uses(self, read: Spans, written: Spans) -> Uses:
+        """An operator touches these tensors, so many bytes of each; as in `Operator.reuse`.
+
+        What was never used before was made before everything that is alive now.
+        """
+        found: dict[int, tuple[int, int]] = {}
+        spans: dict[int, tuple[int, int]] = {}
+        for tensor, nbytes in written:
+            if self.knows(tensor):
+                spans[self.saw(tensor).slot] = (0, nbytes)
+        for tensor, nbytes in read:
+            if not self.knows(tensor):  # the stand-in of a real tensor, another each time
+                continue
+            slot = self.saw(tensor).slot
+            spans[slot] = (max(spans.get(slot, (0, 0))[0], nbytes), 0)
+        for slot, (reads, writes) in spans.items():
+            distance = self.reuse.use(slot, reads + writes)
+            if distance is None:
+                distance = sum(piece.nbytes for piece in self._alive.values())
+            place = max(0, distance - 1).bit_length()
+            before = found.get(place, (0, 0))
+            found[place] = (before[0] + reads, before[1] + writes)
+        return found
 
     def claim(self, tensors: Iterable[torch.Tensor], category: str) -> None:
         """Says what tensors are; the first word counts."""

@@ -76,7 +76,8 @@ def trace(
             call = prepare(device)
             saved = recorder.saved_by(call) if first else 0
             recorder.begin()
-            output = call()
+            with recorder.host.counting():
+                output = call()
             recorder.end()
             del output
         except (DataDependentOutputException, DynamicOutputShapeException) as error:

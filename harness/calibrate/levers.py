@@ -1,0 +1,110 @@
+"""Levers: cases of a run that differ in one decision, and what it buys on this machine."""
+
+import math
+from collections.abc import Iterator
+
+from harness.records import Lever, Measurement, Result, Run
+
+# What a decision is called, and the word of an id that it changes.
+WORDS = (
+    ("bfloat16 instead of float32", "float32", "bfloat16"),
+    ("float16 instead of float32", "float32", "float16"),
+    ("TF32 instead of float32", "float32", "tf32"),
+    ("flash instead of math attention", "math", "flash"),
+    ("memory-efficient instead of math attention", "math", "efficient"),
+    ("torch.compile instead of eager", "eager", "compiled"),
+    ("activation checkpointing", "eager", "checkpointed"),
+    ("channels-last instead of contiguous", "contiguous", "channels_last"),
+    ("fused instead of foreach optimizer", "foreach", "fused"),
+)
+ONE_THREAD = "threads1"
+
+
+def levers(run: Run) -> tuple[Lever, ...]:
+    """Every pair of measured cases that differ in one such word, lever by lever; calibration apart."""
+    measured = {result.case.id: result for result in run.measured if not result.case.calibrates}
+    found = []
+    for name, word, other in WORDS:
+        for base, changed in _pairs(measured, word, other):
+            found.append(_lever(run, name, base, changed))
+    for base, changed, threads in _more_threads(measured):
+        found.append(_lever(run, f"{threads} threads instead of 1", base, changed))
+    return tuple(found)
+
+
+def _pairs(measured: dict[str, Result], word: str, other: str) -> Iterator[tuple[Result, Result]]:
+    for case, base in measured.items():
+        parts = case.split("-")
+        if parts.count(word) == 1:
+            changed = measured.get("-".join(other if part == word else part for part in parts))
+            if changed is not None:
+                yield base, changed
+
+
+def _more_threads(measured: dict[str, Result]) -> Iterator[tuple[Result, Result, int]]:
+    """A case of one thread, and the same on the most threads that were measured."""
+    for case, base in measured.items():
+        parts = case.split("-")
+        if ONE_THREAD in parts:
+            place = parts.index(ONE_THREAD)
+            like = [
+                (other.case.threads or 1, other)
+                for name, other in measured.items()
+                if [*name.split("-")[:place], *name.split("-")[place + 1 :]]
+                == [*parts[:place], *parts[place + 1 :]]
+            ]
+            threads, changed = max(like, key=lambda pair: pair[0])
+            if threads > 1:
+                yield base, changed, threads
+
+
+def _lever(run: Run, name: str, base: Result, changed: Result) -> Lever:
+    before, after = _measurement(base), _measurement(changed)
+    speedup = before.typical / after.typical
+    one, other = _half_width(before), _half_width(after)
+    off = None if one is None or other is None else math.hypot(one, other)
+    expected, way = _expected(run, base, changed)
+    said = (base.case.cost, changed.case.cost)
+    return Lever(
+        lever=name,
+        base=base.case.id,
+        changed=changed.case.id,
+        speedup=speedup,
+        low=None if off is None else speedup * math.exp(-off),
+        high=None if off is None else speedup * math.exp(off),
+        expected=expected,
+        way=way,
+        memory=_ratio(after.peak_memory_bytes, before.peak_memory_bytes),
+        expected_memory=_ratio(said[1].memory_bytes, said[0].memory_bytes) if said[0] and said[1] else None,
+    )
+
+
+def _measurement(result: Result) -> Measurement:
+    if result.measurement is None:
+        raise ValueError(result.case.id)
+    return result.measurement
+
+
+def _half_width(measurement: Measurement) -> float | None:
+    """Of the interval, as a logarithm; None where there is none."""
+    interval = measurement.interval
+    if interval is None or interval[0] <= 0:
+        return None
+    return (math.log(interval[1]) - math.log(interval[0])) / 2
+
+
+def _expected(run: Run, base: Result, changed: Result) -> tuple[float | None, str]:
+    """By the cost model, if it knows both; else by the roofline."""
+    one, other = run.estimate(base.case.id), run.estimate(changed.case.id)
+    if one is not None and other is not None and other.seconds:
+        return one.seconds / other.seconds, "cost model"
+    before, after = base.prediction, changed.prediction
+    if changed.case.fused or before is None or after is None or not before.seconds or not after.seconds:
+        return None, ""
+    if base.case.threads and changed.case.threads and base.case.threads != changed.case.threads:
+        return changed.case.threads / base.case.threads, "cores"
+    return before.seconds / after.seconds, "roofline"
+
+
+def _ratio(one: int | None, other: int | None) -> float | None:
+    return one / other if one is not None and other else None

@@ -1,0 +1,163 @@
+"""How well the sizes know a law: intervals of its parameters and of its curve, and what they do not identify.
+
+Two intervals, of which each parameter gets the wider: a bootstrap of repeats within sizes (where a size has several, such as one of
+each process), which knows how well each time is known; and Student's t with the curvature at the solution and what is left of the
+residuals, which knows how far real curves bend from the law. The bootstrap is the wild one, as repeats are few: each repeat's
+distance from its size's time gets a random weight (Cameron, Gelbach, Miller, "Bootstrap-based improvements for inference with
+clustered errors", 2008).
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student_t
+
+from harness.fit.laws import Law, Vector, exponentials
+from harness.fit.points import Points
+from harness.fit.selection import EXACT, MANY
+from harness.fit.solver import Matrix, Solution, around, refit, slopes, weights
+from harness.records import Parameter
+
+DRAWS, SEED = 200, 20260102
+# A parameter whose 95 % interval spans more than this factor is not identified by the sizes.
+IDENTIFIED_FACTOR = 3.0
+# Nor is one whose term takes less than this share of the time at so many sizes.
+ACTIVE, SIZES = 0.20, 2
+# A parameter whose factor of e changes no time by this share has vanished.
+VANISHED = 1e-4
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """What is known of a fitted law. `sigma`: what a size's log time scatters by about the curve, or the curve about it."""
+
+    law: Law
+    points: Points
+    solution: Solution
+    times: Vector
+
+    @cached_property
+    def slopes(self) -> Matrix:
+        """The share of each size's time that each parameter decides."""
+        return slopes(self.law, self.points.columns, self.solution.logs)
+
+    @cached_property
+    def moves(self) -> NDArray[np.intp]:
+        """The parameters that move any time at all."""
+        return np.flatnonzero(np.linalg.norm(self.slopes, axis=0) > VANISHED)
+
+    @cached_property
+    def freedom(self) -> int:
+        """Sizes beyond those that the parameters took."""
+        return len(self.times) - len(self.moves)
+
+    @cached_property
+    def sigma(self) -> float:
+        """The standard deviation of the residuals, the large ones counted less."""
+        # Exact data are no surer than rounding: no interval has zero width.
+        return max(math.sqrt(2.0 * self.solution.cost / max(self.freedom, 1)), EXACT)
+
+    @property
+    def quantile(self) -> float:
+        """Student's t, 97.5 %."""
+        return float(student_t.ppf(0.975, max(self.freedom, 1)))
+
+    @cached_property
+    def covariance(self) -> Matrix:
+        """Of the logs, from the curvature; infinite variance for what moves nothing or cannot be told apart."""
+        found = np.diag(np.full(self.law.size, np.inf))
+        slope = self.slopes[:, self.moves]
+        curvature = slope.T @ (weights(self.solution.residuals)[:, None] * slope)
+        if self.freedom >= 1 and np.linalg.matrix_rank(curvature) == len(curvature) > 0:
+            found[np.ix_(self.moves, self.moves)] = self.sigma**2 * np.linalg.inv(curvature)
+        return found
+
+    @cached_property
+    def draws(self) -> Matrix:
+        """Logs fitted to times drawn anew from the repeats; no rows where there are none."""
+        if not self.points.repeated or len(self.times) > MANY:
+            return np.empty((0, self.law.size))
+        noise = np.random.default_rng(SEED).normal(size=(DRAWS, len(self.times))) * self._errors
+        times, logs = self.times + noise, np.tile(self.solution.logs, (DRAWS, 1))
+        found, cost = refit(self.law, self.points.columns, times, logs)
+        if self.law.kinked:
+            other, lower = refit(self.law, self.points.columns, times, around(self.solution.logs, DRAWS))
+            found = np.where((lower < cost)[:, None], other, found)
+        return found
+
+    @property
+    def _errors(self) -> Vector:
+        """The standard error of each size's log time, from its repeats as far as they are trusted."""
+        points = self.points
+        trust = points.trust(self.law.curve(self.solution.logs, points.columns))
+        trust = np.where(np.bincount(points.member, trust)[points.member] > 1e-6, trust, 1.0)
+        total = np.bincount(points.member, trust)
+        square = np.bincount(points.member, (trust * (points.values - self.times[points.member])) ** 2)
+        counted = total**2 / np.bincount(points.member, trust**2)
+        alone = counted < 1.5
+        error = np.sqrt(square / total**2 * counted / np.where(alone, 1.0, counted - 1.0))
+        return np.where(alone, points.scatter, error)
+
+    def interval(self, direction: Vector) -> tuple[float, float]:
+        """The 95 % interval of a sum of logs, each with its sign: the wider end of both kinds at either side."""
+        log = float(direction @ self.solution.logs)
+        variance = float(
+            direction @ np.where(np.outer(direction, direction) != 0.0, self.covariance, 0.0) @ direction
+        )
+        half = self.quantile * math.sqrt(variance)
+        low, high = log - half, log + half
+        if len(self.draws):
+            drawn = np.quantile(self.draws @ direction, (0.025, 0.975))
+            low, high = min(low, float(drawn[0])), max(high, float(drawn[1]))
+        return low, high
+
+    def parameter(self, place: int) -> Parameter:
+        """A parameter with its interval, or why it has none."""
+        symbol = self.law.symbols[place]
+        low, high = self.interval(np.eye(self.law.size)[place])
+        why = self._idle(place) or _wide(high - low)
+        if symbol.least + float(exponentials([low])[0]) > symbol.most:
+            why = f"above {symbol.most:g}: {symbol.beyond}"
+        if why:
+            return Parameter(name=symbol.name, unit=symbol.unit, why=why)
+        log = float(self.solution.logs[place])
+        value, low, high = np.minimum(symbol.least + exponentials([log, low, high]), symbol.most).tolist()
+        return Parameter(name=symbol.name, unit=symbol.unit, value=value, low=low, high=high)
+
+    def product(
+        self, name: str, unit: str, first: str, second: str, sign: float = 1.0, *, factor: float = 1.0
+    ) -> Parameter | None:
+        """A parameter times another (or over it) and a factor, such as the work done in the time of an overhead; None where the law has not both."""
+        one, other = self.law.place(first), self.law.place(second)
+        if one is None or other is None:
+            return None
+        unknown = [known.name for known in map(self.parameter, (one, other)) if not known.identified]
+        direction = np.zeros(self.law.size)
+        direction[one], direction[other] = 1.0, sign
+        low, high = self.interval(direction)
+        why = f"{' and '.join(unknown)} not identified" if unknown else _wide(high - low)
+        if why:
+            return Parameter(name=name, unit=unit, why=why)
+        value, low, high = (
+            factor * exponentials([float(direction @ self.solution.logs), low, high])
+        ).tolist()
+        return Parameter(name=name, unit=unit, value=value, low=low, high=high)
+
+    def _idle(self, place: int) -> str:
+        active = int(np.sum(np.abs(self.slopes[:, place]) >= ACTIVE))
+        if active >= SIZES or self.law.symbols[place].shape:
+            return ""
+        return f"it takes a fifth of the time at {active or 'none'} of {len(self.times)} sizes"
+
+
+def _wide(width: float) -> str:
+    if width <= math.log(IDENTIFIED_FACTOR):
+        return ""
+    return (
+        f"its 95 % interval spans a factor of {math.exp(width):.1f}"
+        if width < 5.0
+        else "the sizes leave it open"
+    )

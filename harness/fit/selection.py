@@ -1,0 +1,140 @@
+"""Which law: by AICc, ties by leave-one-out, and a free exponent only where nothing else comes near.
+
+Akaike's criterion for small samples (Hurvich and Tsai, 1989; Burnham and Anderson, 2002, for what its differences mean). Its n is the
+number of sizes: repeats of a size tell nothing more of the curve's shape.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.fit.laws import Law, Vector
+from harness.fit.points import Points
+from harness.fit.solver import Solution, finish, refit, solve
+
+# Laws whose AICc differs by less than the first explain the sizes equally well; up to the second the worse is still plausible; beyond
+# the last nothing speaks for it.
+EQUAL, PLAUSIBLE, DECISIVE = 2.0, 4.0, 10.0
+# By how much leave-one-out must be better for a parameter more.
+BETTER = 0.5
+# Residuals smaller than this are nobody's noise: exact data must not tell laws apart by their rounding.
+EXACT = 1e-4
+# A law needs so many sizes more than it has parameters.
+SPARE = 2
+# Beyond so many sizes leave-one-out says what AICc says (Stone, 1977), and takes long.
+MANY = 200
+# Degrees of freedom of the likelihood, and how often its scale is improved.
+TAILS, TURNS_OF_SCALE = 4.0, 30
+# The times of a size and the law are found in turns.
+TURNS = 5
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A law as fitted, and its AICc."""
+
+    law: Law
+    solution: Solution
+    aicc: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The law chosen, the others from the best on, and the log time of each size that they were tried on."""
+
+    chosen: Candidate
+    candidates: tuple[Candidate, ...]
+    times: Vector
+
+    @property
+    def best(self) -> float:
+        """The lowest AICc; that of the law chosen is a little higher where a simpler one is as good."""
+        return min(one.aicc for one in self.candidates)
+
+
+def choose(points: Points, laws: Sequence[Law]) -> Choice | None:
+    """The best of some laws for these points; None where none of them can describe so few sizes."""
+    laws = [law for law in laws if len(points) >= law.size + SPARE]
+    candidates = _candidates(points, [(law, None) for law in laws], points.first)
+    if not candidates:
+        return None
+    times = points.first
+    if points.repeated:
+        # All laws are tried on the same times: those that the closest of them trusts.
+        closest = min(candidates, key=lambda one: one.solution.cost)
+        times, _ = located(points, closest.law, closest.solution.logs)
+        candidates = _candidates(points, [(one.law, one.solution.logs) for one in candidates], times)
+    chosen = _chosen(points, candidates, times)
+    logs = chosen.solution.logs
+    if points.repeated:
+        times, logs = located(points, chosen.law, logs)
+    solution = finish(chosen.law, points.columns, times, logs)
+    chosen = Candidate(chosen.law, solution, chosen.aicc)
+    others = sorted((one for one in candidates if one.law is not chosen.law), key=lambda one: one.aicc)
+    return Choice(chosen, (chosen, *others), times)
+
+
+def located(points: Points, law: Law, logs: Vector) -> tuple[Vector, Vector]:
+    """The log time of each size by the repeats that a law trusts, and the law's logs fitted to those."""
+    times = points.first
+    for _ in range(TURNS):
+        times = points.located(points.trust(law.curve(logs, points.columns)))
+        before, logs = logs, refit(law, points.columns, times[None], logs[None])[0][0]
+        if np.allclose(before, logs, rtol=0.0, atol=1e-4):
+            break
+    return times, logs
+
+
+def aicc(residuals: Vector, parameters: int) -> float:
+    """Of a fit with these residuals: Student's t with 4 degrees of freedom has tails for a size that was disturbed, and its scale is profiled out.
+
+    With a normal likelihood a single such size would hide what the others say (Ronchetti, "Robustness aspects of model choice",
+    1997).
+    """
+    square, sizes = residuals**2 + EXACT**2, len(residuals)
+    scale = float(np.median(square))
+    for _ in range(TURNS_OF_SCALE):
+        scale = float(np.mean(square * (TAILS + 1.0) / (TAILS + square / scale)))
+    spread = sizes * math.log(scale) + (TAILS + 1.0) * float(np.sum(np.log1p(square / (TAILS * scale))))
+    return spread + 2.0 * parameters * sizes / (sizes - parameters - 1)
+
+
+def _candidates(points: Points, laws: Sequence[tuple[Law, Vector | None]], times: Vector) -> list[Candidate]:
+    found = [(law, solve(law, points.columns, times, known)) for law, known in laws]
+    return [
+        Candidate(law, solution, aicc(solution.residuals, law.size))
+        for law, solution in found
+        if solution is not None
+    ]
+
+
+def _chosen(points: Points, candidates: Sequence[Candidate], times: Vector) -> Candidate:
+    """The simplest among equals, unless one with more parameters halves its error of leave-one-out.
+
+    Where size is all that is known, a free exponent is as good as any.
+    """
+    given = [one for one in candidates if not one.law.free]
+    best = min(candidates, key=lambda one: one.aicc)
+    structured = min(given, key=lambda one: one.aicc, default=best)
+    if "size" not in points.columns and structured.aicc - best.aicc <= DECISIVE:
+        candidates, best = given or candidates, structured
+    equal = [one for one in candidates if one.aicc - best.aicc < EQUAL]
+    if len(equal) == 1 or len(points) > MANY:
+        return min(equal, key=lambda one: (one.law.size, one.aicc))
+    # Rounded, so that of two laws that are one (work and bytes that grow alike) the first is taken.
+    errors = {one.law.formula: round(_left_out(points, one, times), 6) for one in equal}
+    chosen = min(equal, key=lambda one: (one.law.size, errors[one.law.formula]))
+    for one in sorted(equal, key=lambda one: one.law.size):
+        if one.law.size > chosen.law.size and errors[one.law.formula] < BETTER * errors[chosen.law.formula]:
+            chosen = one
+    return chosen
+
+
+def _left_out(points: Points, one: Candidate, times: Vector) -> float:
+    """The mean error of log time at each size, told from the others."""
+    kept = 1.0 - np.eye(len(points))
+    rows = np.tile(times, (len(points), 1))
+    logs, _ = refit(one.law, points.columns, rows, np.tile(one.solution.logs, (len(points), 1)), kept)
+    return float(np.mean(np.abs(np.diagonal(one.law.curve(logs, points.columns) - rows))))

@@ -1,0 +1,185 @@
+"""The operators of a call, each measured alone right beside it: where a sum of operators and the whole part.
+
+The call runs once with torch telling of each operator; operands of the same shapes, strides and dtypes are then made anew, those of integers copied, and
+each distinct operator is timed on them.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from harness import stats
+from harness.measure.device import Device
+from harness.measure.stopwatch import Glance, Stopwatch
+from harness.records import Operator, Replayed
+from harness.trace.mode import decomposed, is_composite, named, span
+from harness.trace.observation import operator_of, touches
+
+# Looked at for so long, after so much to warm up; a quarter of it where it matters little.
+LOOK = Glance(warmup_seconds=0.001, seconds=0.004, least_samples=3, most_samples=64, min_sample_seconds=1e-4)
+# At first glance, calls in a row for so long.
+GLANCE_SECONDS, MOST_CALLS = 2e-4, 50
+# Operators of integers keep their values (they index); up to so many elements.
+MOST_KEPT = 1 << 22
+
+
+@dataclass
+class _Seen:
+    """A distinct operator: how often it was called, and how to call it again."""
+
+    operator: Operator
+    run: Callable[[], Callable[[], object]]
+    count: int = 0
+
+
+class _Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Hears of the operators of a call while it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen: dict[tuple[object, ...], _Seen] = {}
+        self.foreign = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        del types
+        kwargs = kwargs or {}
+        if is_composite(func):  # inference does not take it apart, and a trace does
+            with self:
+                return decomposed(func, args, kwargs)
+        if not touches(func) or func.namespace in {"prim", "profiler"}:
+            return func(*args, **kwargs)
+        if func.namespace != "aten":  # of a library: it may need more than shapes
+            self.foreign += 1
+            return func(*args, **kwargs)
+        again = tree_map(_stand_in, (args, kwargs))
+        result = func(*args, **kwargs)
+        operator = operator_of(func, named(func, args, kwargs), result, "", again=False)
+        strides = tuple(
+            leaf.stride() for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)
+        )
+        others = tuple(leaf for leaf in tree_leaves((args, kwargs)) if not isinstance(leaf, torch.Tensor))
+        key = (operator.name, operator.inputs, operator.outputs, strides, str(others))
+        if key not in self.seen:
+            self.seen[key] = _Seen(operator, _runner(func, *again))
+        self.seen[key].count += 1
+        return result
+
+
+@dataclass
+class _StandIn:
+    """What a tensor was, to be made again; `kept` are its values, where they matter."""
+
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+    elements: int
+    kept: torch.Tensor | None
+
+    def made(self) -> torch.Tensor:
+        """Between a half and one: roots are real, and quotients finite."""
+        if self.kept is not None:
+            return self.kept.clone()
+        base = torch.empty(self.elements, dtype=self.dtype, device=self.device)
+        if self.dtype.is_floating_point or self.dtype.is_complex:
+            base.uniform_(0.5, 1.0) if base.is_floating_point() else base.fill_(1.0)
+        else:
+            base.zero_()
+        return base.as_strided(self.shape, self.stride)
+
+
+def _stand_in(value: Any) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    exact = not (value.is_floating_point() or value.is_complex())
+    kept = value.detach().clone() if exact and value.numel() <= MOST_KEPT else None
+    elements = span(value) // value.element_size() if value.numel() else 0
+    reach = 1 + sum((n - 1) * abs(s) for n, s in zip(value.shape, value.stride(), strict=True))
+    return _StandIn(
+        tuple(value.shape),
+        value.stride(),
+        value.dtype,
+        value.device,
+        max(elements, reach) if elements else 0,
+        kept,
+    )
+
+
+def _runner(func: Any, args: Any, kwargs: Any) -> Callable[[], Callable[[], object]]:
+    def make() -> Callable[[], object]:
+        def real(value: Any) -> Any:
+            return value.made() if isinstance(value, _StandIn) else value
+
+        made, named_made = tree_map(real, (args, kwargs))
+        return lambda: func(*made, **named_made)
+
+    return make
+
+
+def replay(
+    call: Callable[[], object],
+    device: Device,
+    context: Callable[[], AbstractContextManager[object]],
+    seconds: float,
+) -> tuple[tuple[Replayed, ...], int]:
+    """Times the operators of a call one by one, for so many seconds in all; tells how many calls were not timed.
+
+    Those of which a first look says that they take longest come first.
+    """
+    with context():
+        listening = _Listening()
+        with listening:
+            call()
+    device.synchronize()
+    until = time.perf_counter() + seconds
+    glanced: list[tuple[float, _Seen]] = []
+    untimed = listening.foreign
+    with context(), torch.no_grad():
+        for one in listening.seen.values():
+            found = _first_look(one, device) if time.perf_counter() < until else None
+            if found is None:
+                untimed += one.count
+            else:
+                glanced.append((found, one))
+        stopwatch = Stopwatch(device)
+        glanced.sort(key=lambda pair: -pair[0] * pair[1].count)
+        timed = [
+            _timed(one, first, stopwatch if time.perf_counter() < until else None) for first, one in glanced
+        ]
+    return tuple(timed), untimed
+
+
+def _first_look(one: _Seen, device: Device) -> float | None:
+    """A call, then a few in a row, by the host's clock; None where it cannot be called on made-up operands."""
+    try:
+        run = one.run()
+        first = _seconds(run, 1, device)
+        several = max(1, min(MOST_CALLS, int(GLANCE_SECONDS / max(first, 1e-9))))
+        return min(first, _seconds(run, several, device))
+    except Exception:  # noqa: BLE001 - an operator that needs more than shapes is left out, and counted
+        return None
+
+
+def _seconds(run: Callable[[], object], calls: int, device: Device) -> float:
+    began = device.host_seconds()
+    for _ in range(calls):
+        run()
+    device.synchronize()
+    return (device.host_seconds() - began) / calls
+
+
+def _timed(one: _Seen, first: float, stopwatch: Stopwatch | None) -> Replayed:
+    seconds = first
+    with suppress(Exception):  # it ran before; what goes wrong now costs the closer look alone
+        if stopwatch is not None:
+            seconds = stats.median(stopwatch.glance(one.run(), LOOK).trusted_seconds)
+    operator = one.operator
+    return Replayed(operator.name, operator.inputs, operator.outputs, one.count, seconds)

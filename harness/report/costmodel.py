@@ -1,0 +1,139 @@
+"""The calibrated cost model as tables: its laws, what it said of each step, and how far each way to predict was off."""
+
+from harness import units
+from harness.records import Estimate, Judged, OperatorLaw, Run
+
+LAW_COLUMNS = (
+    "operators",
+    "dtype",
+    "cases",
+    "overhead",
+    "FLOP rate",
+    "byte rate",
+    "from memory",
+    "typically off",
+    "at worst",
+    "worst case",
+)
+LAW_DISPENSABLE = ("worst case", "cases")
+TIME_COLUMNS = (
+    "step",
+    "expected",
+    "90 %",
+    "measured",
+    "off by",
+    "roofline",
+    "scaled",
+    "replay",
+    "mostly",
+    "beyond what was calibrated",
+)
+TIME_DISPENSABLE = ("mostly", "replay", "scaled")
+WAY_COLUMNS = ("suite", "way to predict", "steps", "mean error", "bias", "worst", "worst step")
+WAY_DISPENSABLE = ("worst step",)
+KIND_COLUMNS = ("suite", "operators", "kinds of shapes", "time alone", "law is off by", "bias")
+
+
+def law_rows(run: Run) -> list[tuple[str, ...]]:
+    """A row for each law."""
+    model = run.header.cost_model
+    return [_law(law) for law in model.laws] if model else []
+
+
+def framework_line(run: Run) -> str:
+    """What the framework takes, as a sentence; empty where nothing was calibrated."""
+    model = run.header.cost_model
+    if model is None:
+        return ""
+    borrowed = f" (calibrated in {model.run})" if model.run != run.header.id else ""
+    pays = "; ".join(
+        f"where it touches {units.size(one.touched_bytes)}, {units.seconds(one.host)} for each function call of Python, {units.seconds(one.operator)} for "
+        f"each operator and {units.seconds(one.view)} for each view it calls, {units.seconds(one.backward)} for each that the autograd engine runs"
+        for one in model.framework
+    )
+    beside = f"Beside its operators a step pays, {pays}{_faults(model.fault_seconds)}. " if pays else ""
+    return f"{beside}What was used more than {units.size(model.far_bytes)} ago comes from memory{borrowed}."
+
+
+def _faults(seconds: float) -> str:
+    return (
+        f", {units.seconds(seconds)} for each page of a result so large that it is mapped anew"
+        if seconds
+        else ""
+    )
+
+
+def time_rows(run: Run) -> list[tuple[str, ...]]:
+    """A row for each estimated case that was measured."""
+    said = {one.case: one for one in run.header.estimates}
+    return [_time(one, said[one.case]) for v in run.header.validations for one in v.cases if one.case in said]
+
+
+def way_rows(run: Run) -> list[tuple[str, ...]]:
+    """A row for each suite and way to predict."""
+    return [
+        (
+            validation.suite,
+            one.way,
+            str(one.cases),
+            units.percent(one.mape),
+            units.signed_percent(one.bias),
+            units.signed_percent(one.worst),
+            one.worst_case,
+        )
+        for validation in run.header.validations
+        for one in validation.ways
+    ]
+
+
+def kind_rows(run: Run) -> list[tuple[str, ...]]:
+    """A row for each kind of operators of a suite's steps, against the same operators measured alone."""
+    return [
+        (
+            validation.suite,
+            one.kind,
+            str(one.operators),
+            units.seconds(one.seconds),
+            units.percent(one.mape),
+            units.signed_percent(one.bias),
+        )
+        for validation in run.header.validations
+        for one in validation.kinds
+    ]
+
+
+def _law(law: OperatorLaw) -> tuple[str, ...]:
+    return (
+        law.kind,
+        law.dtype,
+        str(law.cases),
+        units.seconds(law.overhead),
+        units.work_rate(law.flops_per_second) if "flops" in law.told else "",
+        units.bandwidth(law.bytes_per_second) if "bytes" in law.told else "",
+        units.bandwidth(law.far_bytes_per_second) if "far" in law.told else "",
+        units.percent(law.typical),
+        units.signed_percent(law.worst),
+        law.worst_case,
+    )
+
+
+def _time(one: Judged, said: Estimate) -> tuple[str, ...]:
+    def against(predicted: float | None) -> str:
+        return "" if predicted is None else units.signed_percent(predicted / one.measured - 1.0)
+
+    largest = [
+        f"{part.kind} {units.percent(part.seconds / said.seconds)}" for part in said.parts[:3] if said.seconds
+    ]
+    beyond = [*said.extrapolated, *(f"no law: {kind}" for kind in said.uncalibrated)]
+    return (
+        one.case,
+        units.seconds(said.seconds),
+        f"{units.seconds(said.low)} - {units.seconds(said.high)}",
+        units.seconds(one.measured),
+        against(one.estimated),
+        against(one.roofline),
+        against(one.scaled),
+        against(one.replayed),
+        ", ".join(largest),
+        ", ".join(beyond),
+    )
