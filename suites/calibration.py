@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import cycle
+from types import FunctionType
 from typing import Any, cast
 
 import pytest
@@ -365,7 +366,7 @@ class Chain(Calibration):
         model = torch.nn.Sequential(*(_Block(self.width, device) for _ in range(self.depth)))
         (x,) = self.operands(device)
         for block in model:
-            block.register_forward_pre_hook(lambda *_: _nothing(self.calls))
+            block.register_forward_pre_hook(lambda *_: _library(self.calls))
         if self.how == "inference":
             model.eval()
             return torch.inference_mode()(lambda: cast("torch.Tensor", model(x)))
@@ -388,10 +389,25 @@ class Chain(Calibration):
         return step
 
 
-def _nothing(calls: int) -> None:
-    """So many calls of a function."""
-    if calls:
-        _nothing(calls - 1)
+def _routine(options: dict[str, int], width: int) -> int:
+    """What layers of libraries do all day: they look up an option, check it, and choose."""
+    chosen = options.get("width", width)
+    if not isinstance(chosen, int):
+        raise TypeError(chosen)
+    return max(chosen, width)
+
+
+# Copies with code of their own, as the functions of a library have: no two share a place in the cache.
+ROUTINES = tuple(
+    FunctionType(_routine.__code__.replace(co_name=f"routine{i}"), globals()) for i in range(100)
+)
+
+
+def _library(calls: int) -> None:
+    """Calls so many of them."""
+    options = {"width": 8}
+    for routine in ROUTINES[:calls]:
+        routine(options, calls)
 
 
 def halton(index: int, base: int) -> float:
