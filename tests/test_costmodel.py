@@ -478,6 +478,30 @@ def test_an_operator_on_one_tensor_twice_has_a_kind(name: str) -> None:
     assert kind_of(operator(name, [shape], [shape])) == {"mm": "gemm", "convolution": "convolution"}[name]
 
 
+def test_long_calls_have_their_share_of_what_disturbs_the_machine() -> None:
+    """Samples whose mean is a tenth above their median: a call of microseconds dodges that, one of a second cannot."""
+    made = run()
+
+    def disturbed(result: Result) -> Result:
+        assert result.measurement is not None
+        view = result.measurement.view
+        processes = tuple(msgspec.structs.replace(p, mean=1.1 * p.median) for p in view.processes)
+        outcome = msgspec.structs.replace(
+            result.measurement, view=msgspec.structs.replace(view, processes=processes)
+        )
+        return msgspec.structs.replace(result, outcome=outcome)
+
+    calm = calibrated(made)
+    model = calibrated(msgspec.structs.replace(made, results=tuple(map(disturbed, made.results))))
+    assert calm is not None
+    assert model is not None
+    assert model.disturbance == pytest.approx(1.1)
+    short, long = (product(40, count=2),), (product(700, count=100),)
+    for operators, factor in ((short, 1.0), (long, 1.1)):
+        ratio = said_of(model, operators).seconds / said_of(calm, operators).seconds
+        assert ratio == pytest.approx(factor)
+
+
 def test_few_steps_tell_nothing_of_a_suite() -> None:
     verdicts = judge(run(steps=3)).header.verdicts
     (suite,) = [v for v in verdicts if v.subject == "all of train_step"]

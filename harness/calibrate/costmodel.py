@@ -30,6 +30,8 @@ PAGE_BYTES = 4096
 # By so many powers of two may the last cache be smaller than told.
 OCTAVES = 5
 ORDINARY_CACHE = 1 << 25
+# One process that was held up for long tells nothing of the others.
+WORST_DISTURBANCE = 2.0
 
 Alone = Sequence[tuple[Operator, Result]]
 Key = tuple[str, tuple[str, ...], tuple[str, ...]]
@@ -74,6 +76,7 @@ def _of_operators(run: Run, alone: Alone) -> CostModel:
         far_bytes=ORDINARY_CACHE,
         laws=(),
         noise=_noise(result for _, result in alone),
+        disturbance=_disturbance(result for _, result in alone),
     )
     model = msgspec.structs.replace(model, far_bytes=_far_bytes(model, alone, run.ceilings))
     kinds = _by_kind(model, alone)
@@ -242,3 +245,19 @@ def _noise(results: Iterable[Result]) -> float:
                 variances.append(stats.deviation([math.log(median) for median in medians]) ** 2)
     calm = sorted(variances)[: max(1, len(variances) * 9 // 10)]
     return math.sqrt(sum(calm) / len(calm)) if calm else 0.0
+
+
+def _disturbance(results: Iterable[Result]) -> float:
+    """Mean over median of the samples of short calls, on average over processes, none counted beyond `WORST_DISTURBANCE`.
+
+    Neighbours, the hypervisor and interrupts take time from every call alike. The typical sample of a millisecond has none of it; a step
+    of a tenth of a second has its share each time.
+    """
+    ratios = [
+        min(WORST_DISTURBANCE, process.mean / process.median)
+        for result in results
+        if result.measurement is not None
+        for process in result.measurement.view.processes
+        if process.mean is not None
+    ]
+    return max(1.0, sum(ratios) / len(ratios)) if ratios else 1.0

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 from harness.calibrate.costmodel import priced
-from harness.calibrate.framework import counted, framework_seconds
+from harness.calibrate.framework import framework_seconds
 from harness.calibrate.kinds import kind_of
 from harness.records import CostModel, Estimate, Operator, OperatorLaw, Part, Trace
 
@@ -22,6 +22,8 @@ UNKNOWN, BEYOND = 0.6, 0.2
 MARGIN = 2.0
 # A law of fewer cases cannot know how far it is off.
 FEW = 3
+# Calls up to so long dodge what disturbs the machine in their typical sample; from so long on each has its share.
+DODGES, SUFFERS = 5e-4, 2e-2
 # What a step is off from the sum of its operators even where each is known: docs/benchmarks.md.
 SUMMATION = 0.10
 
@@ -32,6 +34,13 @@ def _beyond(law: OperatorLaw, operator: Operator) -> bool:
     return bool(law.most_flops and flops > MARGIN * law.most_flops) or moved > MARGIN * law.most_bytes
 
 
+def _exposed(seconds: float) -> float:
+    """How much of what the machine takes from calls on average a typical call of such a length has: none, if it is as short as a sample."""
+    if seconds <= DODGES:
+        return 0.0
+    return min(1.0, math.log(seconds / DODGES) / math.log(SUFFERS / DODGES))
+
+
 def estimate(
     model: CostModel,
     case: str,
@@ -40,7 +49,6 @@ def estimate(
 ) -> Estimate:
     """What a traced call takes, with a 90 % interval."""
     seconds: dict[str, float] = {}
-    calls: dict[str, int] = {}
     variance: dict[str, float] = {}
     together: dict[str, float] = {}
     extrapolated: list[str] = []
@@ -52,7 +60,6 @@ def estimate(
         each, law = priced(model, operator)
         total = each * operator.count
         seconds[kind] = seconds.get(kind, 0.0) + total
-        calls[kind] = calls.get(kind, 0) + operator.count
         off, common = UNKNOWN, UNKNOWN
         if law is None:
             uncalibrated.append(kind)
@@ -67,9 +74,11 @@ def estimate(
     framework = framework_seconds(model.framework, trace, operators)
     kernels = sum(seconds.values())
     # On an accelerator the host works ahead: the slower of the two sets the pace.
-    expected = kernels + framework if model.device == "cpu" else max(kernels, framework)
-    parts = [Part(kind, calls[kind], seconds[kind]) for kind in seconds]
-    parts.append(Part("framework", sum(counted(trace, operators)), framework))
+    undisturbed = kernels + framework if model.device == "cpu" else max(kernels, framework)
+    disturbed = undisturbed * (model.disturbance - 1.0) * _exposed(undisturbed)
+    expected = undisturbed + disturbed
+    parts = [Part(kind, seconds[kind]) for kind in seconds]
+    parts += [Part("framework", framework), Part("disturbance", disturbed)]
     total_variance = (
         sum(variance.values())
         + sum(one**2 for one in together.values())

@@ -60,7 +60,8 @@ class CostModel(Record, frozen=True):
     """Laws of operators, and what the framework takes beside them; `run` is where they were measured, `fault_seconds` a page's first touch.
 
     `far_bytes`: what was used longer ago than so many bytes comes from memory. `framework`: for steps that touch more and more memory. `noise` is the standard deviation of the logarithm of
-    the same work's time between processes.
+    the same work's time between processes; `disturbance` is mean over median of short samples: what this machine takes from calls so long that they
+    cannot dodge it.
     """
 
     run: str
@@ -71,6 +72,7 @@ class CostModel(Record, frozen=True):
     framework: tuple["Framework", ...] = ()
     fault_seconds: float = 0.0
     noise: float = 0.0
+    disturbance: float = 1.0
 
     def law(self, kind: str, dtype: str) -> OperatorLaw | None:
         """The law of a kind in a dtype, if it was calibrated."""
@@ -78,10 +80,9 @@ class CostModel(Record, frozen=True):
 
 
 class Part(Record, frozen=True):
-    """The operators of one kind in a step: how many, and the seconds they take together."""
+    """The operators of one kind in a step, or the framework, or what disturbs the machine: the seconds they take together."""
 
     kind: str
-    calls: int
     seconds: float
 
 

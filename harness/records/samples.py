@@ -130,6 +130,7 @@ class Samples(Record, frozen=True):
             samples=len(self.seconds),
             clean=sum(self.clean),
             median=stats.median(trusted),
+            mean=sum(self.seconds) / len(self.seconds),
             mad=stats.mad(trusted),
             p05=stats.quantile(trusted, 0.05),
             p25=stats.quantile(trusted, 0.25),
@@ -166,7 +167,7 @@ def _joined(parts: Sequence[Disturbance]) -> Disturbance:
 class ProcessStatistics(Record, frozen=True):
     """One process's samples of one case summed up, in seconds per call; the raw ones are in the side file.
 
-    Of the samples that waited for no core, but for `samples`, `fastest` and `slowest`, which are of all.
+    Of the samples that waited for no core, but for `samples`, `fastest`, `slowest` and `mean`, which are of all.
     `cpu_share` is CPU time over wall time, all threads together; None is "the system does not tell".
     """
 
@@ -189,6 +190,7 @@ class ProcessStatistics(Record, frozen=True):
     page_faults: int | None = None
     run_delay_seconds: float | None = None
     host_bound: int | None = None
+    mean: float | None = None
 
     def __post_init__(self) -> None:
         """Refuses what no samples give."""
