@@ -39,14 +39,34 @@ def workload_of(item: pytest.Item) -> Workload | None:
 
 
 def interleaved(items: list[pytest.Item]) -> list[pytest.Item]:
-    """What calibrates evenly between what it is to predict: a machine that changes its pace does so under both."""
-    ours = [
-        item for item in items if (workload := workload_of(item)) and workload.calibrates and measures(item)
-    ]
-    others = [item for item in items if item not in ours]
-    placed = [((place + 0.5) / len(ours), item) for place, item in enumerate(ours)]
-    placed += [((place + 0.5) / len(others), item) for place, item in enumerate(others)]
-    return [item for _, item in sorted(placed, key=lambda pair: pair[0])]
+    """What calibrates evenly between what it is to predict: a machine that changes its pace does so under both.
+
+    That are the cases which do not say their cost themselves, whole models; without any, all others.
+    """
+    ours: list[pytest.Item] = []
+    models: list[pytest.Item] = []
+    others: list[pytest.Item] = []
+    for item in items:
+        workload = workload_of(item) if measures(item) else None
+        if workload is not None and workload.calibrates:
+            ours.append(item)
+        elif workload is not None and workload.cost() is None:
+            models.append(item)
+        else:
+            others.append(item)
+    among = models or others
+    after: dict[pytest.Item | None, list[pytest.Item]] = {}
+    for place, item in enumerate(ours):
+        before = int((place + 0.5) / len(ours) * (len(among) + 1))
+        after.setdefault(among[before - 1] if before else None, []).append(item)
+    first = among[0] if among else None
+    mixed: list[pytest.Item] = []
+    for item in items:
+        if item in ours:
+            continue
+        mixed += after.pop(None, []) if item is first else []
+        mixed += [item, *after.get(item, [])]
+    return mixed or ours
 
 
 def suite_of(item: pytest.Item) -> str:

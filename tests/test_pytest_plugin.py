@@ -142,23 +142,27 @@ def test_a_session_that_measures_nothing_leaves_nothing(pytester: pytest.Pyteste
     result.stdout.no_fnmatch_line("*plumbline: recorded*")
 
 
-def test_what_calibrates_is_spread_between_the_others(pytester: pytest.Pytester) -> None:
-    """So that a machine that changes its pace does so under both."""
+def test_what_calibrates_is_spread_between_what_it_is_to_predict(pytester: pytest.Pytester) -> None:
+    """So that a machine that changes its pace does so under both: between models, where there are any."""
     pytester.makepyfile(
         """
         from dataclasses import dataclass
         import pytest
-        from harness import Sweep, Workload
+        from harness import Cost, Sweep, Workload
 
         @dataclass(frozen=True)
         class Model(Workload):
             n: int
             def prepare(self, device): ...
 
-        class Operator(Model):
+        class Known(Model):
+            def cost(self):
+                return Cost(bytes_read=1, bytes_written=1, memory_bytes=1)
+
+        class Operator(Known):
             calibrates = True
 
-        WORKLOADS = Sweep(quick=[*map(Model, range(1, 4)), *map(Operator, range(1, 7))])
+        WORKLOADS = Sweep(quick=[*map(Operator, range(1, 7)), *map(Known, (1, 2)), *map(Model, range(1, 4))])
 
         @pytest.mark.parametrize("workload", WORKLOADS, ids=str)
         def test_it(workload, bench):
@@ -168,4 +172,7 @@ def test_what_calibrates_is_spread_between_the_others(pytester: pytest.Pytester)
     result = pytester.runpytest_subprocess("--collect-only", "-q", "-p", "harness.pytest_plugin")
 
     told = [line.split("[")[1].split("-")[0] for line in result.outlines if "[" in line]
-    assert told == ["operator", "model", "operator"] * 3
+    assert (
+        " ".join(told)
+        == "known known operator model operator operator model operator model operator operator"
+    )

@@ -30,8 +30,6 @@ PAGE_BYTES = 4096
 # By so many powers of two may the last cache be smaller than told.
 OCTAVES = 5
 ORDINARY_CACHE = 1 << 25
-# One process that was held up for long tells nothing of the others.
-WORST_DISTURBANCE = 2.0
 
 Alone = Sequence[tuple[Operator, Result]]
 Key = tuple[str, tuple[str, ...], tuple[str, ...]]
@@ -248,16 +246,16 @@ def _noise(results: Iterable[Result]) -> float:
 
 
 def _disturbance(results: Iterable[Result]) -> float:
-    """Mean over median of the samples of short calls, on average over processes, none counted beyond `WORST_DISTURBANCE`.
+    """Mean over median of the samples of short calls, in the typical process: one that was held up for long tells nothing of the others.
 
     Neighbours, the hypervisor and interrupts take time from every call alike. The typical sample of a millisecond has none of it; a step
     of a tenth of a second has its share each time.
     """
     ratios = [
-        min(WORST_DISTURBANCE, process.mean / process.median)
+        process.mean / process.median
         for result in results
         if result.measurement is not None
         for process in result.measurement.view.processes
         if process.mean is not None
     ]
-    return max(1.0, sum(ratios) / len(ratios)) if ratios else 1.0
+    return max(1.0, stats.median(ratios)) if ratios else 1.0
