@@ -40,5 +40,5 @@ def _verdict(result: Result, said: int, measured: int, tolerance: float) -> Verd
         return Verdict(CLAIM, result.case.id, Answer.FAILS, f"{told}: the prediction is wrong")
     # Memory that a kernel takes for itself: packed weights, a copy in another layout, a workspace. A single operator has little
     # else; in a whole step it should not matter.
-    answer = Answer.HOLDS if trace is None else Answer.INCONCLUSIVE
+    answer = Answer.INCONCLUSIVE if result.case.several else Answer.HOLDS
     return Verdict(CLAIM, result.case.id, answer, f"{told}: kernels take the rest for themselves")
