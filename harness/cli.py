@@ -113,7 +113,7 @@ def calibrate(
     ] = None,
     results: Results = RESULTS,
 ) -> None:
-    """Calibrate the cost model that says how long a model takes here: about a minute and a half."""
+    """Calibrate the cost model that says how long a model takes here: about two minutes (quick)."""
     from harness.bench import Request, run
 
     request = Request(
