@@ -431,6 +431,9 @@ def test_a_run_that_calibrates_in_part_keeps_what_was_known() -> None:
     assert model.law("gemm", "float32") == earlier.law("gemm", "float32")
     assert model.law("elementwise", "float32")
     assert model.framework == earlier.framework
+    # Judged again, when the record holds what was found the first time, it is the same.
+    again = msgspec.structs.replace(header, cost_model=model)
+    assert calibrated(msgspec.structs.replace(made, header=again, results=part)) == model
 
 
 def test_little_known_operators_excuse_a_step_only_where_they_matter() -> None:

@@ -54,7 +54,7 @@ def calibrated(run: Run) -> CostModel | None:
     if not alone:
         return earlier
     model = _of_operators(run, alone)
-    if earlier is not None and earlier.run != run.header.id:
+    if earlier is not None:
         known = {(law.kind, law.dtype) for law in model.laws}
         kept = tuple(law for law in earlier.laws if (law.kind, law.dtype) not in known)
         model = msgspec.structs.replace(
