@@ -4,7 +4,7 @@ BIN := .venv/bin
 SUITES ?=
 PROFILE ?= quick
 
-.PHONY: bench selftest test check report clean
+.PHONY: bench selftest test check report browser clean
 .DELETE_ON_ERROR:
 
 bench: .venv/installed
@@ -27,6 +27,10 @@ check: .venv/dev
 report: .venv/installed
 	$(BIN)/plumbline report
 
+# The pages in a headless Chromium: the one named in CHROMIUM, or found on the path, or playwright's own.
+browser: .venv/browser
+	$(BIN)/python -m pytest -m browser
+
 clean:
 	rm -rf .venv
 
@@ -36,6 +40,10 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . transformers requests
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps pytorchcv
+	touch $@
+
+.venv/browser: .venv/dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	touch $@
 
 .venv/dev: .venv/installed

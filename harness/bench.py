@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,8 @@ from harness.errors import NothingMeasuredError, PlumblineError, UsageError
 from harness.measure.openmp import bound_spinning
 from harness.records import Case, Run
 from harness.report.live import Live
-from harness.report.markdown import markdown
+from harness.report.outputs import as_html, as_json, as_markdown
+from harness.report.sources import Source
 from harness.report.terminal import screen, show
 from harness.session import BUNDLED_SUITES, MODEL, OWN_MODELS, BenchSession, last_line
 from harness.workload import Workload
@@ -44,6 +46,7 @@ class Request:
     limit: float | None = None
     results: Path = store.DEFAULT_RESULTS
     models: tuple[str, ...] = ()
+    label: str = ""
 
 
 def run(request: Request, resume: str | None = None) -> int:
@@ -85,7 +88,8 @@ def run(request: Request, resume: str | None = None) -> int:
             store.write_whole(folder / store.EXPORT, export.read_bytes())
     concluded = conclude(folder)
     show(concluded, console)
-    console.print(f"report: {folder / store.REPORT}", highlight=False, markup=False, soft_wrap=True)
+    for path in write_reports(folder, concluded):
+        console.print(f"report: {path}", highlight=False, markup=False, soft_wrap=True)
     if exit_code == pytest.ExitCode.INTERNAL_ERROR:
         sys.stderr.write(output)
         return 3
@@ -122,12 +126,28 @@ def _foreseen(workload: Workload, case: Case) -> Case:
 
 
 def conclude(folder: Path) -> Run:
-    """Judges a run and writes its report; fits and verdicts are stored once it is complete."""
+    """Judges a run; fits and verdicts are stored once it is complete."""
     concluded = judge(store.load(folder))
     if concluded.complete:
         store.Writer(folder, concluded.header).put(concluded.header)
-    store.write_whole(folder / store.REPORT, markdown(concluded).encode())
     return concluded
+
+
+def write_reports(folder: Path, concluded: Run) -> Iterator[Path]:
+    """Writes the report of a run in each form, and tells where; a form that cannot be made here is told of and left out."""
+    sources = (Source(concluded, store.sensors(folder)),)
+    forms: dict[str, Callable[[], bytes]] = {
+        store.PAGE: lambda: as_html(sources).encode(),
+        store.REPORT: lambda: as_markdown(sources).encode(),
+        store.DOCUMENT: lambda: as_json(sources),
+    }
+    for name, made in forms.items():
+        try:
+            store.write_whole(folder / name, made())
+        except UsageError as error:
+            sys.stderr.write(f"no {name}: {error}\n")
+        else:
+            yield folder / name
 
 
 def _resumed(request: Request, reference: str) -> tuple[Request, str]:
@@ -186,6 +206,7 @@ def _pytest(request: Request, options: list[str], plugins: list[object]) -> tupl
         *([f"--plumbline-threads={request.threads}"] if request.threads is not None else []),
         *([f"--plumbline-limit={request.limit}"] if request.limit is not None else []),
         *(f"--plumbline-model={model}" for model in request.models),
+        *([f"--plumbline-label={request.label}"] if request.label else []),
         *([f"-k={request.expression}"] if request.expression else []),
         *options,
     ]

@@ -37,6 +37,13 @@ class Profile(StrEnum):
     FULL = "full"
 
 
+class Place(StrEnum):
+    """Where Markdown is read."""
+
+    SUMMARY = "summary"
+    COMMENT = "comment"
+
+
 Suites = Annotated[
     list[str] | None,
     typer.Argument(
@@ -83,6 +90,9 @@ def bench(
         list[str] | None,
         typer.Option(metavar="MODULE:FUNCTION", help="A model of your own; alone, unless suites are named."),
     ] = None,
+    label: Annotated[
+        str, typer.Option(metavar="NAME", help="What reports call this machine; its own name is never kept.")
+    ] = "",
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with a run; takes its settings from it.")
     ] = None,
@@ -99,6 +109,7 @@ def bench(
         limit=limit,
         results=results,
         models=tuple(model or ()),
+        label=label,
     )
     raise typer.Exit(run(request, resume))
 
@@ -123,19 +134,34 @@ def calibrate(
 
 
 @app.command()
-def report(reference: RunArgument = "latest", *, results: Results = RESULTS, json: Json = False) -> None:
-    """Show a run again, complete or not."""
-    from harness import store
-    from harness.check.judge import judged
-    from harness.report.terminal import screen, show
-    from harness.rows import rows
+def report(
+    references: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN...]",
+            help="Paths, ids, latest (default), or the report.json of an earlier report; several are set side by side.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="One self-contained page.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Markdown, cut to fit.")] = None,
+    place: Annotated[
+        Place, typer.Option("--for", help="Where the Markdown has to fit: a job summary or a comment.")
+    ] = Place.SUMMARY,
+    json: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="[FILE]", help="All of it as JSON; alone, on standard output."),
+    ] = None,
+    browse: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
+    results: Results = RESULTS,
+) -> None:
+    """Show runs again, complete or not: in the terminal, or as files (- is standard output)."""
+    from harness.report.publish import Wanted, publish
+    from harness.report.sources import opened
 
-    run = judged(store.load(store.find(reference, results)))
-    if json:
-        header = run.header
-        _print_json({"complete": run.complete, "damage": run.damage, "run": header, "cases": rows(run)})
-    else:
-        show(run, screen())
+    sources = opened(references or ["latest"], results)
+    publish(sources, Wanted(html=html, markdown=markdown, place=place.value, json=json, browse=browse))
 
 
 @app.command()
@@ -285,7 +311,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that knows no µ gets a question mark
     try:
-        status = app(standalone_mode=False)
+        status = app(_completed(sys.argv[1:]), standalone_mode=False)
         sys.stdout.flush()
     except _CommandLineError as error:
         status = _say(UsageError(_format(error)))
@@ -303,6 +329,19 @@ def main() -> None:
         traceback.print_exc()
         status = StorageError.exit_status
     sys.exit(status)
+
+
+def _completed(arguments: list[str]) -> list[str]:
+    """The arguments, with standard output named where `report --json` names no file: Typer knows no option that may have a value.
+
+    >>> _completed(["report", "latest", "--json"]), _completed(["report", "--json", "x.json", "latest"])
+    (['report', 'latest', '--json', '-'], ['report', '--json', 'x.json', 'latest'])
+    """
+    if arguments[:1] != ["report"] or "--json" not in arguments:
+        return arguments
+    after = arguments.index("--json") + 1
+    named = after < len(arguments) and (arguments[after] == "-" or arguments[after].endswith(".json"))
+    return arguments if named else [*arguments[:after], "-", *arguments[after:]]
 
 
 def _format(error: Exception) -> str:

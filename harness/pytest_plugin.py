@@ -54,6 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--plumbline-model", action="append", default=[], help="a model of your own: module:function"
     )
+    group.addoption("--plumbline-label", default="", help="what reports call this machine")
     group.addoption("--plumbline-resume", help="go on with this run: a path, an id, or latest")
 
 

@@ -176,6 +176,7 @@ class BenchSession:
                 device=device,
                 threads=threads,
                 sampling=sampling,
+                label=option("plumbline_label"),
             )
             conductor = Conductor.start(option("plumbline_results"), settings, self.planned, crew, self._note)
         self.config.hook.pytest_plumbline_started(header=conductor.header, done=conductor.done)

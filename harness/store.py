@@ -8,7 +8,7 @@
         sensors.jsonl          the readings of a GPU's sensors during each case, where there are any
         run.json               everything else; replaced as a whole, never written in place
         output.txt             what workloads printed, if they did
-        report.md              made from the two, again at any time
+        report.html, report.md, report.json   made from the above, again at any time
         pytest-benchmark.json  an export
     results/noise/<host>-<device>.json  what `plumbline selftest` found last
 
@@ -52,7 +52,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 2
-CASES, HEADER, REPORT, EXPORT = "cases.jsonl", "run.json", "report.md", "pytest-benchmark.json"
+CASES, HEADER, EXPORT = "cases.jsonl", "run.json", "pytest-benchmark.json"
+PAGE, REPORT, DOCUMENT = "report.html", "report.md", "report.json"
 NOISE = "noise"
 SAMPLES, SENSORS, OUTPUT = "samples.jsonl", "sensors.jsonl", "output.txt"
 OPERATORS, REPLAYS = "operators.jsonl", "replays.jsonl"
@@ -318,6 +319,11 @@ def load(folder: Path) -> Run:
 def samples(folder: Path) -> dict[str, tuple[RawSamples, ...]]:
     """The raw samples of each case, as far as they are on disk and readable; those recorded last count."""
     return {one.case: one.parts for one in _lines(folder / SAMPLES, CaseSamples)}
+
+
+def sensors(folder: Path) -> tuple[SensorSeries, ...]:
+    """The readings of the device's sensors, by case in the order recorded; none where it has no sensors."""
+    return tuple(_lines(folder / SENSORS, SensorSeries))
 
 
 def operators(folder: Path) -> dict[str, tuple[Operator, ...]]:

@@ -29,6 +29,8 @@ from harness.records import (
 )
 from harness.records.environment import Code, Numerics, Software, State, Torch
 from harness.records.machine import Host, Limits, Memory, Processor
+from harness.report.markdown import markdown
+from harness.report.sections import page
 
 SAMPLING = Sampling(
     processes=2,
@@ -172,3 +174,8 @@ def run(results: tuple[Result, ...] | None = None, *, finished: bool = True) -> 
     planned = tuple(result.case.id for result in results)
     finished_at = "2026-01-02T03:05:05+00:00" if finished else None
     return Run(header(planned, finished_at=finished_at), results)
+
+
+def markdown_of(run: Run) -> str:
+    """The whole report of a run as Markdown."""
+    return markdown(page(run))

@@ -55,8 +55,11 @@ def test_a_suite_is_measured_recorded_judged_and_reported(
     assert "work-steady-n400" in output
     folder = store.find("latest")
     assert {p.name for p in folder.iterdir()} == {
-        *(store.CASES, store.SAMPLES, store.EXPORT, store.REPORT, store.HEADER)
+        *(store.CASES, store.SAMPLES, store.EXPORT, store.HEADER),
+        *(store.PAGE, store.REPORT, store.DOCUMENT),
     }
+    for form in (store.PAGE, store.REPORT, store.DOCUMENT):
+        assert f"report: {folder / form}" in output
     assert "work-steady-n100" in (folder / store.REPORT).read_text()
 
 
@@ -357,8 +360,9 @@ def test_json_stands_alone_on_standard_output(
     assert (status, errors) == (0, "")
     value = decoded(output)
     if command[0] == "report":
-        assert value["complete"] is True
-        assert [case["case"] for case in value["cases"]] == [f"work-steady-n{n}" for n in (100, 200, 400)]
+        (told,) = value["runs"]
+        assert told["complete"] is True
+        assert [case["case"] for case in told["cases"]] == [f"work-steady-n{n}" for n in (100, 200, 400)]
     elif command[0] == "check":
         assert {v["answer"] for v in value["verdicts"]} <= {"holds", "fails", "inconclusive"}
 

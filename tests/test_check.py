@@ -5,9 +5,10 @@ from collections import Counter
 import msgspec
 import pytest
 
-from harness.check.judge import exit_status, judge, judged
+from harness.check.judge import exit_status, judge
 from harness.predict import roofline
 from harness.records import Answer, Ceilings, Cost, Result, Run, Series, envelope
+from harness.report.sources import judged
 from tests import made_up
 
 

@@ -32,8 +32,8 @@ from harness.records import (
     Run,
     Trace,
 )
-from harness.report.markdown import markdown
 from tests import made_up
+from tests.made_up import markdown_of
 
 ROOF = Roof(75e9, 50e9, 10e9)
 
@@ -519,12 +519,12 @@ def test_validation_is_of_what_was_measured_alone() -> None:
 
 
 def test_the_report_shows_laws_steps_and_errors() -> None:
-    text = markdown(judge(run()))
+    text = markdown_of(judge(run()))
 
     for words in (
-        "## Cost model",
+        "Cost model",
         "| gemm | float32 | 8 |",
-        "## Expected time of steps",
+        "Expected time of steps",
         "| train_step | cost model | 12 |",
     ):
         assert words in text

@@ -6,8 +6,8 @@ import msgspec
 
 from harness.calibrate import levers
 from harness.records import Case, Cost, Prediction, Result, Run
-from harness.report.markdown import markdown
 from tests import made_up
+from tests.made_up import markdown_of
 
 
 def case(
@@ -94,6 +94,6 @@ def test_the_report_has_a_row_for_each() -> None:
     made = run(case("matmul-float32-n8", 0.2), case("matmul-bfloat16-n8", 0.1))
     header = msgspec.structs.replace(made.header, levers=levers(made))
 
-    text = markdown(msgspec.structs.replace(made, header=header))
+    text = markdown_of(msgspec.structs.replace(made, header=header))
 
     assert "| bfloat16 instead of float32 | 2.00 x |" in text

@@ -9,7 +9,8 @@ import pytest
 from harness import store
 from harness.check.judge import exit_status, judge
 from harness.errors import UsageError
-from harness.report.markdown import markdown
+from harness.report.sources import of_folder
+from tests.made_up import markdown_of
 
 REFERENCE = Path(__file__).resolve().parent.parent / "results" / "reference"
 RUNS = sorted(path.parent for path in REFERENCE.glob(f"*/{store.HEADER}"))
@@ -17,12 +18,12 @@ RUNS = sorted(path.parent for path in REFERENCE.glob(f"*/{store.HEADER}"))
 
 @pytest.mark.parametrize("folder", RUNS, ids=lambda folder: folder.name)
 def test_a_reference_run_is_whole_and_its_report_is_made_from_it(folder: Path) -> None:
-    run = store.load(folder)
+    run = of_folder(folder).run
 
     assert run.complete
     assert run.damage == ()
     assert exit_status(judge(run)) == 0
-    assert (folder / store.REPORT).read_text() == markdown(run)
+    assert (folder / store.REPORT).read_text() == markdown_of(run)
 
 
 def test_a_run_of_an_older_schema_is_read_and_not_gone_on_with(tmp_path: Path) -> None:

@@ -26,10 +26,10 @@ from harness.records import (
     Trace,
     Verdict,
 )
-from harness.report.markdown import markdown
 from harness.report.steps import STEP_COLUMNS, step_rows
 from harness.workload import Call, Step
 from tests import made_up
+from tests.made_up import markdown_of
 from tests.simulated import Simulated
 
 PEAK = 190e9  # the highest rung of made_up.CEILINGS that code reached
@@ -164,16 +164,16 @@ def test_the_roofline_of_a_step_is_a_sum_over_its_operators() -> None:
 
 
 def test_an_operator_without_a_formula_is_named_in_the_report() -> None:
-    text = markdown(made_up.run((step(unknown={"mine::thing": 3}),)))
+    text = markdown_of(made_up.run((step(unknown={"mine::thing": 3}),)))
 
-    assert "no formula for the operator mine::thing: its FLOPs are missing in train-thing." in text
+    assert "no formula for the operator mine::thing: its FLOPs are missing in train-thing" in text
 
 
 def test_why_there_is_no_prediction_is_said() -> None:
     case = msgspec.structs.replace(step().case, cost=None, trace=None, untraced="it looks at values")
-    text = markdown(made_up.run((Result(case, made_up.measurement(0.1)),)))
+    text = markdown_of(made_up.run((Result(case, made_up.measurement(0.1)),)))
 
-    assert "no prediction: it looks at values (train-thing)." in text
+    assert "no prediction: it looks at values (train-thing)" in text
 
 
 def test_the_peak_of_each_phase() -> None:

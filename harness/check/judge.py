@@ -5,6 +5,7 @@ import msgspec
 from harness.calibrate import calibrated, estimate, levers, validated
 from harness.check.counts import check_counts
 from harness.check.crossovers import check_crossovers
+from harness.check.findings import findings
 from harness.check.growth import check_memory_growth
 from harness.check.memory import check_memory
 from harness.check.physics import check_physics
@@ -16,7 +17,7 @@ from harness.records import Answer, Run
 
 
 def judge(run: Run) -> Run:
-    """The run with its sweeps fitted and its claims judged anew from the recorded facts."""
+    """The run with its sweeps fitted, its claims judged and its findings drawn anew from the recorded facts."""
     header = msgspec.structs.replace(run.header, fits=fit_sweeps(run))
     run = _estimated(msgspec.structs.replace(run, header=header))
     verdicts = (
@@ -30,7 +31,8 @@ def judge(run: Run) -> Run:
         *check_memory(run),
     )
     header = msgspec.structs.replace(run.header, verdicts=verdicts, levers=levers(run))
-    return msgspec.structs.replace(run, header=header)
+    run = msgspec.structs.replace(run, header=header)
+    return msgspec.structs.replace(run, header=msgspec.structs.replace(header, findings=findings(run)))
 
 
 def _estimated(run: Run) -> Run:
@@ -47,11 +49,6 @@ def _estimated(run: Run) -> Run:
         run.header, cost_model=model, estimates=estimates, validations=validated(run, model, estimates)
     )
     return msgspec.structs.replace(run, header=header)
-
-
-def judged(run: Run) -> Run:
-    """The run with the verdicts it was stored with; judged now where it has none (incomplete)."""
-    return run if run.header.verdicts else judge(run)
 
 
 def exit_status(run: Run) -> int:

@@ -85,8 +85,12 @@ def fit_sweep(sweep: Sweep) -> Fit | None:
         law=fitted.law,
         parameters=parameters(sweep, fitted),
         points=tuple(
-            FitPoint(one.size, one.work[column], float(measured), float(law_says), one.flagged)
-            for one, measured, law_says in zip(sweep.sizes, fitted.measured, fitted.fitted, strict=True)
+            FitPoint(
+                one.size, one.work[column], float(measured), said.seconds, one.flagged, said.low, said.high
+            )
+            for one, measured, said in zip(
+                sweep.sizes, fitted.measured, fitted.expect(points.columns), strict=True
+            )
         ),
         theory_exponent=sweep.exponent,
         exponent=free_exponent(choice, points, growths, column),

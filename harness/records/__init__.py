@@ -2,6 +2,14 @@
 
 from harness.records.case import Case, Cost, Series
 from harness.records.ceilings import BandwidthCeiling, Ceilings, ComputeCeiling, MemoryLevel, Rung, envelope
+from harness.records.comparison import (
+    CeilingCompared,
+    Change,
+    Compared,
+    Comparison,
+    Exact,
+    SuiteCompared,
+)
 from harness.records.costmodel import (
     Accuracy,
     Bend,
@@ -17,6 +25,7 @@ from harness.records.costmodel import (
     Validation,
 )
 from harness.records.environment import Environment
+from harness.records.finding import Finding, FindingKind
 from harness.records.fit import Fit, FitPoint, Parameter, Rival
 from harness.records.forecast import Forecast, Pass
 from harness.records.lever import Lever
@@ -47,14 +56,21 @@ __all__ = [
     "CaseOperators",
     "CaseReplay",
     "CaseSamples",
+    "CeilingCompared",
     "Ceilings",
+    "Change",
+    "Compared",
+    "Comparison",
     "ComputeCeiling",
     "Cost",
     "CostModel",
     "Disturbance",
     "Environment",
     "Estimate",
+    "Exact",
     "Failed",
+    "Finding",
+    "FindingKind",
     "Fit",
     "FitPoint",
     "Flag",
@@ -92,6 +108,7 @@ __all__ = [
     "Span",
     "StopReason",
     "Stratum",
+    "SuiteCompared",
     "Trace",
     "Validation",
     "Verdict",

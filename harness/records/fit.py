@@ -23,7 +23,8 @@ class Parameter(Record, frozen=True):
 class FitPoint(Record, frozen=True):
     """One size of a sweep: what was measured and what the law says, in seconds.
 
-    `work` in FLOPs or bytes. `flagged`: something speaks against trusting the measurement.
+    `work` in FLOPs or bytes. `flagged`: something speaks against trusting the measurement. `low` and `high`: the 95 % interval
+    of a time measured there, by the law.
     """
 
     size: int
@@ -31,6 +32,8 @@ class FitPoint(Record, frozen=True):
     measured: float
     fitted: float
     flagged: bool = False
+    low: float | None = None
+    high: float | None = None
 
     @property
     def residual(self) -> float:

@@ -9,6 +9,7 @@ from harness.records.base import Record
 from harness.records.ceilings import Ceilings, Step, envelope
 from harness.records.costmodel import CaseReplay, CostModel, Estimate, Validation
 from harness.records.environment import Environment
+from harness.records.finding import Finding
 from harness.records.fit import Fit
 from harness.records.lever import Lever
 from harness.records.measurement import Measurement, Sampling
@@ -17,7 +18,7 @@ from harness.records.trace import Operator
 
 
 class Settings(Record, frozen=True):
-    """What the user asked for; `--resume` takes all of it from the run."""
+    """What the user asked for; `--resume` takes all of it from the run. `label`: what the user calls this machine."""
 
     suites: tuple[str, ...]
     expression: str
@@ -25,6 +26,7 @@ class Settings(Record, frozen=True):
     device: str
     threads: int
     sampling: Sampling
+    label: str = ""
 
 
 class Answer(StrEnum):
@@ -65,6 +67,7 @@ class Header(Record, frozen=True):
     validations: tuple[Validation, ...] = ()
     levers: tuple[Lever, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 class Run(Record, frozen=True, dict=True):

@@ -8,20 +8,31 @@ from rich.text import Text
 
 from harness import units
 from harness.records import Environment
+from harness.report.text import visible
+
+FACT_COLUMNS = ("part", "fact", "value")
 
 
 def show_facts(environment: Environment, console: Console) -> None:
     """Prints every fact under its part of the record, then what could not be had and why."""
-    for part, value in msgspec.to_builtins(environment).items():
-        if part == "unavailable" or not isinstance(value, dict | list):
-            continue
-        console.print(Text(part, style="bold"))
-        for name, fact in _lines(value, ""):
-            console.print(Text(f"  {name:<34} ").append(fact), soft_wrap=True)
-    console.print(Text("unavailable", style="bold"))
-    for name, reason in sorted(environment.unavailable.items()):
-        console.print(Text(f"  {name:<34} {reason}"), soft_wrap=True)
+    shown = ""
+    for part, name, fact in fact_rows(environment):
+        if part != shown:
+            console.print(Text(part, style="bold"))
+            shown = part
+        console.print(Text(f"  {name:<34} ").append(visible(fact)), soft_wrap=True)
     console.print(Text(f"fingerprint {environment.fingerprint}"))
+
+
+def fact_rows(environment: Environment) -> list[tuple[str, str, str]]:
+    """A row under `FACT_COLUMNS` for every fact, then for what could not be had and why."""
+    facts = [
+        (part, name, fact)
+        for part, value in msgspec.to_builtins(environment).items()
+        if part != "unavailable" and isinstance(value, dict | list)
+        for name, fact in _lines(value, "")
+    ]
+    return facts + [("unavailable", name, reason) for name, reason in sorted(environment.unavailable.items())]
 
 
 def _lines(value: object, name: str) -> Iterator[tuple[str, str]]:

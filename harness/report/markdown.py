@@ -1,95 +1,138 @@
-"""`report.md`: a run as Markdown."""
+"""`report.md`: a run, or several side by side, as Markdown that fits where it is read."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from harness.records import Answer, Run
-from harness.report import costmodel, summary
-from harness.report.fits import FIT_COLUMNS, fit_rows
-from harness.report.levers import LEVER_COLUMNS, lever_rows
-from harness.report.rows import (
-    ABSENT_COLUMNS,
-    COLUMNS,
-    VIEW_COLUMNS,
-    absent_rows,
-    case_rows,
-    suites,
-    view_rows,
-)
-from harness.report.steps import STEP_COLUMNS, step_rows, unknown_operators, untraced
+from harness.report.content import Lines, Page, Section, Table
+from harness.report.text import shortened, visible
 
-_SIGN = {Answer.HOLDS: "holds", Answer.FAILS: "**fails**", Answer.INCONCLUSIVE: "inconclusive"}
+# A table of more rows is folded.
+LONG = 20
+# What is tried when a report does not fit: so many rows of each table, then fewer.
+_ROWS = (1000, 300, 100, 40, 20, 10, 5, 2, 0)
+# No cell is longer; both ends of a longer one are shown.
+_CELL = 2000
 
 
-def markdown(run: Run) -> str:
-    """The whole report; a pure function of the record."""
-    return "\n".join(_lines(run)) + "\n"
+@dataclass(frozen=True)
+class Place:
+    """Where Markdown is read, and how much of it is taken there: UTF-8 bytes or characters; one above is refused whole."""
+
+    name: str
+    most: int
+    in_bytes: bool
+
+    def holds(self, text: str) -> bool:
+        """Whether the text is taken."""
+        return (len(text.encode()) if self.in_bytes else len(text)) <= self.most
 
 
-def _lines(run: Run) -> Iterable[str]:
-    settings = run.header.settings
-    yield f"# Plumbline: {_escaped(summary.machine(run))}"
-    yield ""
-    yield f"Run `{run.header.id}`, profile {settings.profile}, suites {_escaped(', '.join(settings.suites))}. "
-    yield f"{summary.state(run)}."
-    yield ""
-    yield _escaped(summary.surroundings(run))
-    for damage in run.damage:
+# GitHub drops a job summary above 1,024 KiB whole, and refuses a comment above 65,536 characters.
+SUMMARY = Place("summary", 1024 * 1024, in_bytes=True)
+COMMENT = Place("comment", 65_536, in_bytes=False)
+PLACES = {place.name: place for place in (SUMMARY, COMMENT)}
+
+
+def markdown(page: Page, place: Place = SUMMARY) -> str:
+    """The whole report, or as much of it as the place takes; what is left out is counted where it is missing."""
+    for rows in (None, *_ROWS):
+        text = "\n".join(_lines(page, rows)) + "\n"
+        if place.holds(text):
+            return text
+    return _cut(text, place)
+
+
+def _cut(text: str, place: Place) -> str:
+    """Whole lines from the top, where not even a report without tables fits."""
+    kept: list[str] = []
+    every = text.splitlines()
+    for line in every:
+        rest = f"{len(every) - len(kept)} more lines are not shown: they did not fit here."
+        if not place.holds("\n".join([*kept, line, "", rest, ""])):
+            break
+        kept.append(line)
+    return "\n".join(
+        [*kept, "", f"{len(every) - len(kept)} more lines are not shown: they did not fit here.", ""]
+    )
+
+
+def _lines(page: Page, rows: int | None) -> Iterator[str]:
+    yield f"# {escaped(page.title)}"
+    for text in page.subtitles:
         yield ""
-        yield f"Damaged: {_escaped(damage)}."
-    yield from _section("Claims", ("claim", "verdicts"), summary.claims(run))
-    notable = [(v.claim, v.subject, _SIGN[v.answer], v.reason) for v in summary.worth_reading(run)]
-    yield from _table(("claim", "subject", "verdict", "reason"), notable)
-    yield from _section("Compute ceilings", summary.LADDER_COLUMNS, summary.ladder(run))
-    if run.ceilings.unmeasured:
-        yield ""
-        yield from (
-            f"- Not measured: {_escaped(what)} ({_escaped(why)})"
-            for what, why in run.ceilings.unmeasured.items()
-        )
-    yield from _section("Bandwidth ceilings", summary.BANDWIDTH_COLUMNS, summary.bandwidths(run))
-    terms = [row for fit in run.header.fits for row in fit_rows(fit)]
-    yield from _section("Scaling", FIT_COLUMNS, terms)
-    for suite in suites(run.results):
-        yield from _section(f"Cases: {_escaped(suite)}", COLUMNS, case_rows(run, suite))
-    yield from _section("Steps", STEP_COLUMNS, step_rows(run))
-    yield from _cost_model(run)
-    yield from _section("Levers", LEVER_COLUMNS, lever_rows(run))
-    for line in (*unknown_operators(run), *untraced(run)):
-        yield ""
-        yield f"{_escaped(line)}."
-    yield from _section("Views of a call's time", VIEW_COLUMNS, view_rows(run))
-    yield from _section("Not measured", ABSENT_COLUMNS, absent_rows(run))
+        yield escaped(text)
+    for section in page.sections:
+        yield from _section(section, rows)
+
+
+def _section(section: Section, rows: int | None) -> Iterator[str]:
     yield ""
-    yield from (f"- **{word}**: {meaning}" for word, meaning in summary.WORDS)
+    yield f"## {escaped(section.title)}"
+    for block in section.blocks:
+        if isinstance(block, Lines):
+            yield from _sentences(block)
+        else:
+            yield from _cards(block) if block.cards else _table(block, section, rows)
 
 
-def _cost_model(run: Run) -> Iterable[str]:
-    yield from _section("Cost model", costmodel.LAW_COLUMNS, costmodel.law_rows(run))
-    line = costmodel.framework_line(run)
-    if line:
-        yield ""
-        yield _escaped(line)
-    yield from _section("Expected time of steps", costmodel.TIME_COLUMNS, costmodel.time_rows(run))
-    yield from _section("How far off", costmodel.WAY_COLUMNS, costmodel.way_rows(run))
-    yield from _section("Laws against operators alone", costmodel.KIND_COLUMNS, costmodel.kind_rows(run))
-
-
-def _section(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
-    table = list(_table(columns, rows))
-    return ["", f"## {title}", *table] if table else []
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
-    cells = [[_escaped(cell) for cell in row] for row in rows]
-    if not cells:
-        return
+def _sentences(block: Lines) -> Iterator[str]:
     yield ""
-    yield f"| {' | '.join(columns)} |"
-    yield f"|{'---|' * len(columns)}"
-    yield from (f"| {' | '.join(row)} |" for row in cells)
+    yield from (f"- {escaped(text)}" for text in block.texts)
 
 
-def _escaped(text: str) -> str:
-    """Text from outside, harmless inside a table cell and outside one."""
-    flat = " ".join(text.split()).replace("\\", "\\\\")
-    return flat.replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
+def _cards(table: Table) -> Iterator[str]:
+    """A list: what is found in a row's first two cells, with the others under it by their columns."""
+    yield ""
+    yield f"**{escaped(table.title)}**"
+    yield ""
+    for kind, found, *others in table.rows:
+        yield f"- **{escaped(kind)}** {escaped(found)}"
+        for column, cell in zip(table.columns[2:], others, strict=True):
+            yield f"  - {escaped(column)}: {escaped(cell)}"
+
+
+def _table(table: Table, section: Section, rows: int | None) -> Iterator[str]:
+    shown = table.rows if rows is None else table.rows[:rows]
+    title = table.title if table.title != section.title else ""
+    folded = len(shown) > LONG or (section.details and bool(shown))
+    yield ""
+    if folded:
+        yield f"<details><summary>{escaped(title or section.title)}: {len(table.rows)} rows</summary>"
+        yield ""
+    elif title:
+        yield f"**{escaped(title)}**"
+        yield ""
+    if shown:
+        yield f"| {' | '.join(escaped(column) for column in table.columns)} |"
+        yield f"|{'---|' * len(table.columns)}"
+        yield from (f"| {' | '.join(escaped(cell) for cell in row)} |" for row in shown)
+    if len(shown) < len(table.rows):
+        left = len(table.rows) - len(shown)
+        yield ""
+        yield f"{left} of {len(table.rows)} rows are not shown: they did not fit here."
+    if folded:
+        yield ""
+        yield "</details>"
+
+
+# What begins markup inside a line; letters, digits and the rest of the punctuation of ids stay as they are.
+_MARKUP = re.compile(r"[\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[#>+=-](?=\s|$)|^(?=\d+[.)]\s)")
+
+# Something to type, between single backquotes; nothing in it could end the quotation, a cell or a line.
+_TYPED = re.compile(r"(?<!`)`([\w ./=:()\[\],'\"-]+)`(?!`)")
+
+
+def escaped(text: str) -> str:
+    r"""Text from outside, harmless inside a table cell and outside one: no markup, no HTML, nobody called by name.
+
+    >>> escaped("a|b <script> @someone [x](y) train_step, `plumbline env`")
+    'a\\|b &lt;script> @\u200bsomeone \\[x\\](y) train_step, `plumbline env`'
+    """
+    parts = _TYPED.split(shortened(visible(text), _CELL))
+    return "".join(f"`{part}`" if place % 2 else _plain(part) for place, part in enumerate(parts))
+
+
+def _plain(text: str) -> str:
+    marked = _MARKUP.sub(lambda found: f"\\{found.group()}", text)
+    return marked.replace("&", "&amp;").replace("<", "&lt;").replace("@", "@\u200b")

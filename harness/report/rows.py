@@ -1,9 +1,10 @@
 """The tables of cases, as text: the same in the terminal and in Markdown."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from harness import units
-from harness.records import Failed, Measurement, Result, Run, Skipped, View
+from harness.records import Failed, Flag, Measurement, Result, Run, Skipped, View
+from harness.report.summary import WORDS
 
 COLUMNS = ("case", "typical", "95 %", "IQR", "rate", "of ceiling", "predicted / measured", "memory", "flags")
 # What a narrow terminal leaves out, first to last.
@@ -20,7 +21,9 @@ VIEW_COLUMNS = (
     "clock",
     "power",
 )
+VIEW_DISPENSABLE = ("host-bound", "regime")
 ABSENT_COLUMNS = ("reason", "outcome", "cases")
+FLAGGED_COLUMNS = ("flag", "cases", "meaning", "which")
 
 
 def case_rows(run: Run, suite: str) -> list[tuple[str, ...]]:
@@ -71,6 +74,25 @@ def absent_rows(run: Run) -> list[tuple[str, ...]]:
             case Skipped(reason=reason):
                 reasons.setdefault((reason, "skipped"), []).append(result.case.id)
     return [(reason, word, ", ".join(ids)) for (reason, word), ids in reasons.items()]
+
+
+def flagged_rows(run: Run) -> list[tuple[str, ...]]:
+    """A row under `FLAGGED_COLUMNS` for each flag: how many measured cases have it, and which."""
+    found: dict[Flag, list[str]] = {}
+    for result in run.measured:
+        for flag in result.measurement.flags if result.measurement else ():
+            found.setdefault(flag, []).append(result.case.id)
+    meanings, most = dict(WORDS), len(run.measured)
+    return [
+        (flag.value, f"{len(ids)} of {most}", meanings[flag.value], _some(ids))
+        for flag, ids in sorted(found.items(), key=lambda one: -len(one[1]))
+    ]
+
+
+def _some(ids: Sequence[str]) -> str:
+    """The first of several cases: the tables of cases have the flags of each."""
+    named, left = ids[:3], len(ids) - 3
+    return ", ".join(named) + (f" and {left} more" if left > 0 else "")
 
 
 def suites(results: Iterable[Result]) -> tuple[str, ...]:

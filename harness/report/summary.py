@@ -1,10 +1,10 @@
 """The sentences and small tables of a report, as data for the terminal and for Markdown."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from harness import units
-from harness.records import Answer, Run, Verdict
+from harness import stats, units
+from harness.records import Answer, Run, Rung, Verdict
 
 LADDER_COLUMNS = ("dtype", "threads", "rung", "rate", "to the one above", "by")
 BANDWIDTH_COLUMNS = ("level", "capacity", "threads", "rung", "bandwidth", "moved", "by")
@@ -22,13 +22,27 @@ def state(run: Run) -> str:
 def machine(run: Run) -> str:
     """The machine in one line."""
     environment, settings = run.header.environment, run.header.settings
-    parts = [_device(run), f"{settings.threads} threads", f"torch {environment.software.torch.version}"]
+    parts = [
+        *([settings.label] if settings.label else []),
+        device(run),
+        threads(settings.threads),
+        f"torch {environment.software.torch.version}",
+    ]
     if run.ceilings.clock_hertz:
         parts.append(f"measured clock {units.frequency(run.ceilings.clock_hertz)}")
     return ", ".join(parts)
 
 
-def _device(run: Run) -> str:
+def threads(number: int) -> str:
+    """How many threads, in words.
+
+    >>> threads(1), threads(2)
+    ('1 thread', '2 threads')
+    """
+    return f"{number} thread{'' if number == 1 else 's'}"
+
+
+def device(run: Run) -> str:
     """The device as its maker calls it."""
     environment = run.header.environment
     if environment.devices:
@@ -119,6 +133,88 @@ def surroundings(run: Run) -> str:
     return (
         f"{beside}Intervals include what runs on this host differ by (self-test of {run.header.selftest_at})."
     )
+
+
+def sustained(run: Run) -> list[tuple[str, str, str]]:
+    """Rows of what the machine sustains, of what, and how well theory foretold it: the report in short."""
+    return [*_rates(run), *_foretold(run), *_weighed(run)]
+
+
+def _rates(run: Run) -> Iterator[tuple[str, str, str]]:
+    """The best of torch in each dtype against the top of its ladder, and the bandwidth of main memory."""
+    ceilings, most = run.ceilings, run.header.settings.threads
+    for dtype in dict.fromkeys(c.dtype for c in ceilings.compute if c.threads == most):
+        best, top = ceilings.torch_ceiling(dtype, most), ceilings.compute_ladder(dtype, most)[0]
+        if best is not None:
+            share = units.percent(best.flops_per_second / top.flops_per_second)
+            above = (
+                f"{share} of {units.work_rate(top.flops_per_second)}, {_TOPS[top.rung]}"
+                if top is not best
+                else ""
+            )
+            yield f"{dtype} products", units.work_rate(best.flops_per_second), above
+    last = ceilings.levels[-1].name if ceilings.levels else ""
+    memory = ceilings.bandwidth_ceiling(last, most)
+    if memory is not None:
+        sheet = next((b for b in ceilings.bandwidth if b.level == last and b.rung is Rung.DATASHEET), None)
+        share = (
+            f"{units.percent(memory.bytes_per_second / sheet.bytes_per_second)} of the datasheet; "
+            if sheet
+            else ""
+        )
+        moved = f"{share}its rounds lie {units.percent(memory.moved)} apart"
+        yield f"{last} bandwidth", units.bandwidth(memory.bytes_per_second), moved
+
+
+def _foretold(run: Run) -> Iterator[tuple[str, str, str]]:
+    """How far off the expected times of whole steps were, in each suite."""
+    for validation in run.header.validations:
+        by = {one.way: one for one in validation.ways}
+        ours, roof = by.get("cost model"), by.get("roofline")
+        if ours is not None:
+            beside = f"; the roofline alone is {units.percent(roof.mape)} off" if roof else ""
+            inside = f"of {ours.cases} steps {units.percent(validation.coverage)} lie in their 90 % interval"
+            yield f"time of {validation.suite}", f"foretold to {units.percent(ours.mape)}", inside + beside
+
+
+def _weighed(run: Run) -> Iterator[tuple[str, str, str]]:
+    """How far off the memory of traced steps was."""
+    off = [
+        abs(r.case.trace.footprint.total / m.peak_memory_bytes - 1.0)
+        for r in run.measured
+        if r.case.held_out and r.case.trace and (m := r.measurement) and m.peak_memory_bytes
+    ]
+    if off:
+        yield (
+            "peak memory of steps",
+            f"foretold to {units.percent(stats.median(off))}",
+            f"median of {len(off)} steps; {units.percent(max(off))} at worst",
+        )
+
+
+def method(run: Run) -> tuple[str, ...]:
+    """How the times were taken, as sentences."""
+    sampling, settings = run.header.settings.sampling, run.header.settings
+    many = f"{sampling.processes} fresh processes in turns" if sampling.processes > 1 else "one fresh process"
+    begin = f"in blocks of about {units.seconds(sampling.block_seconds)}, after at least {units.seconds(sampling.preheat_seconds)} of the same work"
+    end = f"or after {units.seconds(sampling.max_seconds)} in all; a case may take {units.seconds(sampling.limit_seconds)} at most"
+    known = units.percent(sampling.target_half_width)
+    return (
+        f"Each case was measured by {many}, with {threads(settings.threads)} on {settings.device}, {begin}.",
+        f"Sampling ended when every process knew its own median to ± {known}, {end}.",
+        "Memory was weighed in a pass of its own, the ceilings at the start, in the middle and at the end.",
+        surroundings(run),
+        "FLOPs: a multiply-add is two; masked attention counts the pairs it attends to. GB = 10^9 bytes, GiB = 2^30.",
+    )
+
+
+_TOPS = {
+    Rung.DATASHEET: "by datasheet",
+    Rung.CLOCK_TRUE: "by clock and width",
+    Rung.MICRO_KERNEL: "a micro-kernel",
+    Rung.PEER: "the best peer",
+    Rung.TORCH: "torch",
+}
 
 
 def _most(words: str, values: Sequence[float | None], show: Callable[[float], str]) -> str:

@@ -5,17 +5,19 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as Grid
 from rich.text import Text
 
-from harness.records import Answer, Run
-from harness.report import costmodel, summary
-from harness.report.fits import FIT_COLUMNS, fit_rows
-from harness.report.levers import LEVER_COLUMNS, LEVER_DISPENSABLE, lever_rows
-from harness.report.rows import COLUMNS, DISPENSABLE, VIEW_COLUMNS, absent_rows, case_rows, suites, view_rows
-from harness.report.steps import STEP_COLUMNS, STEP_DISPENSABLE, step_rows, unknown_operators, untraced
+from harness.records import Answer, FindingKind, Run
+from harness.report import summary
+from harness.report.content import Page, Section, Table
+from harness.report.rows import absent_rows
+from harness.report.sections import page as page_of
+from harness.report.steps import unknown_operators, untraced
+from harness.report.text import visible
 
 STYLE = {Answer.HOLDS: "green", Answer.FAILS: "bold red", Answer.INCONCLUSIVE: "yellow"}
+_KIND_STYLE = {FindingKind.WRONG: "bold red", FindingKind.VOIDS: "yellow", FindingKind.ADVICE: "cyan"}
 _LEFT = {
     "lever",
     "base",
@@ -39,9 +41,20 @@ _LEFT = {
     "mostly",
     "worst case",
     "worst step",
+    "what",
+    "here",
+    "of what",
+    "run",
+    "field",
+    "why",
+    "ceiling",
+    "finding",
+    "kind",
+    "metric",
+    "what to do",
 }
 # Columns that may fold: the others are numbers, or ids, which are best read whole.
-_FREE = {"flags", "by", "term", "at"}
+_FREE = {"flags", "by", "term", "at", "field", "finding", "what to do", "why"}
 _IDS = {"base", "case", "step", "sweep", "reason", "worst case", "worst step", "mostly"}
 # Where there is no terminal there is no width to fit: a pipe gets whole lines.
 _ENDLESS = 240
@@ -62,60 +75,51 @@ class _Screen(Console):
         raise BrokenPipeError
 
 
+# What the terminal leaves to the page, and what it keeps for the end, where the eye is.
+_LEFT_OUT = {"environment", "method", "memory"}
+_LAST = ("doubts", "short", "claims")
+
+
 def show(run: Run, console: Console) -> None:
-    """Prints ceilings, sweeps, cases and claims; widths follow the terminal."""
-    console.print(Text(summary.machine(run), style="bold"))
-    print_table(console, "Compute ceilings", summary.LADDER_COLUMNS, summary.ladder(run))
+    """Prints the report, what matters most at its end; widths follow the terminal."""
+    found = {section.name: section for section in page_of(run).sections}
+    console.print(Text(visible(summary.machine(run)), style="bold"))
+    for name, section in found.items():
+        if name not in {*_LEFT_OUT, *_LAST}:
+            _show_section(section, console)
     for what, why in run.ceilings.unmeasured.items():
-        console.print(Text(f"not measured: {what} ({why})", style="yellow"))
-    print_table(console, "Bandwidth ceilings", summary.BANDWIDTH_COLUMNS, summary.bandwidths(run))
-    print_table(
-        console,
-        "Scaling",
-        FIT_COLUMNS,
-        [row for fit in run.header.fits for row in fit_rows(fit)],
-    )
-    for suite in suites(run.results):
-        print_table(console, f"Cases: {suite}", COLUMNS, case_rows(run, suite), DISPENSABLE)
-    print_table(console, "Steps", STEP_COLUMNS, step_rows(run), STEP_DISPENSABLE)
-    show_cost_model(run, console)
-    print_table(console, "Levers", LEVER_COLUMNS, lever_rows(run), LEVER_DISPENSABLE)
-    for line in (*unknown_operators(run), *untraced(run)):
-        console.print(Text(line, style="yellow"))
-    print_table(console, "Views of a call's time", VIEW_COLUMNS, view_rows(run), ("host-bound", "regime"))
+        console.print(Text(visible(f"not measured: {what} ({why})"), style="yellow"))
     for reason, word, cases in absent_rows(run):
-        console.print(Text(f"{word}: {reason}", style="red" if word == "FAILED" else "yellow"))
-        console.print(Text(f"  {cases}"))
+        console.print(Text(f"{word}: {visible(reason)}", style="red" if word == "FAILED" else "yellow"))
+        console.print(Text(f"  {visible(cases)}"))
+    for line in (*unknown_operators(run), *untraced(run)):
+        console.print(Text(visible(line), style="yellow"))
     show_claims(run, console)
-    console.print(Text(summary.surroundings(run)))
+    for finding in run.header.findings:
+        kind = Text(finding.kind.value, style=_KIND_STYLE[finding.kind])
+        console.print(kind.append(f"  {finding.name}: {visible(finding.finding)}", style="default"))
+        console.print(Text(f"  {visible(finding.fix)}"))
+    console.print(Text(visible(summary.surroundings(run))))
     console.print(Text(f"{run.header.id}: {summary.state(run)}", style="" if run.complete else "bold yellow"))
 
 
-def show_cost_model(run: Run, console: Console) -> None:
-    """Prints what was calibrated, and what it said of the steps."""
-    print_table(
-        console, "Cost model", costmodel.LAW_COLUMNS, costmodel.law_rows(run), costmodel.LAW_DISPENSABLE
-    )
-    line = costmodel.framework_line(run)
-    if line:
-        console.print(Text(line))
-        console.print()
-    print_table(
-        console,
-        "Expected time of steps, from operators measured alone",
-        costmodel.TIME_COLUMNS,
-        costmodel.time_rows(run),
-        costmodel.TIME_DISPENSABLE,
-    )
-    print_table(
-        console, "How far off", costmodel.WAY_COLUMNS, costmodel.way_rows(run), costmodel.WAY_DISPENSABLE
-    )
-    print_table(
-        console,
-        "Laws against the operators of the steps, each measured alone",
-        costmodel.KIND_COLUMNS,
-        costmodel.kind_rows(run),
-    )
+def show_page(page: Page, console: Console) -> None:
+    """Prints the report of several runs, all of it."""
+    console.print(Text(visible(page.title), style="bold"))
+    for text in page.subtitles:
+        console.print(Text(visible(text)))
+    for section in page.sections:
+        _show_section(section, console)
+
+
+def _show_section(section: Section, console: Console) -> None:
+    for block in section.blocks:
+        if isinstance(block, Table):
+            print_table(console, block.title or section.title, block.columns, block.rows, block.dispensable)
+        else:
+            for text in block.texts:
+                console.print(Text(visible(text), style="yellow" if block.caution else ""))
+            console.print()
 
 
 def show_claims(run: Run, console: Console) -> None:
@@ -124,9 +128,9 @@ def show_claims(run: Run, console: Console) -> None:
         console.print(Text(f"{claim}: {answers}"))
     for verdict in summary.worth_reading(run):
         line = Text("  ").append(verdict.answer.value, style=STYLE[verdict.answer])
-        console.print(line.append(f"  {verdict.subject}: {verdict.reason}"))
+        console.print(line.append(visible(f"  {verdict.subject}: {verdict.reason}")))
     for damage in run.damage:
-        console.print(Text(f"damaged: {damage}", style="red"))
+        console.print(Text(visible(f"damaged: {damage}"), style="red"))
 
 
 def print_table(
@@ -148,12 +152,12 @@ def print_table(
         if _width(columns, cells, shown) > console.width:
             shown.remove(columns.index(name))
     free = _FREE | (_IDS if _width(columns, cells, shown) > console.width else set())
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Grid(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for index in shown:
         justify: Literal["left", "right"] = "left" if columns[index] in _LEFT else "right"
         table.add_column(columns[index], justify=justify, no_wrap=columns[index] not in free, overflow="fold")
     for row in cells:
-        table.add_row(*(Text(row[index]) for index in shown))
+        table.add_row(*(Text(visible(row[index])) for index in shown))
     console.print(table)
     console.print()
 

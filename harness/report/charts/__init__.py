@@ -1,0 +1,44 @@
+"""The charts of a report, as Vega-Lite specifications: data, which the page draws and a test can read."""
+
+from collections.abc import Mapping, Sequence
+
+from harness.records import Comparison, Run, SensorSeries
+from harness.report.charts import comparison
+from harness.report.charts.ceilings import bandwidth, ladders
+from harness.report.charts.expected import errors, scatter
+from harness.report.charts.heatmap import heatmap
+from harness.report.charts.levers import speedups
+from harness.report.charts.memory import footprints
+from harness.report.charts.roofline import roofline
+from harness.report.charts.scaling import curves
+from harness.report.charts.sensors import disturbance, readings
+from harness.report.charts.steps import phases
+from harness.report.charts.style import Chart
+
+__all__ = ["Chart", "charts", "charts_of_several"]
+
+
+def charts(run: Run, sensors: tuple[SensorSeries, ...] = ()) -> dict[str, tuple[Chart, ...]]:
+    """The charts of each section of a report, by the section's name; a chart without data is none."""
+    drawn = {
+        "ceilings": (*ladders(run), bandwidth(run)),
+        "roofline": (roofline(run),),
+        "shapes": (heatmap(run),),
+        "scaling": curves(run),
+        "expected": (scatter(run), errors(run)),
+        "memory": (footprints(run),),
+        "steps": (phases(run),),
+        "levers": (speedups(run),),
+        "sensors": (*readings(sensors), *disturbance(run)),
+    }
+    return _drawn(drawn)
+
+
+def charts_of_several(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> dict[str, tuple[Chart, ...]]:
+    """The charts of runs side by side, by the section's name."""
+    return _drawn({"short": (comparison.speedups(runs, comparisons),), "ceilings": comparison.ceilings(runs)})
+
+
+def _drawn(drawn: Mapping[str, Sequence[Chart | None]]) -> dict[str, tuple[Chart, ...]]:
+    found = {name: tuple(one for one in several if one is not None) for name, several in drawn.items()}
+    return {name: several for name, several in found.items() if several}

@@ -1,0 +1,85 @@
+"""Where the time of a step goes: forward, backward, optimizer."""
+
+import altair as alt
+
+from harness import units
+from harness.records import PHASES, Run
+from harness.report.charts.style import (
+    MOST_ROWS,
+    PALETTE,
+    Chart,
+    chart,
+    data,
+    height_of,
+    labels,
+    rows_axis,
+    tooltips,
+)
+
+
+def phases(run: Run) -> Chart | None:
+    """Stacked shares of each step's phases, with its MFU; None where no step was timed by phase."""
+    cases = [one for one in run.measured if one.measurement and one.measurement.phase_seconds]
+    cases.sort(key=lambda one: -(run.mfu(one) or 0.0))
+    shown, names = cases[:MOST_ROWS], labels(one.case.id for one in cases)
+    parts: list[dict[str, object]] = []
+    ends: list[dict[str, object]] = []
+    for one in shown:
+        seconds = one.measurement.phase_seconds if one.measurement else {}
+        whole, mfu, hfu = sum(seconds.values()), run.mfu(one), run.hfu(one)
+        if not whole:
+            continue
+        told = {
+            "step": names[one.case.id],
+            "case": one.case.id,
+            "mfu": "" if mfu is None else units.percent(mfu),
+            "hfu": "" if hfu is None else units.percent(hfu),
+        }
+        ends.append({**told, "share": 1.0, "label": f"MFU {told['mfu']}" if told["mfu"] else ""})
+        parts += [
+            {
+                **told,
+                "phase": phase,
+                "order": place,
+                "share": seconds[phase] / whole,
+                "took": f"{units.seconds(seconds[phase])} ({units.percent(seconds[phase] / whole)})",
+            }
+            for place, phase in enumerate(PHASES)
+            if phase in seconds
+        ]
+    if not parts:
+        return None
+    order = [str(end["step"]) for end in ends]
+    x = alt.X(
+        "share:Q",
+        scale=alt.Scale(domain=[0, 1.18], nice=False),
+        axis=alt.Axis(title="share of the step", format=".0%", values=[0, 0.25, 0.5, 0.75, 1.0]),
+    )
+    bars = (
+        alt.Chart(data(parts))
+        .mark_bar(height=12, aria=False)
+        .encode(
+            y=rows_axis("step", order),
+            x=x,
+            color=alt.Color(
+                "phase:N",
+                sort=list(PHASES),
+                scale=alt.Scale(domain=list(PHASES), range=list(PALETTE[: len(PHASES)])),
+                legend=alt.Legend(title=None),
+            ),
+            order="order:O",
+            tooltip=tooltips(case="step", phase="phase", took="took", mfu="MFU", hfu="HFU"),
+        )
+    )
+    texts = (
+        alt.Chart(data(ends))
+        .mark_text(align="left", dx=5, aria=False)
+        .encode(y=rows_axis("step", order), x=x, text="label:N")
+    )
+    cut = f" The first {len(shown)} of {len(cases)}." if len(cases) > len(shown) else ""
+    return chart(
+        "Phases of a step",
+        f"Shares of each step's time, the most efficient step first; MFU is model FLOP/s over the best rate any code reached here.{cut}",
+        bars + texts,
+        height=height_of(len(order)),
+    )

@@ -1,0 +1,164 @@
+"""What all charts share. Colours are the page's own CSS variables, so light, dark and print need no second drawing."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+
+from harness.report.text import shortened, visible
+
+Values = Sequence[Mapping[str, object]]
+
+# So many rows of a chart with a row for each case; a longer one is cut, and says so.
+MOST_ROWS = 60
+# An axis over no more decades than this has room for ticks between the powers of ten.
+_FEW_DECADES = 2.5
+ROW_HEIGHT = 18
+# Series of a chart: the colours of Okabe and Ito, which colour-blind readers tell apart, darkened or
+# lightened in the page's style sheet where the background asks for it.
+PALETTE = tuple(f"var(--c{number})" for number in range(1, 11))
+INK, FAINT, GRID = "var(--ink)", "var(--faint)", "var(--line)"
+GOOD, BAD = "var(--c3)", "var(--c6)"
+DASHED = [5, 4]
+
+CONFIG: dict[str, Any] = {
+    "background": "transparent",
+    "font": "system-ui, sans-serif",
+    "padding": 4,
+    "view": {"stroke": None},
+    "range": {"category": list(PALETTE)},
+    "mark": {"color": PALETTE[0]},
+    "text": {"fill": INK, "fontSize": 11},
+    "rule": {"stroke": INK},
+    "axis": {
+        "labelColor": INK,
+        "titleColor": INK,
+        "gridColor": GRID,
+        "domainColor": FAINT,
+        "tickColor": FAINT,
+        "labelFontSize": 11,
+        "titleFontSize": 11,
+        "titleFontWeight": "normal",
+        "labelOverlap": True,
+    },
+    "legend": {
+        "labelColor": INK,
+        "titleColor": INK,
+        "orient": "bottom",
+        "columns": 4,
+        "labelFontSize": 11,
+        "symbolStrokeWidth": 1.5,
+        "symbolBaseFillColor": INK,
+        "symbolBaseStrokeColor": INK,
+        "layout": {"bottom": {"anchor": "start", "direction": "vertical"}},
+        "labelLimit": 220,
+    },
+    "title": {"color": INK},
+}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart: its title, what it shows in a sentence (which is read aloud too), its specification and width.
+
+    `half`: it needs no more than half of a wide page.
+    """
+
+    title: str
+    words: str
+    spec: dict[str, Any]
+    half: bool = False
+
+
+def chart(
+    title: str,
+    words: str,
+    drawing: alt.Chart | alt.LayerChart | alt.FacetChart,
+    *,
+    height: int = 280,
+    half: bool = False,
+) -> Chart:
+    """A drawing as a chart, as wide as there is room."""
+    # A test holds every specification against the schema: here it would only take time.
+    spec = drawing.properties(width="container", height=height).to_dict(validate=False)
+    spec.pop("config", None)
+    spec["description"] = f"{title}. {words}"
+    return Chart(title, words, spec, half)
+
+
+def data(rows: Values) -> alt.InlineData:
+    """Rows as they stand, inside the specification."""
+    return alt.InlineData(values=[dict(row) for row in rows])
+
+
+def tooltips(**fields: str) -> list[alt.Tooltip]:
+    """What is shown of a mark under the pointer: texts, by field and title."""
+    return [alt.Tooltip(field, type="nominal", title=title) for field, title in fields.items()]
+
+
+def log_axis(
+    field: str,
+    title: str,
+    unit: str,
+    values: Iterable[float],
+    *,
+    margin: float = 1.15,
+    ticks: Sequence[float] = (),
+) -> dict[str, Any]:
+    """A channel on a logarithmic scale about these values, with ticks at round ones, in SI prefixes and a unit."""
+    known = [value for value in values if value > 0.0]
+    domain = [min(known) / margin, max(known) * margin]
+    return {
+        "shorthand": field,
+        "type": "quantitative",
+        "scale": alt.Scale(type="log", domain=domain, nice=False),
+        "axis": alt.Axis(
+            title=title,
+            labelExpr=f"format(datum.value, '~s') + '{unit}'",
+            values=list(ticks) or _round_numbers(*domain),
+        ),
+    }
+
+
+def _round_numbers(low: float, high: float) -> list[float]:
+    """The powers of ten between two numbers, with their double and their half where those are few."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1.0,) if math.log10(high / low) > _FEW_DECADES else (1.0, 2.0, 5.0)
+    return [number for decade in decades for step in steps if low <= (number := step * 10.0**decade) <= high]
+
+
+def rows_axis(field: str, order: Sequence[str]) -> alt.Y:
+    """A row for each case, in this order, under its name."""
+    return alt.Y(
+        field,
+        type="nominal",
+        sort=list(order),
+        axis=alt.Axis(title=None, labelLimit=260, domain=False, ticks=False, labelOverlap=False),
+    )
+
+
+def height_of(rows: int) -> int:
+    """How high a chart with so many rows is, in pixels."""
+    return max(rows, 2) * ROW_HEIGHT + 10
+
+
+def labels(ids: Iterable[str]) -> dict[str, str]:
+    """Short names for cases: what all cases of one kind have in common is left out, but for the kind itself.
+
+    >>> labels(["train-mlp-float32-adam-batch1", "train-mlp-float32-adam-batch8", "train-vit-float32-adamw-batch8"])
+    {'train-mlp-float32-adam-batch1': 'train-mlp batch1', 'train-mlp-float32-adam-batch8': 'train-mlp batch8', 'train-vit-float32-adamw-batch8': 'train-vit'}
+    """
+    kinds: dict[str, list[str]] = {}
+    for one in dict.fromkeys(ids):
+        kinds.setdefault("-".join(one.split("-")[:2]), []).append(one)
+    short = {one: _label(kind, one, several) for kind, several in kinds.items() for one in several}
+    twice = {label for label, many in Counter(short.values()).items() if many > 1}
+    return {one: visible(one if label in twice else shortened(label, 80)) for one, label in short.items()}
+
+
+def _label(kind: str, one: str, several: Sequence[str]) -> str:
+    common = set.intersection(*(set(other.split("-")[2:]) for other in several))
+    return " ".join([kind, *(part for part in one.split("-")[2:] if part not in common)])

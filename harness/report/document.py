@@ -1,0 +1,73 @@
+"""The JSON of a report: written, read back, and described. A report made from it is the one made from the runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.check.comparison import side_by_side
+from harness.errors import RecordError
+from harness.records import Run
+from harness.records.document import DOCUMENT_VERSION, Document, RunDocument
+from harness.report.sources import Source
+from harness.rows import rows
+
+
+class _Version(msgspec.Struct, frozen=True):
+    format: str
+    version: int
+
+
+def encoded(sources: Sequence[Source]) -> bytes:
+    """The document of some runs as JSON."""
+    found = Document(
+        format="plumbline-report",
+        version=DOCUMENT_VERSION,
+        runs=tuple(_run(source) for source in sources),
+        comparisons=side_by_side([source.run for source in sources]),
+    )
+    return msgspec.json.encode(found) + b"\n"
+
+
+def _run(source: Source) -> RunDocument:
+    run = source.run
+    return RunDocument(
+        run=run.header,
+        complete=run.complete,
+        damage=run.damage,
+        cases=tuple(msgspec.convert(rows(run), list[dict[str, str | int | float | bool | None]])),
+        results=run.results,
+        sensors=source.sensors,
+    )
+
+
+def read(path: Path) -> tuple[Source, ...]:
+    """The runs of a document.
+
+    Raises:
+        RecordError: it cannot be read, is no such document, or a newer version wrote it.
+    """
+    try:
+        content = path.read_bytes()
+        told = msgspec.json.decode(content, type=_Version)
+        if told.format == "plumbline-report" and told.version > DOCUMENT_VERSION:
+            raise RecordError(
+                f"{path} was written by a newer Plumbline (report version {told.version}, this one reads up to {DOCUMENT_VERSION})"
+            )
+        found = msgspec.json.decode(content, type=Document)
+    except OSError as error:
+        raise RecordError(f"cannot read {path}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path} is no report of Plumbline: {error}") from error
+    return tuple(Source(Run(one.run, one.results, one.damage), one.sensors) for one in found.runs)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the document (2020-12)."""
+    found = msgspec.json.schema(Document)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"Plumbline report, version {DOCUMENT_VERSION}",
+        **found,
+    }

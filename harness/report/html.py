@@ -1,0 +1,127 @@
+"""A report as one HTML file: it loads nothing, sends nothing, and reads in light, dark, on paper and on a phone."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from harness.report.charts import Chart
+from harness.report.charts.style import CONFIG
+from harness.report.content import Page, Section, Table
+from harness.report.library import chart_library
+from harness.report.text import visible
+
+# A table of more rows is folded, and can be sorted and searched.
+LONG = 20
+# Words that stand out where a cell is nothing else.
+MARKS = frozenset(
+    {"fine", "bad", "unknown", "holds", "fails", "inconclusive", "FAILED", "skipped", "faster", "slower"}
+)
+# Sections that are charts alone, and where they stand.
+_CHARTS_ALONE = {
+    "roofline": ("Roofline", "ceilings"),
+    "shapes": ("Products by shape", "roofline"),
+    "sensors": ("Sensors over time", "levers"),
+}
+_CODE = re.compile(r"`([^`]+)`")
+_NUMBER = re.compile(r"[±+-]?\s?\d|not identified")
+
+
+def html(page: Page, charts: Mapping[str, Sequence[Chart]]) -> str:
+    """The page; a pure function of the record, and of the version of the library that draws its charts."""
+    specs = {
+        f"{name}-{place}": chart.spec
+        for name, several in charts.items()
+        for place, chart in enumerate(several)
+    }
+    library, script = _inside(chart_library()) if specs else "", _file("page.js") if specs else ""
+    return _template().render(
+        page=page,
+        sections=_with_charts(page.sections, charts),
+        charts={section: charts.get(section, ()) for section in _names(page, charts)},
+        policy=_policy(library, script),
+        style=Markup(_file("page.css")),  # noqa: S704 - our own file
+        specs=_embedded({"config": CONFIG, "specs": specs}),
+        library=Markup(library),  # noqa: S704 - the library's own code
+        script=Markup(script),  # noqa: S704 - our own file
+        long=LONG,
+        marks=MARKS,
+        numeric=_numeric,
+    )
+
+
+def _names(page: Page, charts: Mapping[str, Sequence[Chart]]) -> dict[str, None]:
+    return dict.fromkeys((*(section.name for section in page.sections), *charts))
+
+
+def _with_charts(sections: Sequence[Section], charts: Mapping[str, Sequence[Chart]]) -> list[Section]:
+    """The sections, with those that are charts alone in their places."""
+    found = list(sections)
+    for name, (title, after) in _CHARTS_ALONE.items():
+        if name in charts:
+            names = [section.name for section in found]
+            place = names.index(after) + 1 if after in names else min(1, len(found))
+            found.insert(place, Section(name, title, ()))
+    return found
+
+
+def _policy(*scripts: str) -> str:
+    """What the browser lets the page do: run these scripts by their hashes, and reach nothing."""
+    hashes = (base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in scripts if one)
+    allowed = " ".join(f"'sha256-{one}'" for one in hashes) or "'none'"
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _inside(script: str) -> str:
+    """A script that nothing in it can end."""
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _embedded(value: Mapping[str, Any]) -> Markup:
+    """JSON inside a page: no character of it can begin or end an element."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    escaped = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return Markup(escaped.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))  # noqa: S704 - just escaped
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["visible"] = visible
+    environment.filters["prose"] = _prose
+    return environment.from_string(_file("page.html.jinja"))
+
+
+def _prose(text: str) -> Markup:
+    """A sentence; what stands between backquotes in it is something to type."""
+    return Markup(_CODE.sub(r"<code>\1</code>", escape(visible(text))))  # noqa: S704 - escaped
+
+
+@cache
+def _file(name: str) -> str:
+    return (resources.files("harness.report") / "web" / name).read_text(encoding="utf-8")
+
+
+def _numeric(table: Table) -> frozenset[int]:
+    """The columns that hold numbers, by what most of their cells begin with."""
+    return _numeric_columns(table.rows, len(table.columns))
+
+
+@cache
+def _numeric_columns(rows: tuple[tuple[str, ...], ...], columns: int) -> frozenset[int]:
+    found = set()
+    for place in range(columns):
+        told = [row[place] for row in rows if row[place]]
+        if told and sum(1 for cell in told if _NUMBER.match(cell)) > len(told) / 2:
+            found.add(place)
+    return frozenset(found)

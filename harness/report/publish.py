@@ -1,0 +1,78 @@
+"""Puts a report where it was asked for: into files, on standard output, before a browser, into the terminal."""
+
+import sys
+import tempfile
+import webbrowser
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from harness.errors import UsageError
+from harness.report.outputs import as_html, as_json, as_markdown, as_page
+from harness.report.sources import Source
+from harness.report.terminal import screen, show, show_page
+from harness.store import write_whole
+
+_STANDARD_OUTPUT = Path("-")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The forms of a report that were asked for, and where each goes."""
+
+    html: Path | None = None
+    markdown: Path | None = None
+    place: str = "summary"
+    json: Path | None = None
+    browse: bool = False
+
+
+def publish(sources: Sequence[Source], wanted: Wanted) -> None:
+    """Writes what was asked for and says where; shows the report in the terminal if nothing was.
+
+    Raises:
+        UsageError: two forms for one place, or a folder that is not there.
+        StorageError: a file could not be written.
+    """
+    page = wanted.html
+    if wanted.browse and page in {None, _STANDARD_OUTPUT}:
+        page = Path(tempfile.gettempdir()) / f"plumbline-{sources[0].run.header.id}.html"
+    made: list[tuple[Path, Callable[[], bytes]]] = []
+    if page is not None:
+        made.append((page, lambda: as_html(sources).encode()))
+    if wanted.markdown is not None:
+        made.append((wanted.markdown, lambda: as_markdown(sources, wanted.place).encode()))
+    if wanted.json is not None:
+        made.append((wanted.json, lambda: as_json(sources)))
+    _check([path for path, _ in made])
+    for path, content in made:
+        _put(path, content())
+    if not made:
+        _show(sources, screen())
+    if wanted.browse and page is not None and not webbrowser.open(page.resolve().as_uri()):
+        sys.stderr.write(f"no browser could be started: open {page} in one\n")
+
+
+def _show(sources: Sequence[Source], console: Console) -> None:
+    if len(sources) == 1:
+        show(sources[0].run, console)
+    else:
+        show_page(as_page(sources), console)
+
+
+def _check(places: Sequence[Path]) -> None:
+    for path in places:
+        if places.count(path) > 1:
+            raise UsageError(f"{path} is named for two forms of the report: one each")
+        if path != _STANDARD_OUTPUT and not path.parent.is_dir():
+            raise UsageError(f"{path}: there is no folder {path.parent}")
+
+
+def _put(path: Path, content: bytes) -> None:
+    if path == _STANDARD_OUTPUT:
+        sys.stdout.write(content.decode())
+        return
+    write_whole(path, content)
+    sys.stderr.write(f"wrote {path}\n")

@@ -1,0 +1,162 @@
+"""What a report of one run says, in a reader's order: text for the page, for Markdown and for the terminal."""
+
+from collections.abc import Iterator
+
+from harness.check.findings import unmeasured, voids
+from harness.records import Answer, Run
+from harness.report import costmodel, summary
+from harness.report.content import Page, Section, Table, lines, section, table
+from harness.report.facts import FACT_COLUMNS, fact_rows
+from harness.report.fits import FIT_COLUMNS, fit_rows
+from harness.report.levers import LEVER_COLUMNS, LEVER_DISPENSABLE, lever_rows
+from harness.report.memory import MEMORY_COLUMNS, memory_rows
+from harness.report.rows import (
+    ABSENT_COLUMNS,
+    COLUMNS,
+    DISPENSABLE,
+    FLAGGED_COLUMNS,
+    VIEW_COLUMNS,
+    VIEW_DISPENSABLE,
+    absent_rows,
+    case_rows,
+    flagged_rows,
+    suites,
+    view_rows,
+)
+from harness.report.steps import STEP_COLUMNS, STEP_DISPENSABLE, step_rows, unknown_operators, untraced
+
+SUSTAINED_COLUMNS = ("what", "here", "of what")
+FINDING_COLUMNS = ("kind", "finding", "cause", "what to do")
+VOID_COLUMNS = ("can void the numbers", "found", "state")
+UNMEASURED_COLUMNS = ("not measured", "why")
+VERDICT_COLUMNS = ("claim", "subject", "verdict", "reason")
+
+
+def page(run: Run) -> Page:
+    """The report of one run: all sections that have something to say."""
+    settings = run.header.settings
+    about = f"Run {run.header.id}, begun {run.header.started_at}, profile {settings.profile}, suites {', '.join(settings.suites)}."
+    return Page(
+        f"Plumbline: {summary.machine(run)}",
+        (about,),
+        tuple(one for one in _sections(run) if one is not None),
+    )
+
+
+def _sections(run: Run) -> Iterator[Section | None]:
+    yield section(
+        "short",
+        "In short",
+        (
+            lines((f"{summary.state(run)}.", *(f"Damaged: {damage}." for damage in run.damage))),
+            table(
+                SUSTAINED_COLUMNS, summary.sustained(run), "What it sustains, and how well that was foretold"
+            ),
+            _cards(run),
+            table(VOID_COLUMNS, voids(run), "What can void the numbers"),
+            table(UNMEASURED_COLUMNS, unmeasured(run), "What was not measured, and why"),
+        ),
+    )
+    yield section(
+        "ceilings",
+        "Ceilings",
+        (
+            table(summary.LADDER_COLUMNS, summary.ladder(run), "Compute ceilings"),
+            table(summary.BANDWIDTH_COLUMNS, summary.bandwidths(run), "Bandwidth ceilings"),
+        ),
+    )
+    yield section(
+        "scaling",
+        "Scaling",
+        (table(FIT_COLUMNS, [row for fit in run.header.fits for row in fit_rows(fit)], "Scaling"),),
+    )
+    yield _expected(run)
+    yield section("steps", "Steps", (table(STEP_COLUMNS, step_rows(run), "Steps", STEP_DISPENSABLE),))
+    yield section("memory", "Memory", (table(MEMORY_COLUMNS, memory_rows(run), "Memory at its peak"),))
+    yield section("levers", "Levers", (table(LEVER_COLUMNS, lever_rows(run), "Levers", LEVER_DISPENSABLE),))
+    yield _claims(run)
+    yield _doubts(run)
+    yield section(
+        "cases",
+        "All cases",
+        [
+            table(COLUMNS, case_rows(run, suite), f"Cases: {suite}", DISPENSABLE)
+            for suite in suites(run.results)
+        ],
+        details=True,
+    )
+    yield section(
+        "views",
+        "Views of a call's time",
+        (table(VIEW_COLUMNS, view_rows(run), "Views of a call's time", VIEW_DISPENSABLE),),
+        details=True,
+    )
+    yield section(
+        "environment", "Environment", (table(FACT_COLUMNS, fact_rows(run.header.environment)),), details=True
+    )
+    yield section(
+        "method",
+        "How it was measured",
+        (lines(summary.method(run)), table(("word", "meaning"), summary.WORDS)),
+        details=True,
+    )
+
+
+def _cards(run: Run) -> Table | None:
+    rows = tuple(
+        (one.kind.value, f"{one.name}: {one.finding}", one.cause, one.fix) for one in run.header.findings
+    )
+    return Table(FINDING_COLUMNS, rows, "Findings", cards=True) if rows else None
+
+
+def _expected(run: Run) -> Section | None:
+    return section(
+        "expected",
+        "Expected time, and measured",
+        (
+            table(costmodel.WAY_COLUMNS, costmodel.way_rows(run), "How far off", costmodel.WAY_DISPENSABLE),
+            table(
+                costmodel.TIME_COLUMNS,
+                costmodel.time_rows(run),
+                "Expected time of steps, from operators measured alone",
+                costmodel.TIME_DISPENSABLE,
+            ),
+            table(
+                costmodel.KIND_COLUMNS,
+                costmodel.kind_rows(run),
+                "Laws against the operators of the steps, each measured alone",
+            ),
+            table(costmodel.LAW_COLUMNS, costmodel.law_rows(run), "Cost model", costmodel.LAW_DISPENSABLE),
+            lines((costmodel.framework_line(run),)),
+        ),
+    )
+
+
+def _claims(run: Run) -> Section | None:
+    said = [
+        (v.claim, v.subject, v.answer.value, v.reason)
+        for v in sorted(summary.worth_reading(run), key=lambda v: list(_GRAVITY).index(v.answer))
+    ]
+    return section(
+        "claims",
+        "Claims",
+        (
+            table(("claim", "verdicts"), summary.claims(run), "Claims"),
+            table(VERDICT_COLUMNS, said, "Verdicts worth reading"),
+        ),
+    )
+
+
+_GRAVITY = (Answer.FAILS, Answer.INCONCLUSIVE, Answer.HOLDS)
+
+
+def _doubts(run: Run) -> Section | None:
+    return section(
+        "doubts",
+        "Flagged, skipped, failed",
+        (
+            table(ABSENT_COLUMNS, absent_rows(run), "Not measured"),
+            table(FLAGGED_COLUMNS, flagged_rows(run), "Flagged"),
+            lines((*unknown_operators(run), *untraced(run)), caution=True),
+        ),
+    )
