@@ -104,7 +104,7 @@ def _template() -> jinja2.Template:
 
 def _prose(text: str) -> Markup:
     """A sentence; what stands between backquotes in it is something to type."""
-    return Markup(_CODE.sub(r"<code>\1</code>", escape(visible(text))))  # noqa: S704 - escaped
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(visible(text)))))  # noqa: S704 - escaped
 
 
 @cache

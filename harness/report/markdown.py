@@ -84,8 +84,9 @@ def _sentences(block: Lines) -> Iterator[str]:
 def _cards(table: Table) -> Iterator[str]:
     """A list: what is found in a row's first two cells, with the others under it by their columns."""
     yield ""
-    yield f"**{escaped(table.title)}**"
-    yield ""
+    if table.title:
+        yield f"**{escaped(table.title)}**"
+        yield ""
     for kind, found, *others in table.rows:
         yield f"- **{escaped(kind)}** {escaped(found)}"
         for column, cell in zip(table.columns[2:], others, strict=True):
@@ -98,7 +99,7 @@ def _table(table: Table, section: Section, rows: int | None) -> Iterator[str]:
     folded = len(shown) > LONG or (section.details and bool(shown))
     yield ""
     if folded:
-        yield f"<details><summary>{escaped(title or section.title)}: {len(table.rows)} rows</summary>"
+        yield f"<details><summary>{_plain_html(title or section.title)}: {len(table.rows)} rows</summary>"
         yield ""
     elif title:
         yield f"**{escaped(title)}**"
@@ -116,11 +117,16 @@ def _table(table: Table, section: Section, rows: int | None) -> Iterator[str]:
         yield "</details>"
 
 
-# What begins markup inside a line; letters, digits and the rest of the punctuation of ids stay as they are.
-_MARKUP = re.compile(r"[\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[#>+=-](?=\s|$)|^(?=\d+[.)]\s)")
+# What begins markup inside a line, and what begins or ends one as markup; letters, digits and the rest of the
+# punctuation of ids stay as they are.
+_MARKUP = re.compile(
+    r"[\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[#>]|^[+=-](?=\s|[\s-]*$)|(?<=\s)#(?=#*$)"
+)
+# What makes an item of a numbered list out of a line: its point or bracket.
+_NUMBERED = re.compile(r"^(\d+)([.)])(?=\s|$)", re.ASCII)
 
 # Something to type, between single backquotes; nothing in it could end the quotation, a cell or a line.
-_TYPED = re.compile(r"(?<!`)`([\w ./=:()\[\],'\"-]+)`(?!`)")
+_TYPED = re.compile(r"(?<!`)`((?! )[\w ./=:()\[\],'\"-]+(?<! ))`(?!`)")
 
 
 def escaped(text: str) -> str:
@@ -129,10 +135,23 @@ def escaped(text: str) -> str:
     >>> escaped("a|b <script> @someone [x](y) train_step, `plumbline env`")
     'a\\|b &lt;script> @\u200bsomeone \\[x\\](y) train_step, `plumbline env`'
     """
-    parts = _TYPED.split(shortened(visible(text), _CELL))
+    parts = _TYPED.split(_shown(text))
     return "".join(f"`{part}`" if place % 2 else _plain(part) for place, part in enumerate(parts))
+
+
+def _shown(text: str) -> str:
+    return shortened(visible(text).strip(), _CELL)
 
 
 def _plain(text: str) -> str:
     marked = _MARKUP.sub(lambda found: f"\\{found.group()}", text)
-    return marked.replace("&", "&amp;").replace("<", "&lt;").replace("@", "@\u200b")
+    return _html(_NUMBERED.sub(r"\1\\\2", marked))
+
+
+def _plain_html(text: str) -> str:
+    """The same where Markdown does not reach: inside an element."""
+    return _html(_shown(text))
+
+
+def _html(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("@", "@\u200b")

@@ -29,10 +29,10 @@ def as_html(sources: Sequence[Source]) -> str:
             f"a page needs {error.name}: `pip install altair jinja2 vl-convert-python`; Markdown and JSON do not"
         ) from error
     runs = [source.run for source in sources]
-    drawn = (
-        charts(runs[0], sources[0].sensors) if len(runs) == 1 else charts_of_several(runs, side_by_side(runs))
-    )
-    return html(as_page(sources), drawn)
+    if len(runs) == 1:
+        return html(sections.page(runs[0]), charts(runs[0], sources[0].sensors))
+    compared = side_by_side(runs)
+    return html(comparison.page(runs, compared), charts_of_several(runs, compared))
 
 
 def as_markdown(sources: Sequence[Source], place: str = markdown.SUMMARY.name) -> str:

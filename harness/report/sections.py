@@ -48,7 +48,10 @@ def _sections(run: Run) -> Iterator[Section | None]:
         "short",
         "In short",
         (
-            lines((f"{summary.state(run)}.", *(f"Damaged: {damage}." for damage in run.damage))),
+            lines(
+                (f"{summary.state(run)}.", *(f"Damaged: {damage}." for damage in run.damage)),
+                caution=not run.complete or bool(run.damage),
+            ),
             table(
                 SUSTAINED_COLUMNS, summary.sustained(run), "What it sustains, and how well that was foretold"
             ),

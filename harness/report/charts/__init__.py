@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from altair.utils.schemapi import debug_mode
+
 from harness.records import Comparison, Run, SensorSeries
 from harness.report.charts import comparison
 from harness.report.charts.ceilings import bandwidth, ladders
@@ -18,6 +20,11 @@ from harness.report.charts.style import Chart
 __all__ = ["Chart", "charts", "charts_of_several"]
 
 
+# A test holds every chart against the schema of Vega-Lite; here that would take most of the time.
+unchecked = debug_mode(arg=False)
+
+
+@unchecked
 def charts(run: Run, sensors: tuple[SensorSeries, ...] = ()) -> dict[str, tuple[Chart, ...]]:
     """The charts of each section of a report, by the section's name; a chart without data is none."""
     drawn = {
@@ -34,6 +41,7 @@ def charts(run: Run, sensors: tuple[SensorSeries, ...] = ()) -> dict[str, tuple[
     return _drawn(drawn)
 
 
+@unchecked
 def charts_of_several(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> dict[str, tuple[Chart, ...]]:
     """The charts of runs side by side, by the section's name."""
     return _drawn({"short": (comparison.speedups(runs, comparisons),), "ceilings": comparison.ceilings(runs)})

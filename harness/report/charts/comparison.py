@@ -9,6 +9,9 @@ from harness.records import Comparison, Run
 from harness.report.charts.style import INK, PALETTE, Chart, chart, data, log_axis, rows_axis, tooltips
 from harness.report.comparison import names
 
+# More single cases than this are a smear, and megabytes.
+_MOST_TICKS = 3000
+
 
 def speedups(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Chart | None:
     """For each suite and run the geometric mean with its interval, and every case as a faint tick behind it."""
@@ -46,6 +49,8 @@ def speedups(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Chart | 
         for case in one.cases
     ]
     order = [str(one["row"]) for one in means]
+    if len(ticks) > _MOST_TICKS:
+        ticks = []
     shown = [case.speedup for one in comparisons for case in one.cases]
     ends = [end for _, _, interval in suites for end in interval if end is not None]
     x = log_axis("speedup", "speed-up over the base", " x", [1.0, *shown, *ends])
