@@ -257,7 +257,8 @@ def find(reference: str, results: Path = DEFAULT_RESULTS) -> Path:
             return Path(reference)
     runs = sorted(path.parent for path in results.glob(f"*/{HEADER}"))
     if not runs:
-        raise UsageError(f"no run in {results}: `plumbline bench` makes one")
+        named = "" if reference == "latest" else f" {reference!r}"
+        raise UsageError(f"no run{named} in {results}: `plumbline bench` makes one")
     if reference == "latest":
         return runs[-1]
     matches = [run for run in runs if run.name.startswith(reference)]

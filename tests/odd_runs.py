@@ -239,6 +239,8 @@ def many(count: int) -> Source:
             made_up.measured_product(64 + n),
             id=f"suite{n % 4}-float32-forward-contiguous-batch{n}-inputs256-outputs256-size28-kernel3",
             suite=f"suite{n % 4}",
+            family=f"suite{n % 4}",
+            sizes={},
             series=None,
         )
         for n in range(count)

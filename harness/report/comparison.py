@@ -89,7 +89,7 @@ def _sections(
             table(
                 ("run", "case", "metric", called[0], "there"),
                 [
-                    (name, one.case, one.metric, str(one.base), str(one.other))
+                    (name, one.case, one.metric, *(_counted(one.metric, n) for n in (one.base, one.other)))
                     for name, several in zip(others, comparisons, strict=True)
                     for one in several.exact
                 ],
@@ -188,6 +188,13 @@ def _differing(comparisons: Sequence[Comparison], *, settings: bool) -> list[tup
         cells = (_value(one[field].other) if field in one else "same" for one in found)
         rows.append((field, _value(base), *cells))
     return rows
+
+
+def _counted(metric: str, number: int) -> str:
+    """A count as it is; bytes in their units too, as two that differ may read the same."""
+    return (
+        f"{number:,} B ({units.size(number)})" if "memory" in metric or "bytes" in metric else f"{number:,}"
+    )
 
 
 def _value(value: object) -> str:

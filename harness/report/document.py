@@ -58,7 +58,7 @@ def read(path: Path) -> tuple[Source, ...]:
         found = msgspec.json.decode(content, type=Document)
     except OSError as error:
         raise RecordError(f"cannot read {path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(f"{path} is no report of Plumbline: {error}") from error
     return tuple(Source(Run(one.run, one.results, one.damage), one.sensors) for one in found.runs)
 

@@ -24,14 +24,16 @@ LONG = 20
 MARKS = frozenset(
     {"fine", "bad", "unknown", "holds", "fails", "inconclusive", "FAILED", "skipped", "faster", "slower"}
 )
-# Sections that are charts alone, and where they stand.
+# Sections that are charts alone, or may be, and where they stand.
 _CHARTS_ALONE = {
     "roofline": ("Roofline", "ceilings"),
     "shapes": ("Products by shape", "roofline"),
+    "steps": ("Steps", "shapes"),
     "sensors": ("Sensors over time", "levers"),
 }
 _CODE = re.compile(r"`([^`]+)`")
-_NUMBER = re.compile(r"[±+-]?\s?\d|not identified")
+# A number, with a unit or a word, and perhaps an interval or a remark; no date, no id, no sentence.
+_NUMBER = re.compile(r"[±+-]?\s?\d[\d.,]*(e[+-]?\d+)?(\s?[%°/µ\w]{1,12}){0,2}(\s[-+=?(to].*)?|not identified")
 
 
 def html(page: Page, charts: Mapping[str, Sequence[Chart]]) -> str:
@@ -41,10 +43,13 @@ def html(page: Page, charts: Mapping[str, Sequence[Chart]]) -> str:
         for name, several in charts.items()
         for place, chart in enumerate(several)
     }
-    library, script = _inside(chart_library()) if specs else "", _file("page.js") if specs else ""
+    # Tables are sorted and searched where there is no chart too.
+    library, script = _inside(chart_library()) if specs else "", _file("page.js")
+    sections = _with_charts(page.sections, charts)
     return _template().render(
         page=page,
-        sections=_with_charts(page.sections, charts),
+        sections=sections,
+        names={section.name for section in sections},
         charts={section: charts.get(section, ()) for section in _names(page, charts)},
         policy=_policy(library, script),
         style=Markup(_file("page.css")),  # noqa: S704 - our own file
@@ -65,8 +70,8 @@ def _with_charts(sections: Sequence[Section], charts: Mapping[str, Sequence[Char
     """The sections, with those that are charts alone in their places."""
     found = list(sections)
     for name, (title, after) in _CHARTS_ALONE.items():
-        if name in charts:
-            names = [section.name for section in found]
+        names = [section.name for section in found]
+        if name in charts and name not in names:
             place = names.index(after) + 1 if after in names else min(1, len(found))
             found.insert(place, Section(name, title, ()))
     return found
@@ -122,6 +127,6 @@ def _numeric_columns(rows: tuple[tuple[str, ...], ...], columns: int) -> frozens
     found = set()
     for place in range(columns):
         told = [row[place] for row in rows if row[place]]
-        if told and sum(1 for cell in told if _NUMBER.match(cell)) > len(told) / 2:
+        if told and sum(1 for cell in told if _NUMBER.fullmatch(cell)) > len(told) / 2:
             found.add(place)
     return frozenset(found)

@@ -1,6 +1,7 @@
 """`report.md`: a run, or several side by side, as Markdown that fits where it is read."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -45,16 +46,13 @@ def markdown(page: Page, place: Place = SUMMARY) -> str:
 
 def _cut(text: str, place: Place) -> str:
     """Whole lines from the top, where not even a report without tables fits."""
-    kept: list[str] = []
     every = text.splitlines()
-    for line in every:
-        rest = f"{len(every) - len(kept)} more lines are not shown: they did not fit here."
-        if not place.holds("\n".join([*kept, line, "", rest, ""])):
-            break
-        kept.append(line)
-    return "\n".join(
-        [*kept, "", f"{len(every) - len(kept)} more lines are not shown: they did not fit here.", ""]
-    )
+
+    def first(kept: int) -> str:
+        told = f"{len(every) - kept} more lines are not shown: they did not fit here."
+        return "\n".join([*every[:kept], "", told, ""])
+
+    return first(bisect_left(range(len(every)), x=True, key=lambda kept: not place.holds(first(kept + 1))))
 
 
 def _lines(page: Page, rows: int | None) -> Iterator[str]:
@@ -84,11 +82,9 @@ def _sentences(block: Lines) -> Iterator[str]:
 def _cards(table: Table) -> Iterator[str]:
     """A list: what is found in a row's first two cells, with the others under it by their columns."""
     yield ""
-    if table.title:
-        yield f"**{escaped(table.title)}**"
-        yield ""
+    yield from _title(table.title)
     for kind, found, *others in table.rows:
-        yield f"- **{escaped(kind)}** {escaped(found)}"
+        yield f"- {_strong(kind)} {escaped(found)}"
         for column, cell in zip(table.columns[2:], others, strict=True):
             yield f"  - {escaped(column)}: {escaped(cell)}"
 
@@ -101,9 +97,8 @@ def _table(table: Table, section: Section, rows: int | None) -> Iterator[str]:
     if folded:
         yield f"<details><summary>{_plain_html(title or section.title)}: {len(table.rows)} rows</summary>"
         yield ""
-    elif title:
-        yield f"**{escaped(title)}**"
-        yield ""
+    else:
+        yield from _title(title)
     if shown:
         yield f"| {' | '.join(escaped(column) for column in table.columns)} |"
         yield f"|{'---|' * len(table.columns)}"
@@ -117,6 +112,17 @@ def _table(table: Table, section: Section, rows: int | None) -> Iterator[str]:
         yield "</details>"
 
 
+def _title(text: str) -> Iterator[str]:
+    if told := _strong(text):
+        yield told
+        yield ""
+
+
+def _strong(text: str) -> str:
+    told = escaped(text)
+    return f"**{told}**" if told else ""
+
+
 # What begins markup inside a line, and what begins or ends one as markup; letters, digits and the rest of the
 # punctuation of ids stay as they are.
 _MARKUP = re.compile(
@@ -124,6 +130,9 @@ _MARKUP = re.compile(
 )
 # What makes an item of a numbered list out of a line: its point or bracket.
 _NUMBERED = re.compile(r"^(\d+)([.)])(?=\s|$)", re.ASCII)
+
+# What GitHub makes a call to somebody or a link to an issue of: parted from its name by a space of no width.
+_CALLED = re.compile(r"@|#(?=\d)")
 
 # Something to type, between single backquotes; nothing in it could end the quotation, a cell or a line.
 _TYPED = re.compile(r"(?<!`)`((?! )[\w ./=:()\[\],'\"-]+(?<! ))`(?!`)")
@@ -154,4 +163,4 @@ def _plain_html(text: str) -> str:
 
 
 def _html(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("@", "@\u200b")
+    return _CALLED.sub("\\g<0>\u200b", text.replace("&", "&amp;").replace("<", "&lt;"))

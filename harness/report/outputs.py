@@ -25,8 +25,9 @@ def as_html(sources: Sequence[Source]) -> str:
         from harness.report.charts import charts, charts_of_several  # noqa: PLC0415 - half a second
         from harness.report.html import html  # noqa: PLC0415
     except ModuleNotFoundError as error:
+        package = (error.name or "altair").partition(".")[0]
         raise UsageError(
-            f"a page needs {error.name}: `pip install altair jinja2 vl-convert-python`; Markdown and JSON do not"
+            f"a page needs {package}: `pip install altair jinja2 vl-convert-python`; Markdown and JSON do not"
         ) from error
     runs = [source.run for source in sources]
     if len(runs) == 1:

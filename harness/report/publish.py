@@ -9,13 +9,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.errors import UsageError
+from harness.errors import StorageError, UsageError
 from harness.report.outputs import as_html, as_json, as_markdown, as_page
 from harness.report.sources import Source
 from harness.report.terminal import screen, show, show_page
-from harness.store import write_whole
+from harness.store import DOCUMENT, HEADER, PAGE, REPORT, write_whole
 
-_STANDARD_OUTPUT = Path("-")
+_STANDARD_OUTPUT, _DEVICES = Path("-"), Path("/dev")
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,11 @@ def publish(sources: Sequence[Source], wanted: Wanted) -> None:
     page = wanted.html
     if wanted.browse and page in {None, _STANDARD_OUTPUT}:
         page = Path(tempfile.gettempdir()) / f"plumbline-{sources[0].run.header.id}.html"
-    made: list[tuple[Path, Callable[[], bytes]]] = []
-    if page is not None:
-        made.append((page, lambda: as_html(sources).encode()))
+    made: list[tuple[Path, Callable[[], bytes]]] = [
+        (path, lambda: as_html(sources).encode())
+        for path in dict.fromkeys((wanted.html, page))
+        if path is not None
+    ]
     if wanted.markdown is not None:
         made.append((wanted.markdown, lambda: as_markdown(sources, wanted.place).encode()))
     if wanted.json is not None:
@@ -63,16 +65,33 @@ def _show(sources: Sequence[Source], console: Console) -> None:
 
 
 def _check(places: Sequence[Path]) -> None:
-    for path in places:
-        if places.count(path) > 1:
+    real = [path if path == _STANDARD_OUTPUT else path.resolve() for path in places]
+    for path, place in zip(places, real, strict=True):
+        if real.count(place) > 1:
             raise UsageError(f"{path} is named for two forms of the report: one each")
         if path != _STANDARD_OUTPUT and not path.parent.is_dir():
             raise UsageError(f"{path}: there is no folder {path.parent}")
+        if (place.parent / HEADER).is_file() and place.name not in {PAGE, REPORT, DOCUMENT}:
+            raise UsageError(
+                f"{path} would stand among the files of a run: name it {PAGE}, {REPORT} or {DOCUMENT}, or put it elsewhere"
+            )
 
 
 def _put(path: Path, content: bytes) -> None:
     if path == _STANDARD_OUTPUT:
-        sys.stdout.write(content.decode())
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)  # the forms are UTF-8, whatever the terminal is
         return
-    write_whole(path, content)
+    if path.exists() and (not path.is_file() or _DEVICES in path.absolute().parents):
+        _write_into(path, content)
+    else:
+        write_whole(path, content)
     sys.stderr.write(f"wrote {path}\n")
+
+
+def _write_into(path: Path, content: bytes) -> None:
+    """Writes to a pipe or a device, which a file must not replace."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error

@@ -1,5 +1,6 @@
 """Where a report gets its runs from: folders, ids, or the JSON of an earlier report."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +37,17 @@ def opened(references: Sequence[str], results: Path) -> tuple[Source, ...]:
 
 
 def _opened(reference: str, results: Path) -> tuple[Source, ...]:
-    if reference.endswith(".json") and Path(reference).is_file():
+    if reference.endswith(".json") and _is_file(reference):
         from harness.report.document import read  # noqa: PLC0415 - it reads into what stands here
 
         return read(Path(reference))
     return (of_folder(store.find(reference, results)),)
+
+
+def _is_file(reference: str) -> bool:
+    with contextlib.suppress(OSError):  # a reference no path can be, such as one too long
+        return Path(reference).is_file()
+    return False
 
 
 def of_folder(folder: Path) -> Source:

@@ -56,6 +56,8 @@ _LEFT = {
 # Columns that may fold: the others are numbers, or ids, which are best read whole.
 _FREE = {"flags", "by", "term", "at", "field", "finding", "what to do", "why"}
 _IDS = {"base", "case", "step", "sweep", "reason", "worst case", "worst step", "mostly"}
+# What a column that folds needs, in characters.
+_LEAST = 14
 # Where there is no terminal there is no width to fit: a pipe gets whole lines.
 _ENDLESS = 240
 
@@ -144,20 +146,31 @@ def print_table(
 
     Columns that may go do, one after another, while the table is wider than the terminal; then ids fold.
     """
-    cells = [list(row) for row in rows]
+    titles = [visible(name) for name in columns]
+    cells = [[visible(cell) for cell in row] for row in rows]
     if not cells:
         return
     shown = list(range(len(columns)))
     for name in dispensable:
-        if _width(columns, cells, shown) > console.width:
+        if _width(titles, cells, shown) > console.width:
             shown.remove(columns.index(name))
-    free = _FREE | (_IDS if _width(columns, cells, shown) > console.width else set())
-    table = Grid(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    folding = _FREE if _width(titles, cells, shown) <= console.width else _FREE | _IDS
+    rigid = [index for index in shown if columns[index] not in folding]
+    if rigid and _width(titles, cells, rigid) + _LEAST * (len(shown) - len(rigid)) > console.width:
+        rigid = []  # nothing may be cut off: then numbers fold too
+    table = Grid(
+        title=Text(visible(title)), title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
     for index in shown:
         justify: Literal["left", "right"] = "left" if columns[index] in _LEFT else "right"
-        table.add_column(columns[index], justify=justify, no_wrap=columns[index] not in free, overflow="fold")
+        table.add_column(
+            Text(titles[index]),
+            justify=justify,
+            no_wrap=index in rigid,
+            overflow="fold",
+        )
     for row in cells:
-        table.add_row(*(Text(visible(row[index])) for index in shown))
+        table.add_row(*(Text(row[index]) for index in shown))
     console.print(table)
     console.print()
 

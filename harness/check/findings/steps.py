@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Iterator
-from itertools import combinations
 from typing import NamedTuple
 
 from harness import units
@@ -110,8 +109,8 @@ def _odd_shapes(run: Run) -> Iterator[Ranked]:
     pairs = [
         pair
         for group in alike.values()
-        for one, other in combinations(group, 2)
-        if _nearly(one.case.sizes, other.case.sizes) and (pair := _uneven(one, other)) is not None
+        for one, other in _neighbours(group)
+        if (pair := _uneven(one, other)) is not None
     ]
     if not pairs:
         return
@@ -130,6 +129,19 @@ def _odd_shapes(run: Run) -> Iterator[Ranked]:
             tuple(slow),
         ),
     )
+
+
+def _neighbours(group: list[Result]) -> Iterator[tuple[Result, Result]]:
+    """The pairs of nearly the same sizes; those whose sizes multiplied lie too far apart are not even looked at."""
+    volumes = sorted(
+        ((math.prod(one.case.sizes.values()), place) for place, one in enumerate(group)), reverse=True
+    )
+    for at, (volume, place) in enumerate(volumes):
+        for other_volume, other in volumes[at + 1 :]:
+            if volume > ALIKE ** len(group[place].case.sizes) * other_volume:
+                break
+            if _nearly(group[place].case.sizes, group[other].case.sizes):
+                yield group[place], group[other]
 
 
 def _nearly(one: dict[str, int], other: dict[str, int]) -> bool:

@@ -53,7 +53,7 @@ def speedups(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Chart | 
         ticks = []
     shown = [case.speedup for one in comparisons for case in one.cases]
     ends = [end for _, _, interval in suites for end in interval if end is not None]
-    x = log_axis("speedup", "speed-up over the base", " x", [1.0, *shown, *ends])
+    x = log_axis("speedup", "speed-up over the base", " x", [1.0, *shown, *ends], form="~r")
     behind = (
         alt.Chart(data(ticks))
         .mark_tick(opacity=0.35, size=12, color=PALETTE[7], aria=False)

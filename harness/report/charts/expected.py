@@ -4,7 +4,8 @@ import altair as alt
 
 from harness import units
 from harness.records import Run
-from harness.report.charts.style import FAINT, GRID, INK, Chart, chart, data, log_axis, rows_axis, tooltips
+from harness.report.charts.style import FAINT, INK, Chart, chart, data, log_axis, rows_axis, tooltips
+from harness.report.text import visible
 
 # The bands about the diagonal.
 _BANDS = (0.10, 0.25)
@@ -32,7 +33,7 @@ def scatter(run: Run) -> Chart | None:
     ]
     if not values:
         return None
-    times = [float(value[key]) for value in values for key in ("measured", "expected")]  # type: ignore[arg-type]
+    times = [float(str(value[key])) for value in values for key in ("measured", "expected", "low", "high")]
     ends = [min(times) / 1.5, max(times) * 1.5]
     x = alt.X(**log_axis("measured", "measured", "s", times, margin=1.5))
     y = log_axis("expected", "expected", "s", times, margin=1.5)
@@ -41,7 +42,7 @@ def scatter(run: Run) -> Chart | None:
             alt.Chart(
                 data([{"measured": end, "low": end * (1 - band), "high": end * (1 + band)} for end in ends])
             )
-            .mark_area(color=GRID, opacity=0.8, aria=False)
+            .mark_area(color=FAINT, opacity=0.16, clip=True, aria=False)
             .encode(x=x, y=alt.Y(**{**y, "shorthand": "low"}), y2="high:Q")
             for band in reversed(_BANDS)
         ),
@@ -69,7 +70,7 @@ def errors(run: Run) -> Chart | None:
     ways = [(v.suite, one) for v in run.header.validations for one in v.ways]
     if not ways:
         return None
-    order = list(dict.fromkeys(one.way for _, one in ways))
+    order = list(dict.fromkeys(visible(one.way) for _, one in ways))
     values = [
         {
             "suite": suite,

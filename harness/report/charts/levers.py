@@ -17,7 +17,7 @@ from harness.report.charts.style import (
     tooltips,
 )
 
-_FEWEST_TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
+_FEWEST_TICKS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
 
 
 def speedups(run: Run) -> Chart | None:

@@ -27,7 +27,9 @@ def roofline(run: Run) -> Chart | None:
     rates, intensities = (
         [float(str(one[name])) for one in (*points, *roofs)] for name in ("rate", "intensity")
     )
-    x = alt.X(**log_axis("intensity", "arithmetic intensity, compulsory bytes (FLOP/B)", "", intensities))
+    x = alt.X(
+        **log_axis("intensity", "arithmetic intensity, compulsory bytes (FLOP/B)", "", intensities, form="~r")
+    )
     y = alt.Y(**log_axis("rate", "matrix and vector FLOP/s", "", rates, margin=1.5))
     marks = (
         alt.Chart(data(points))
@@ -86,7 +88,9 @@ def _lines(roofs: Values, x: alt.X, y: alt.Y) -> tuple[alt.Chart, ...]:
 
 
 def _flops(result: Result) -> int:
-    return result.case.cost.flops + result.case.cost.vector_flops if result.case.cost else 0
+    """FLOPs of any kind; none where no byte moves, which has no place on the axis."""
+    cost = result.case.cost
+    return cost.flops + cost.vector_flops if cost and cost.bytes_moved else 0
 
 
 def _point(run: Run, result: Result) -> dict[str, object]:

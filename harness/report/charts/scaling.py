@@ -15,7 +15,9 @@ def curves(run: Run) -> tuple[Chart, ...]:
 def _curve(fit: Fit) -> Chart:
     values = [_point(point) for point in fit.points]
     sizes = [point.size for point in fit.points]
-    times = [time for point in fit.points for time in (point.measured, point.low, point.high) if time]
+    times = [
+        time for point in fit.points for time in (point.measured, point.fitted, point.low, point.high) if time
+    ]
     x = alt.X(**log_axis("size", fit.variable, "", sizes, ticks=sizes))
     y = log_axis("measured", "time of a call", "s", times)
     base = alt.Chart(data(values)).encode(x=x)

@@ -6,6 +6,7 @@ import altair as alt
 
 from harness import units
 from harness.records import Reading, Run, SensorSeries
+from harness.records.measurement import HARMLESS
 from harness.report.charts.style import BAD, PALETTE, Chart, chart, data, tooltips
 
 # So many marks along a chart: more readings are summed up, lowest to highest, by their order.
@@ -19,7 +20,7 @@ _KINDS: tuple[tuple[str, str, Callable[[Reading], float | None], Callable[[float
 
 
 def readings(series: Sequence[SensorSeries]) -> tuple[Chart, ...]:
-    """A chart for each sensor that a device has, over the time the cases took one after the other."""
+    """A chart for each sensor that a device has, over all readings, case after case: the cases of a chapter take turns, so no clock orders them."""
     drawn = (_over_time(series, *kind) for kind in _KINDS)
     return tuple(one for one in drawn if one is not None)
 
@@ -33,7 +34,7 @@ def _over_time(
 ) -> Chart | None:
     told = [
         (at, case, value, one.throttle_reasons or ())
-        for at, case, one in _in_a_row(series)
+        for at, (case, one) in enumerate((s.case, reading) for s in series for reading in s.readings)
         if (value := of(one)) is not None
     ]
     if not told:
@@ -43,7 +44,7 @@ def _over_time(
     for begin in range(0, len(told), size):
         some = told[begin : begin + size]
         low, high = min(value for *_, value, _ in some), max(value for *_, value, _ in some)
-        reasons = sorted({reason for *_, several in some for reason in several})
+        reasons = sorted({reason for *_, several in some for reason in several} - HARMLESS)
         values.append(
             {
                 "at": some[0][0],
@@ -56,7 +57,9 @@ def _over_time(
             }
         )
     base = alt.Chart(data(values)).encode(
-        x=alt.X("at:Q", axis=alt.Axis(title="seconds of measuring", format="~s"), scale=alt.Scale(nice=False))
+        x=alt.X(
+            "at:Q", axis=alt.Axis(title="readings, case after case", format="~s"), scale=alt.Scale(nice=False)
+        )
     )
     scale = alt.Y(
         "low:Q",
@@ -72,20 +75,11 @@ def _over_time(
     )
     return chart(
         title,
-        "Readings of the device while the cases ran, one after the other; those under which it throttled itself stand out in another colour.",
+        "Readings of the device while the cases ran, case after case; those under which it throttled itself stand out in another colour.",
         line + marks,
         height=140,
         half=True,
     )
-
-
-def _in_a_row(series: Sequence[SensorSeries]) -> list[tuple[float, str, Reading]]:
-    """All readings, as if the cases had followed each other without a pause."""
-    rows, begin = [], 0.0
-    for one in series:
-        rows += [(begin + reading.at, one.case, reading) for reading in one.readings]
-        begin += one.readings[-1].at if one.readings else 0.0
-    return rows
 
 
 def disturbance(run: Run) -> tuple[Chart, ...]:

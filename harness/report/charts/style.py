@@ -14,6 +14,8 @@ Values = Sequence[Mapping[str, object]]
 
 # So many rows of a chart with a row for each case; a longer one is cut, and says so.
 MOST_ROWS = 60
+# What fits beside a chart, in characters; a longer name loses its middle.
+_LABEL = 56
 # An axis over no more decades than this has room for ticks between the powers of ten.
 _FEW_DECADES = 2.5
 ROW_HEIGHT = 18
@@ -85,21 +87,26 @@ def chart(
     # A test holds every specification against the schema: here it would only take time.
     spec = drawing.properties(width="container", height=height).to_dict(validate=False)
     spec.pop("config", None)
-    spec["description"] = f"{title}. {words}"
+    spec["description"] = visible(f"{title}. {words}")
     return Chart(title, words, spec, half)
 
 
 def data(rows: Values) -> alt.InlineData:
-    """Rows as they stand, inside the specification."""
-    return alt.InlineData(values=[dict(row) for row in rows])
+    """Rows inside the specification, their texts fit to be shown."""
+    return alt.InlineData(
+        values=[
+            {key: visible(value) if isinstance(value, str) else value for key, value in row.items()}
+            for row in rows
+        ]
+    )
 
 
 def tooltips(**fields: str) -> list[alt.Tooltip]:
     """What is shown of a mark under the pointer: texts, by field and title."""
-    return [alt.Tooltip(field, type="nominal", title=title) for field, title in fields.items()]
+    return [alt.Tooltip(field, type="nominal", title=visible(title)) for field, title in fields.items()]
 
 
-def log_axis(
+def log_axis(  # noqa: PLR0913 - an axis has as many properties
     field: str,
     title: str,
     unit: str,
@@ -107,8 +114,9 @@ def log_axis(
     *,
     margin: float = 1.15,
     ticks: Sequence[float] = (),
+    form: str = "~s",
 ) -> dict[str, Any]:
-    """A channel on a logarithmic scale about these values, with ticks at round ones, in SI prefixes and a unit."""
+    """A channel on a logarithmic scale about these values, with ticks at round ones, in a form (SI prefixes) and a unit."""
     known = [value for value in values if value > 0.0]
     domain = [min(known) / margin, max(known) * margin]
     return {
@@ -116,8 +124,8 @@ def log_axis(
         "type": "quantitative",
         "scale": alt.Scale(type="log", domain=domain, nice=False),
         "axis": alt.Axis(
-            title=title,
-            labelExpr=f"format(datum.value, '~s') + '{unit}'",
+            title=visible(title),
+            labelExpr=f"format(datum.value, '{form}') + '{unit}'",
             values=list(ticks) or _round_numbers(*domain),
         ),
     }
@@ -135,8 +143,9 @@ def rows_axis(field: str, order: Sequence[str]) -> alt.Y:
     return alt.Y(
         field,
         type="nominal",
-        sort=list(order),
-        axis=alt.Axis(title=None, labelLimit=260, domain=False, ticks=False, labelOverlap=False),
+        sort=[visible(one) for one in order],
+        # How long a label may be is the page's to say, which knows how wide it is.
+        axis=alt.Axis(title=None, domain=False, ticks=False, labelOverlap=False),
     )
 
 
@@ -154,9 +163,23 @@ def labels(ids: Iterable[str]) -> dict[str, str]:
     kinds: dict[str, list[str]] = {}
     for one in dict.fromkeys(ids):
         kinds.setdefault("-".join(one.split("-")[:2]), []).append(one)
-    short = {one: _label(kind, one, several) for kind, several in kinds.items() for one in several}
-    twice = {label for label, many in Counter(short.values()).items() if many > 1}
-    return {one: visible(one if label in twice else shortened(label, 80)) for one, label in short.items()}
+    short = {
+        one: visible(shortened(_label(kind, one, several), _LABEL))
+        for kind, several in kinds.items()
+        for one in several
+    }
+    many = Counter(short.values())
+    whole = {one: label if many[label] == 1 else visible(one) for one, label in short.items()}
+    return _apart(whole)
+
+
+def _apart(names: Mapping[str, str]) -> dict[str, str]:
+    """The names, with a number behind those that several have even when written out."""
+    many, seen, found = Counter(names.values()), Counter[str](), {}
+    for one, name in names.items():
+        seen[name] += 1
+        found[one] = name if many[name] == 1 else f"{name} ({seen[name]})"
+    return found
 
 
 def _label(kind: str, one: str, several: Sequence[str]) -> str:

@@ -28,8 +28,9 @@ addEventListener("beforeprint", () => {
 });
 
 const PREFIXES = { n: 1e-9, "µ": 1e-6, m: 1e-3, k: 1e3, K: 2 ** 10, M: 1e6, G: 1e9, T: 1e12, P: 1e15 };
+// A number with its prefix; "0.61 memory" has none, so a unit must follow, or nothing.
 function key(text) {
-  const found = /^[±\s]*([+-]?[\d.]+)\s*(?:([nµmkKMGTP])(i?)(?=[A-Za-z]|$))?/.exec(text);
+  const found = /^[±\s]*([+-]?[\d.]+)\s*(?:([nµmkKMGTP])(i?)(?=(?:s|B|FLOP|Hz|W|J)(?![A-Za-z])|$))?/.exec(text);
   if (!found) return text ? text.toLowerCase() : null;
   const factor = found[2] ? PREFIXES[found[2]] : 1;
   return Number(found[1]) * (found[3] && factor > 2000 ? 2 ** (10 * Math.round(Math.log10(factor) / 3)) : factor);
