@@ -155,17 +155,18 @@ def height_of(rows: int) -> int:
 
 
 def labels(ids: Iterable[str]) -> dict[str, str]:
-    """Short names for cases: what all cases of one kind have in common is left out, but for the kind itself.
+    """Short names for cases: their kind, and what most cases of that kind are not.
 
-    >>> labels(["train-mlp-float32-adam-batch1", "train-mlp-float32-adam-batch8", "train-vit-float32-adamw-batch8"])
-    {'train-mlp-float32-adam-batch1': 'train-mlp batch1', 'train-mlp-float32-adam-batch8': 'train-mlp batch8', 'train-vit-float32-adamw-batch8': 'train-vit'}
+    >>> labels(["train-mlp-adam-batch1", "train-mlp-adam-batch8", "train-mlp-sgd-batch8", "train-vit-adamw-batch8"])
+    {'train-mlp-adam-batch1': 'train-mlp batch1', 'train-mlp-adam-batch8': 'train-mlp', 'train-mlp-sgd-batch8': 'train-mlp sgd', 'train-vit-adamw-batch8': 'train-vit'}
     """
-    kinds: dict[str, list[str]] = {}
+    kinds: dict[tuple[str, int], list[str]] = {}
     for one in dict.fromkeys(ids):
-        kinds.setdefault("-".join(one.split("-")[:2]), []).append(one)
+        parts = one.split("-")
+        kinds.setdefault(("-".join(parts[:2]), len(parts)), []).append(one)
     short = {
         one: visible(shortened(_label(kind, one, several), _LABEL))
-        for kind, several in kinds.items()
+        for (kind, _), several in kinds.items()
         for one in several
     }
     many = Counter(short.values())
@@ -183,5 +184,6 @@ def _apart(names: Mapping[str, str]) -> dict[str, str]:
 
 
 def _label(kind: str, one: str, several: Sequence[str]) -> str:
-    common = set.intersection(*(set(other.split("-")[2:]) for other in several))
-    return " ".join([kind, *(part for part in one.split("-")[2:] if part not in common)])
+    shared = [Counter(parts) for parts in zip(*(other.split("-")[2:] for other in several), strict=True)]
+    parts = zip(one.split("-")[2:], shared, strict=True)
+    return " ".join([kind, *(part for part, counted in parts if counted[part] <= len(several) / 2)])

@@ -1,0 +1,75 @@
+"""How long a report takes, and how large it is: of the reference run, of one of 2,000 cases, and of twenty machines.
+
+    python docs/benchmarks/reports.py > results/reference/benchmarks/reports.json
+The table goes to standard error. The larger runs are the reference run's cases again under other names; nothing is measured.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+from harness import stats, store, units
+from harness.records import Run
+
+REFERENCE = Path(__file__).parent.parent.parent / "results" / "reference" / "epyc-2-cores-cpu"
+ROUNDS, CASES, MACHINES = 5, 2000, 20
+
+
+def main() -> None:
+    reference = store.load(REFERENCE)
+    with tempfile.TemporaryDirectory() as folder:
+        fleet = [
+            saved(repeated(reference, f"{i:06d}"), Path(folder) / f"run{i:02d}") for i in range(MACHINES)
+        ]
+        subjects = {"reference run, 437 cases": [REFERENCE], "one run, 2,000 cases": fleet[:1]}
+        subjects["20 runs of 2,000 cases"] = fleet
+        found = {name: timed(name, runs, Path(folder) / "out") for name, runs in subjects.items()}
+    json.dump(found, sys.stdout, indent=1)
+
+
+def repeated(run: Run, tag: str) -> Run:
+    """The same cases again and again under other names."""
+    copies = range(-(-CASES // len(run.results)))
+    cases = [(f"{one.case.id}-copy{i}" if i else one.case.id, one) for i in copies for one in run.results]
+    results = tuple(
+        msgspec.structs.replace(one, case=msgspec.structs.replace(one.case, id=name))
+        for name, one in cases[:CASES]
+    )
+    planned = tuple(one.case.id for one in results)
+    header = msgspec.structs.replace(run.header, id=f"{run.header.id[:-6]}{tag}", planned=planned)
+    return Run(header, results)
+
+
+def saved(run: Run, folder: Path) -> Path:
+    folder.mkdir()
+    (folder / store.HEADER).write_bytes(msgspec.json.encode(run.header))
+    (folder / store.CASES).write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in run.results))
+    return folder
+
+
+def timed(name: str, runs: list[Path], out: Path) -> dict[str, object]:
+    """Seconds of each form, in turns, and its bytes; the library's script is in the user's cache from the first on."""
+    seconds: dict[str, list[float]] = {}
+    size: dict[str, int] = {}
+    for _ in range(ROUNDS):
+        for form in ("html", "markdown", "json"):
+            path = out.with_suffix(f".{form}")
+            begun = time.perf_counter()
+            subprocess.run(
+                ["plumbline", "report", *map(str, runs), f"--{form}", path], capture_output=True, check=True
+            )
+            seconds.setdefault(form, []).append(time.perf_counter() - begun)
+            size[form] = path.stat().st_size
+    for form, values in seconds.items():
+        cells = " | ".join(units.seconds(v) for v in (stats.median(values), min(values), max(values)))
+        print(f"| {name} | {form} | {cells} | {units.size(size[form])} |", file=sys.stderr)
+    return {"seconds": seconds, "bytes": size}
+
+
+if __name__ == "__main__":
+    main()
