@@ -236,7 +236,7 @@ def test_resuming_takes_no_other_settings_and_no_complete_run(
         (["bench", "-k", "no_such_case"], "no workload matches -k 'no_such_case' in profile quick"),
         (["bench", "-k", "(("], "Wrong expression passed to '-k': ((:"),
         (["report"], "no run in results: `plumbline bench` makes one"),
-        (["check", "20200101"], "no run in results"),
+        (["check", "20200101"], "no run '20200101' in results"),
         (["list", "nosuch"], "unknown suite 'nosuch'"),
         (["sing"], "No such command 'sing'"),
     ],

@@ -197,7 +197,7 @@ def test_what_is_no_table_is_named(plumbline: Command, tmp_path: Path) -> None:
         ("absent.txt", "no such run or table: 'absent.txt'"),
         (binary, "UTF-8"),
         (tmp_path, "no run"),
-        ("no-run", "no run in"),
+        ("no-run", "no run 'no-run' in"),
     ):
         status, _, errors = plumbline("fit", reference)
         assert status == 2
