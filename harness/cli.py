@@ -147,11 +147,12 @@ def report(
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="One self-contained page.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Markdown, cut to fit.")] = None,
     place: Annotated[
-        Place, typer.Option("--for", help="Where the Markdown has to fit: a job summary or a comment.")
-    ] = Place.SUMMARY,
+        Place | None,
+        typer.Option("--for", help="Where the Markdown has to fit: a job summary (default) or a comment."),
+    ] = None,
     json: Annotated[
         Path | None,
-        typer.Option("--json", metavar="[FILE]", help="All of it as JSON; alone, on standard output."),
+        typer.Option("--json", metavar="[FILE.json]", help="All of it as JSON; alone, on standard output."),
     ] = None,
     browse: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
     results: Results = RESULTS,
@@ -161,7 +162,8 @@ def report(
     from harness.report.sources import opened
 
     sources = opened(references or ["latest"], results)
-    publish(sources, Wanted(html=html, markdown=markdown, place=place.value, json=json, browse=browse))
+    wanted = Wanted(html=html, markdown=markdown, place=place and place.value, json=json, browse=browse)
+    publish(sources, wanted, results)
 
 
 @app.command()

@@ -127,7 +127,7 @@ def repeat_interval(blocks: Sequence[Sequence[float]], drift: float = 0.0) -> tu
         * math.sqrt(count / max(1, count - processes))
     )
     variance = process_variance / processes + math.pi / 2 * sigma**2 / count + drift**2
-    half = _t975(freedom) * math.sqrt(2.0 * variance)
+    half = t975(freedom) * math.sqrt(2.0 * variance)
     centre = median([median(process) for process in blocks])
     return centre * math.exp(-half), centre * math.exp(half)
 
@@ -146,7 +146,7 @@ def detectable(sigma: float, count: int) -> float:
     0.0166
     """
     row = min(max(count, 2) - 1, len(T80)) - 1
-    return (_t975(count - 1) + T80[row]) * sigma / math.sqrt(count)
+    return (t975(count - 1) + T80[row]) * sigma / math.sqrt(count)
 
 
 def deviation(values: Sequence[float]) -> float:
@@ -176,8 +176,16 @@ def spread_of_repeats(sigma: float, count: int) -> float:
 
     `sigma` is the standard deviation that `count` repeats showed.
     """
-    return _t975(count - 1) * math.sqrt(2.0) * sigma
+    return t975(count - 1) * math.sqrt(2.0) * sigma
 
 
-def _t975(freedom: int) -> float:
-    return T975[min(max(freedom, 1), len(T975)) - 1]
+def t975(freedom: int) -> float:
+    """Student's t, 97.5 %: from the table, and beyond it by two terms of its expansion (Abramowitz and Stegun, 26.7.5).
+
+    >>> t975(2), round(t975(15), 3), round(t975(1000), 3)
+    (4.303, 2.131, 1.962)
+    """
+    if freedom <= len(T975):
+        return T975[max(freedom, 1) - 1]
+    z = 1.959964
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)

@@ -363,7 +363,7 @@ def test_the_parts_of_a_footprint_add_up_to_it(name: str) -> None:
     assert {peak["case"]: peak["bytes"] for peak in peaks} == measured
 
 
-@pytest.mark.parametrize("name", ["epyc", "everything", "untraced phases"])
+@pytest.mark.parametrize("name", ["epyc", "everything"])
 def test_the_phases_of_a_step_are_the_whole_of_it(name: str) -> None:
     run = sources(name)[0].run
     by_id = {one.case.id: one for one in run.measured}

@@ -1,9 +1,9 @@
 """Levers: cases of a run that differ in one decision, and what it buys on this machine."""
 
-import math
 from collections.abc import Iterator
 
 from harness.records import Lever, Measurement, Result, Run
+from harness.records.measurement import speedup_interval
 
 # What a decision is called, and the word of an id that it changes.
 WORDS = (
@@ -61,8 +61,7 @@ def _more_threads(measured: dict[str, Result]) -> Iterator[tuple[Result, Result,
 def _lever(run: Run, name: str, base: Result, changed: Result) -> Lever:
     before, after = _measurement(base), _measurement(changed)
     speedup = before.typical / after.typical
-    one, other = _half_width(before), _half_width(after)
-    off = None if one is None or other is None else math.hypot(one, other)
+    low, high = speedup_interval(before.view, after.view) or (None, None)
     expected, way = _expected(run, base, changed)
     said = (base.case.cost, changed.case.cost)
     return Lever(
@@ -70,8 +69,8 @@ def _lever(run: Run, name: str, base: Result, changed: Result) -> Lever:
         base=base.case.id,
         changed=changed.case.id,
         speedup=speedup,
-        low=None if off is None else speedup * math.exp(-off),
-        high=None if off is None else speedup * math.exp(off),
+        low=low,
+        high=high,
         expected=expected,
         way=way,
         memory=_ratio(after.peak_memory_bytes, before.peak_memory_bytes),
@@ -83,14 +82,6 @@ def _measurement(result: Result) -> Measurement:
     if result.measurement is None:
         raise ValueError(result.case.id)
     return result.measurement
-
-
-def _half_width(measurement: Measurement) -> float | None:
-    """Of the interval, as a logarithm; None where there is none."""
-    interval = measurement.interval
-    if interval is None or interval[0] <= 0:
-        return None
-    return (math.log(interval[1]) - math.log(interval[0])) / 2
 
 
 def _expected(run: Run, base: Result, changed: Result) -> tuple[float | None, str]:

@@ -4,7 +4,6 @@ Runs that were not measured side by side share no minute: what their machine doe
 interval only where a self-test has told it (docs/decisions/0005-what-an-interval-says.md).
 """
 
-import math
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -21,9 +20,9 @@ from harness.records import (
     Result,
     Run,
     Settings,
-    View,
 )
 from harness.records.environment import Difference
+from harness.records.measurement import speedup_interval
 
 
 def side_by_side(runs: Sequence[Run]) -> tuple[Comparison, ...]:
@@ -34,13 +33,13 @@ def side_by_side(runs: Sequence[Run]) -> tuple[Comparison, ...]:
 def compare(base: Run, other: Run) -> Comparison:
     """A run beside a base. Cases are the same by id, and by what they say of themselves.
 
-    Nothing forbids a comparison: what differs between the machines and in what was asked for is told beside it.
+    Those that calibrate are left out: the laws made of them are what a report tells of. Nothing forbids a comparison: what differs between the machines and in what was asked for is told beside it.
     """
     theirs = {result.case.id: result for result in other.results}
     pairs = {
         result.case.id: _compared(result, here, theirs.get(result.case.id), other)
         for result in base.results
-        if (here := result.measurement)
+        if (here := result.measurement) and not result.case.calibrates
     }
     mine, others = base.header.environment, other.header.environment
     return Comparison(
@@ -53,7 +52,11 @@ def compare(base: Run, other: Run) -> Comparison:
         exact=tuple(_exact(base, theirs)),
         ceilings=tuple(_ceilings(base, other)),
         missing=tuple((case, found) for case, found in pairs.items() if isinstance(found, str)),
-        added=tuple(result.case.id for result in other.measured if result.case.id not in pairs),
+        added=tuple(
+            result.case.id
+            for result in other.measured
+            if result.case.id not in pairs and not result.case.calibrates
+        ),
     )
 
 
@@ -80,7 +83,7 @@ def _unlike(mine: Case, theirs: Case) -> str | None:
 
 
 def _of_case(case: Case, here: Measurement, there: Measurement) -> Compared:
-    low, high = _interval(here.view, there.view) or (None, None)
+    low, high = speedup_interval(here.view, there.view) or (None, None)
     return Compared(
         case=case.id,
         suite=case.suite,
@@ -91,31 +94,6 @@ def _of_case(case: Case, here: Measurement, there: Measurement) -> Compared:
         base_flags=here.flags,
         other_flags=there.flags,
     )
-
-
-def _interval(base: View, other: View) -> tuple[float, float] | None:
-    """Where the true speed-up lies, in 95 of 100 cases; None where a view states no interval.
-
-    The runs are independent, so what they err by, as logarithms, adds up in quadrature. The sides are kept apart: the true speed-up is
-    lower where the base should have read less or the other more, so the low side is made of the base's lower distance and the other's upper one.
-
-    A view's interval says where a repeat of it lies, and a repeat errs as much as the view did: its distances are those of the true
-    time, times the root of two. Here nobody repeats anything, each run errs once, and the root is taken out again.
-    """
-    if base.interval is None or other.interval is None:
-        return None
-    below, above = _distances(base.typical, base.interval)
-    further_below, further_above = _distances(other.typical, other.interval)
-    speedup = base.typical / other.typical
-    low = math.hypot(below, further_above) / math.sqrt(2.0)
-    high = math.hypot(above, further_below) / math.sqrt(2.0)
-    return speedup * math.exp(-low), speedup * math.exp(high)
-
-
-def _distances(typical: float, interval: tuple[float, float]) -> tuple[float, float]:
-    """How far the ends of an interval lie, on the logarithm; it is about the middle of blocks, which now and then has `typical` outside."""
-    low, high = interval
-    return max(math.log(typical / low), 0.0), max(math.log(high / typical), 0.0)
 
 
 def _settings(base: Settings, other: Settings) -> Iterator[Difference]:

@@ -40,7 +40,7 @@ def _verdict(result: Result, ceilings: Ceilings, threads: int) -> Verdict:
     ratio = prediction.seconds / measurement.typical
     compute = prediction.bound == "compute"
     noise = 1.0 + max(COMPUTE_MARGIN if compute else MEMORY_MARGIN, ceiling.spread)
-    explained = max(noise, 1.0 + ceiling.moved if compute else MEMORY_FACTOR)
+    explained = max(noise, 1.0 + (ceiling.moved or 0.0) if compute else MEMORY_FACTOR)
     facts = (
         f"{units.seconds(measurement.typical)} a call is {ratio:.2f} of the {prediction.bound} roof "
         f"({units.seconds(prediction.seconds)} at {_name(prediction)}); up to {noise:.2f} is noise"

@@ -32,7 +32,7 @@ class ComputeCeiling(Record, frozen=True):
     """The best rate of one dtype on a number of threads, by one method.
 
     `spread` is the relative interquartile range of its samples, `moved` how far several rounds of
-    it lie apart, relative to the best.
+    it lie apart, relative to the best; None for one round.
     """
 
     dtype: str
@@ -41,7 +41,7 @@ class ComputeCeiling(Record, frozen=True):
     method: str
     flops_per_second: float
     spread: float = 0.0
-    moved: float = 0.0
+    moved: float | None = None
 
 
 class Step(Record, frozen=True):
@@ -74,7 +74,7 @@ class BandwidthCeiling(Record, frozen=True):
     method: str
     bytes_per_second: float
     spread: float = 0.0
-    moved: float = 0.0
+    moved: float | None = None
 
 
 class Ceilings(Record, frozen=True):
@@ -167,7 +167,8 @@ def _merge(ceilings: list[_Ceiling], key: Callable[[_Ceiling], object]) -> tuple
 
 
 def _widened(best: _Ceiling, group: list[_Ceiling]) -> _Ceiling:
-    return msgspec.structs.replace(best, moved=1.0 - min(map(_rate, group)) / _rate(best))
+    moved = 1.0 - min(map(_rate, group)) / _rate(best) if len(group) > 1 else None
+    return msgspec.structs.replace(best, moved=moved)
 
 
 def _best(ceilings: Iterable[_Ceiling]) -> _Ceiling | None:

@@ -100,15 +100,17 @@ class SuiteCompared(Record, frozen=True):
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """A 95 % interval of that mean, from how much the cases differ in it; None for fewer than three.
+        """A 95 % interval of that mean; None for fewer than three cases.
 
-        Student's t on logarithms. It is about another choice of such cases, not about a repeat: what all cases of a run share, as a slow hour of
-        its machine, is not in it.
+        Student's t on logarithms of what the cases differ by, and beside it, in quadrature, what one of them typically does not know of
+        itself: not over the root of their number, as what the machine did during a whole run is common to all of them.
         """
         count = len(self.cases)
         if count < LEAST_CASES:
             return None
-        half = _t975(count - 1) * stats.deviation(self._logs) / math.sqrt(count)
+        spread = stats.t975(count - 1) * stats.deviation(self._logs) / math.sqrt(count)
+        own = [math.log(one.high / one.low) / 2 for one in self.cases if one.low and one.high]
+        half = math.hypot(spread, stats.median(own) if own else 0.0)
         return self.speedup * math.exp(-half), self.speedup * math.exp(half)
 
     @property
@@ -160,6 +162,11 @@ class Comparison(Record, frozen=True):
     added: tuple[str, ...] = ()
 
     @property
+    def overall(self) -> "SuiteCompared | None":
+        """All cases together; None where there are none."""
+        return SuiteCompared("all", self.cases) if self.cases else None
+
+    @property
     def suites(self) -> tuple[SuiteCompared, ...]:
         """The cases by suite, in the order of the base."""
         return tuple(SuiteCompared(name, tuple(cases)) for name, cases in _by_suite(self.cases).items())
@@ -170,15 +177,3 @@ def _by_suite(cases: Iterable[Compared]) -> dict[str, list[Compared]]:
     for case in cases:
         suites.setdefault(case.suite, []).append(case)
     return suites
-
-
-def _t975(freedom: int) -> float:
-    """Student's t, 97.5 %: from the table, and beyond it by two terms of its expansion (Abramowitz and Stegun, 26.7.5).
-
-    >>> _t975(2), round(_t975(15), 3), round(_t975(1000), 3)
-    (4.303, 2.131, 1.962)
-    """
-    if freedom <= len(stats.T975):
-        return stats.T975[freedom - 1]
-    z = 1.959964
-    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)

@@ -1,6 +1,8 @@
 """A report as data: runs whole, with what follows from them. Its JSON Schema is kept in docs/report.schema.json."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from harness.records.base import Record
 from harness.records.comparison import Comparison
@@ -32,5 +34,5 @@ class Document(Record, frozen=True):
 
     format: Literal["plumbline-report"]
     version: int
-    runs: tuple[RunDocument, ...]
+    runs: Annotated[tuple[RunDocument, ...], Meta(min_length=1)]
     comparisons: tuple[Comparison, ...] = ()

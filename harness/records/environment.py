@@ -221,7 +221,8 @@ def _flatten(value: Any, path: str) -> Iterator[tuple[str, Scalar]]:
             yield from _flatten(part, f"{path}.{name}" if path else name)
     elif isinstance(value, list | tuple) and any(isinstance(part, dict) for part in value):
         for position, part in enumerate(value):
-            yield from _flatten(part, f"{path}.{position}")
+            # Libraries are found in any order: a library is compared with itself, not with its place in the list.
+            yield from _flatten(part, f"{path}.{part.get('library', position)}")
     elif isinstance(value, list | tuple):
         # An empty list yields nothing: it then differs from a filled one as None does.
         yield from [(path, ", ".join(map(str, value)))] if value else []

@@ -76,6 +76,13 @@ class Result(Record, frozen=True):
         return self.case.cost.flops / self.measurement.typical
 
     @property
+    def all_flops_per_second(self) -> float | None:
+        """Matrix and vector FLOPs over typical time: what a roofline shows over their arithmetic intensity."""
+        if self.measurement is None or self.case.cost is None:
+            return None
+        return (self.case.cost.flops + self.case.cost.vector_flops) / self.measurement.typical
+
+    @property
     def hardware_flops_per_second(self) -> float | None:
         """Matrix FLOPs, those computed again included, over typical time; None where the case does none."""
         if self.measurement is None or self.case.cost is None or not self.case.cost.flops:

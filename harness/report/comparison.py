@@ -7,10 +7,21 @@ from harness.records import CeilingCompared, Compared, Comparison, FindingKind, 
 from harness.report import summary
 from harness.report.content import Page, Section, lines, section, table
 
+_OVER_SUITES = (
+    "The interval of a suite is that of its geometric mean: what its cases differ by, and what one of them typically does not know of itself, "
+    "as a slow hour of the machine is common to all."
+)
 _HOW_TO_READ = (
     "A speed-up is the base's time over the run's: above 1 the run is faster. Its interval holds the true one in 95 of 100 cases, as far as "
     "each run knows its own times; runs share no minute, so what a machine does differently from hour to hour is in it only where a self-test told."
 )
+_EXPLAINS_WORDS = {
+    "code.commit": "commit",
+    "software.torch.version": "torch",
+    "software.kernel": "kernel",
+    "software.torch.cuda_runtime": "CUDA runtime",
+}
+_EXPLAINS = frozenset(_EXPLAINS_WORDS)
 _MARKS = {"faster": "+", "slower": "-", "no difference seen": "=", "unknown": "?"}
 
 
@@ -28,7 +39,7 @@ def page(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Page:
     called = names(runs)
     about = (
         f"{len(runs)} runs; each is compared with the first, {called[0]} (run {runs[0].header.id}).",
-        _HOW_TO_READ,
+        f"{_HOW_TO_READ} {_OVER_SUITES}",
     )
     found = _sections(runs, called, comparisons)
     return Page(
@@ -79,7 +90,11 @@ def _sections(
                 _cases(comparisons),
                 "Speed-up of each case",
             ),
-            lines(("+ faster, - slower, = no difference seen, ? one of the runs states no interval.",)),
+            lines(
+                (
+                    "+ faster, - slower, = no difference seen, ? one of the runs states no interval; ! flagged in one of them (noisy, drifting, ...).",
+                )
+            ),
         ),
     )
     yield section(
@@ -171,7 +186,9 @@ def _suites(name: str, comparison: Comparison) -> Iterator[tuple[str, ...]]:
 def _cautions(called: Sequence[str], comparisons: Sequence[Comparison]) -> Iterator[str]:
     for name, one in zip(called[1:], comparisons, strict=True):
         if not one.same_machine:
-            yield f"{name} is another machine than {called[0]}: its ratios compare machines, not code."
+            yield f"{name} is another machine than {called[0]}: its ratios are of the machines, and of whatever else differs below."
+        elif changed := sorted({d.field for d in one.differences} & _EXPLAINS):
+            yield f"{name} is the same machine with another {' and '.join(_EXPLAINS_WORDS[field] for field in changed)} than {called[0]}."
         if one.settings:
             yield f"{name} was asked for something else ({', '.join(d.field for d in one.settings)}): its ratios are of that too."
         if not one.cases:
@@ -238,4 +255,5 @@ def _speedup(one: Compared | None) -> str:
     if one is None:
         return ""
     interval = f" ({one.low:.2f} - {one.high:.2f})" if one.low is not None and one.high is not None else ""
-    return f"{one.speedup:.2f} x{interval} {_MARKS[one.verdict.value]}"
+    flagged = " !" if one.base_flags or one.other_flags else ""
+    return f"{one.speedup:.2f} x{interval} {_MARKS[one.verdict.value]}{flagged}"

@@ -20,16 +20,16 @@ from harness.report.text import visible
 
 # A table of more rows is folded, and can be sorted and searched.
 LONG = 20
+# On the first screen a table of more rows is folded, and so are findings after the first.
+FEW, FIRST = 10, 7
 # Words that stand out where a cell is nothing else.
 MARKS = frozenset(
     {"fine", "bad", "unknown", "holds", "fails", "inconclusive", "FAILED", "skipped", "faster", "slower"}
 )
 # Sections that are charts alone, or may be, and where they stand.
 _CHARTS_ALONE = {
-    "roofline": ("Roofline", "ceilings"),
     "shapes": ("Products by shape", "roofline"),
-    "steps": ("Steps", "shapes"),
-    "sensors": ("Sensors over time", "levers"),
+    "sensors": ("Sensors", "levers"),
 }
 _CODE = re.compile(r"`([^`]+)`")
 # A number, with a unit or a word, and perhaps an interval or a remark; no date, no id, no sentence.
@@ -57,6 +57,8 @@ def html(page: Page, charts: Mapping[str, Sequence[Chart]]) -> str:
         library=Markup(library),  # noqa: S704 - the library's own code
         script=Markup(script),  # noqa: S704 - our own file
         long=LONG,
+        few=FEW,
+        first=FIRST,
         marks=MARKS,
         numeric=_numeric,
     )

@@ -11,7 +11,7 @@ from harness.report.text import shortened, visible
 # A table of more rows is folded.
 LONG = 20
 # What is tried when a report does not fit: so many rows of each table, then fewer.
-_ROWS = (1000, 300, 100, 40, 20, 10, 5, 2, 0)
+_ROWS = (1000, 500, 300, 200, 140, 100, 70, 50, 40, 30, 24, 20, 17, 14, 12, 10, 8, 6, 5, 4, 3, 2, 1, 0)
 # No cell is longer; both ends of a longer one are shown.
 _CELL = 2000
 
@@ -126,7 +126,7 @@ def _strong(text: str) -> str:
 # What begins markup inside a line, and what begins or ends one as markup; letters, digits and the rest of the
 # punctuation of ids stay as they are.
 _MARKUP = re.compile(
-    r"[\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[#>]|^[+=-](?=\s|[\s-]*$)|(?<=\s)#(?=#*$)"
+    r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[#>]|^[+=-](?=\s|[\s-]*$)|(?<=\s)#(?=#*$)"
 )
 # What makes an item of a numbered list out of a line: its point or bracket.
 _NUMBERED = re.compile(r"^(\d+)([.)])(?=\s|$)", re.ASCII)

@@ -13,7 +13,10 @@ def weighed(run: Run) -> list[Result]:
     return [
         result
         for result in run.measured
-        if result.case.held_out and result.measurement and result.measurement.peak_memory_bytes
+        if result.case.held_out
+        and result.case.trace
+        and result.measurement
+        and result.measurement.peak_memory_bytes
     ]
 
 

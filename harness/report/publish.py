@@ -1,5 +1,6 @@
 """Puts a report where it was asked for: into files, on standard output, before a browser, into the terminal."""
 
+import contextlib
 import sys
 import tempfile
 import webbrowser
@@ -9,7 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.errors import StorageError, UsageError
+from harness.errors import RecordError, StorageError, UsageError
+from harness.report import document
+from harness.report.markdown import SUMMARY
 from harness.report.outputs import as_html, as_json, as_markdown, as_page
 from harness.report.sources import Source
 from harness.report.terminal import screen, show, show_page
@@ -24,12 +27,12 @@ class Wanted:
 
     html: Path | None = None
     markdown: Path | None = None
-    place: str = "summary"
+    place: str | None = None
     json: Path | None = None
     browse: bool = False
 
 
-def publish(sources: Sequence[Source], wanted: Wanted) -> None:
+def publish(sources: Sequence[Source], wanted: Wanted, results: Path) -> None:
     """Writes what was asked for and says where; shows the report in the terminal if nothing was.
 
     Raises:
@@ -45,8 +48,11 @@ def publish(sources: Sequence[Source], wanted: Wanted) -> None:
         if path is not None
     ]
     if wanted.markdown is not None:
-        made.append((wanted.markdown, lambda: as_markdown(sources, wanted.place).encode()))
+        made.append((wanted.markdown, lambda: as_markdown(sources, wanted.place or SUMMARY.name).encode()))
+    elif wanted.place is not None:
+        raise UsageError("--for says where Markdown has to fit: it needs --markdown FILE")
     if wanted.json is not None:
+        _keep_others(wanted.json, sources, results)
         made.append((wanted.json, lambda: as_json(sources)))
     _check([path for path, _ in made])
     for path, content in made:
@@ -69,11 +75,25 @@ def _check(places: Sequence[Path]) -> None:
     for path, place in zip(places, real, strict=True):
         if real.count(place) > 1:
             raise UsageError(f"{path} is named for two forms of the report: one each")
+        if path != _STANDARD_OUTPUT and path.is_dir():
+            raise UsageError(f"{path} is a folder: name a file")
         if path != _STANDARD_OUTPUT and not path.parent.is_dir():
             raise UsageError(f"{path}: there is no folder {path.parent}")
         if (place.parent / HEADER).is_file() and place.name not in {PAGE, REPORT, DOCUMENT}:
             raise UsageError(
                 f"{path} would stand among the files of a run: name it {PAGE}, {REPORT} or {DOCUMENT}, or put it elsewhere"
+            )
+
+
+def _keep_others(path: Path, sources: Sequence[Source], results: Path) -> None:
+    """Refuses to put a report over one of runs that are not kept here: FILE may have been meant as RUN."""
+    known = {source.run.header.id for source in sources}
+    with contextlib.suppress(RecordError):
+        lost = {source.run.header.id for source in document.read(path)} - known
+        lost = {one for one in lost if not (results / one).is_dir()}
+        if lost:
+            raise UsageError(
+                f"{path} holds the report of runs that are not in {results} ({', '.join(sorted(lost))}): to show it, name it before --json; else choose another file"
             )
 
 

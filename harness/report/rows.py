@@ -23,6 +23,19 @@ VIEW_COLUMNS = (
 )
 VIEW_DISPENSABLE = ("host-bound", "regime")
 ABSENT_COLUMNS = ("reason", "outcome", "cases")
+ROOFLINE_COLUMNS = ("case", "FLOP/B", "matrix and vector", "of ceiling", "bound by")
+SENSOR_COLUMNS = (
+    *(
+        "case",
+        "waited for a core",
+        "other programs",
+        "stolen",
+        "clock",
+        "power",
+        "temperature",
+        "throttled by",
+    ),
+)
 FLAGGED_COLUMNS = ("flag", "cases", "meaning", "which")
 
 
@@ -93,6 +106,60 @@ def _some(ids: Sequence[str]) -> str:
     """The first of several cases: the tables of cases have the flags of each."""
     named, left = ids[:3], len(ids) - 3
     return ", ".join(named) + (f" and {left} more" if left > 0 else "")
+
+
+def on_roofline(run: Run) -> list[Result]:
+    """The measured cases that do FLOPs on the threads whose ceilings make the roofline, but for those that calibrate."""
+    threads = {None, run.header.settings.threads}
+    return [
+        one
+        for one in run.measured
+        if not one.case.calibrates
+        and one.case.threads in threads
+        and one.case.cost
+        and one.case.cost.bytes_moved
+        and one.case.cost.flops + one.case.cost.vector_flops
+    ]
+
+
+def roofline_rows(run: Run) -> list[tuple[str, ...]]:
+    """A row under `ROOFLINE_COLUMNS` for each of them."""
+    return [_roofline_row(one, run) for one in on_roofline(run)]
+
+
+def _roofline_row(result: Result, run: Run) -> tuple[str, ...]:
+    rate, bound = result.all_flops_per_second, result.prediction.bound if result.prediction else None
+    return (
+        result.case.id,
+        f"{result.case.cost.arithmetic_intensity:.3g}" if result.case.cost else "",
+        "" if rate is None else units.work_rate(rate),
+        _of_ceiling(result, run),
+        bound or "",
+    )
+
+
+def sensor_rows(run: Run) -> list[tuple[str, ...]]:
+    """A row under `SENSOR_COLUMNS` for each measured case, in the order of the run."""
+    return [
+        _sensor_row(one.case.id, one.measurement)
+        for one in run.measured
+        if one.measurement and not one.case.calibrates
+    ]
+
+
+def _sensor_row(case: str, measurement: Measurement) -> tuple[str, ...]:
+    told = measurement.sensors
+    clock, power, heat = told.clock_hertz, told.power_watts, told.temperature_celsius
+    return (
+        case,
+        units.percent(1.0 - measurement.view.clean_share),
+        "" if told.other_cpus is None else f"{told.other_cpus:.2f} CPUs",
+        "" if told.steal_share is None else units.percent(told.steal_share),
+        "" if clock is None else units.frequency(clock.median),
+        "" if power is None else units.power(power.median),
+        "" if heat is None else f"{heat.median:.0f} °C",
+        ", ".join(told.throttle_reasons or ()),
+    )
 
 
 def suites(results: Iterable[Result]) -> tuple[str, ...]:

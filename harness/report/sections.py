@@ -15,11 +15,15 @@ from harness.report.rows import (
     COLUMNS,
     DISPENSABLE,
     FLAGGED_COLUMNS,
+    ROOFLINE_COLUMNS,
+    SENSOR_COLUMNS,
     VIEW_COLUMNS,
     VIEW_DISPENSABLE,
     absent_rows,
     case_rows,
     flagged_rows,
+    roofline_rows,
+    sensor_rows,
     suites,
     view_rows,
 )
@@ -69,14 +73,26 @@ def _sections(run: Run) -> Iterator[Section | None]:
         ),
     )
     yield section(
+        "roofline",
+        "Roofline",
+        (table(ROOFLINE_COLUMNS, roofline_rows(run), "Cases on the roofline"),),
+        details=True,
+    )
+    yield section(
         "scaling",
         "Scaling",
         (table(FIT_COLUMNS, [row for fit in run.header.fits for row in fit_rows(fit)], "Scaling"),),
     )
     yield _expected(run)
-    yield section("steps", "Steps", (table(STEP_COLUMNS, step_rows(run), "Steps", STEP_DISPENSABLE),))
     yield section("memory", "Memory", (table(MEMORY_COLUMNS, memory_rows(run), "Memory at its peak"),))
+    yield section("steps", "Steps", (table(STEP_COLUMNS, step_rows(run), "Steps", STEP_DISPENSABLE),))
     yield section("levers", "Levers", (table(LEVER_COLUMNS, lever_rows(run), "Levers", LEVER_DISPENSABLE),))
+    yield section(
+        "sensors",
+        "Sensors",
+        (table(SENSOR_COLUMNS, sensor_rows(run), "What the sensors told of each case"),),
+        details=True,
+    )
     yield _claims(run)
     yield _doubts(run)
     yield section(

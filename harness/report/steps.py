@@ -23,7 +23,12 @@ STEP_DISPENSABLE = ("kernels", "activations", "peak in", "said", "samples/s", "H
 
 def step_rows(run: Run) -> list[tuple[str, ...]]:
     """A row under `STEP_COLUMNS` for each measured case that was traced and says what it processes."""
-    return [_row(result, run) for result in run.measured if result.case.trace and result.case.items]
+    return [_row(result, run) for result in stepped(run)]
+
+
+def stepped(run: Run) -> list[Result]:
+    """The measured cases that were traced and say what they process."""
+    return [result for result in run.measured if result.case.trace and result.case.items]
 
 
 def unknown_operators(run: Run) -> list[str]:

@@ -84,7 +84,7 @@ def bandwidths(run: Run) -> list[tuple[str, ...]]:
                         str(one.threads),
                         one.rung.value,
                         rate,
-                        units.percent(one.moved),
+                        "" if one.moved is None else units.percent(one.moved),
                         one.method,
                     )
                 )
@@ -162,7 +162,10 @@ def _rates(run: Run) -> Iterator[tuple[str, str, str]]:
             if sheet
             else ""
         )
-        moved = f"{share}its rounds lie {units.percent(memory.moved)} apart"
+        apart = (
+            "measured once" if memory.moved is None else f"its rounds lie {units.percent(memory.moved)} apart"
+        )
+        moved = f"{share}{apart}"
         yield f"{last} bandwidth", units.bandwidth(memory.bytes_per_second), moved
 
 
@@ -237,7 +240,10 @@ WORDS = (
         "how far the rounds of a ceiling, at the start, in the middle and at the end of the run, lie apart",
     ),
     ("of ceiling", "the rate over the best rate any code reached here (dtype, or memory level, and threads)"),
-    ("predicted / measured", "the roofline's lower bound over the typical time, and which roof binds"),
+    (
+        "predicted / measured",
+        "the roofline's lower bound over the typical time, and which roof binds; above 1 the case beat the ceiling as the first round knew it",
+    ),
     ("memory", "peak of tensor bytes while one call ran, inputs and outputs included"),
     ("forward, backward, optimizer", "shares of a step's time, in a pass of its own"),
     (

@@ -12,6 +12,7 @@ from harness.records import Answer, FindingKind, Run
 from harness.report import summary
 from harness.report.content import Page, Section, Table
 from harness.report.rows import absent_rows
+from harness.report.sections import UNMEASURED_COLUMNS
 from harness.report.sections import page as page_of
 from harness.report.steps import unknown_operators, untraced
 from harness.report.text import visible
@@ -52,9 +53,12 @@ _LEFT = {
     "kind",
     "metric",
     "what to do",
+    "can void the numbers",
+    "found",
+    "state",
 }
 # Columns that may fold: the others are numbers, or ids, which are best read whole.
-_FREE = {"flags", "by", "term", "at", "field", "finding", "what to do", "why"}
+_FREE = {"flags", "by", "term", "at", "finding", "what to do", "why"}
 _IDS = {"base", "case", "step", "sweep", "reason", "worst case", "worst step", "mostly"}
 # What a column that folds needs, in characters.
 _LEAST = 14
@@ -78,7 +82,7 @@ class _Screen(Console):
 
 
 # What the terminal leaves to the page, and what it keeps for the end, where the eye is.
-_LEFT_OUT = {"environment", "method", "memory"}
+_LEFT_OUT = {"environment", "method", "memory", "roofline", "sensors"}
 _LAST = ("doubts", "short", "claims")
 
 
@@ -97,6 +101,9 @@ def show(run: Run, console: Console) -> None:
     for line in (*unknown_operators(run), *untraced(run)):
         console.print(Text(visible(line), style="yellow"))
     show_claims(run, console)
+    for block in found["short"].blocks:
+        if isinstance(block, Table) and not block.cards and block.columns != UNMEASURED_COLUMNS:
+            print_table(console, block.title, block.columns, block.rows, block.dispensable)
     for finding in run.header.findings:
         kind = Text(finding.kind.value, style=_KIND_STYLE[finding.kind])
         console.print(kind.append(f"  {finding.name}: {visible(finding.finding)}", style="default"))

@@ -136,17 +136,17 @@ def _why_slow(run: Run, dtype: str) -> str:
 
 def _moved(run: Run) -> Iterator[Ranked]:
     compute: list[ComputeCeiling | BandwidthCeiling] = [
-        c for c in run.ceilings.compute if c.rung.achieved and c.moved > MOVED
+        c for c in run.ceilings.compute if c.rung.achieved and (c.moved or 0.0) > MOVED
     ]
     memory: list[ComputeCeiling | BandwidthCeiling] = [
-        b for b in run.ceilings.bandwidth if b.rung.achieved and b.moved > MEMORY_MOVED
+        b for b in run.ceilings.bandwidth if b.rung.achieved and (b.moved or 0.0) > MEMORY_MOVED
     ]
-    found = sorted([*compute, *memory], key=lambda one: -one.moved)
+    found = sorted([*compute, *memory], key=lambda one: -(one.moved or 0.0))
     if not found:
         return
-    told = ", ".join(f"{_title(one)} by {units.percent(one.moved)}" for one in found)
+    told = ", ".join(f"{_title(one)} by {units.percent(one.moved or 0.0)}" for one in found)
     yield Ranked(
-        found[0].moved,
+        found[0].moved or 0.0,
         Finding(
             "ceilings moved",
             FindingKind.VOIDS,

@@ -70,7 +70,7 @@ def _paying(run: Run) -> Iterator[Ranked]:
                 FindingKind.ADVICE,
                 _told(every, paying, typical),
                 f"{cause}{_said(paying)}.",
-                f"{fix}; it saved {units.percent(1.0 - 1.0 / typical)} of the time of such work here.",
+                f"{fix}; where it pays here, it saved {units.percent(1.0 - 1.0 / typical)} of the time.",
                 tuple(one.base for one in paying),
             ),
         )

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from harness import units
 from harness.check.findings.seen import Ranked, ids, number, on_cpu
-from harness.records import MAPPED_BYTES, Finding, FindingKind, Measurement, Result, Run
+from harness.records import MAPPED_BYTES, Finding, FindingKind, Result, Run
+from harness.records.measurement import speedup_interval
 
 # From half on, the framework is what a step is made of.
 FRAMEWORK = 0.5
@@ -40,12 +41,12 @@ def _framework(run: Run) -> Iterator[Ranked]:
         Finding(
             "mostly framework",
             FindingKind.ADVICE,
-            f"{len(found)} of {number(len(steps), 'step')} are mostly framework by the cost model: {units.percent(most)} of the "
-            f"{units.seconds(worst.seconds)} expected of {worst.case}.",
+            f"{len(found)} of {number(len(steps), 'step')} {'is' if len(found) == 1 else 'are'} mostly framework by the cost model: most {worst.case}, of whose expected "
+            f"{units.seconds(worst.seconds)} it is {units.percent(most)}.",
             "Python, the dispatch of each operator, views and the autograd engine take as long for little work as for much.",
             "Larger batches, `torch.compile`"
             + ("" if on_cpu(run) else ", or CUDA graphs")
-            + f": up to {units.percent(most)} of the time is to be had.",
+            + ": the framework's part then stands beside more work, or shrinks.",
             tuple(said.case for _, said in found),
         ),
     )
@@ -69,27 +70,37 @@ def _mapped(run: Run) -> Iterator[Ranked]:
         return
     most, faults, mapped, worst, measurement = found[0]
     huge = run.header.environment.memory.transparent_huge_pages
+    # An estimate of more than the whole says that it is too high, and no more of the truth than one of half.
     yield Ranked(
-        most,
+        most if most < 1.0 else 0.5,
         Finding(
             "pages mapped anew",
             FindingKind.ADVICE,
             f"{number(len(found), 'case')} of this run {'gets' if len(found) == 1 else 'get'} results of {units.size(MAPPED_BYTES)} or more: "
-            f"{units.size(mapped)} a call in {worst.case.id}, whose first touches, at {units.seconds(model.fault_seconds)} a page, come to "
-            f"{units.seconds(faults)}, {units.percent(most) if most < 1.0 else 'as much as all'} of the "
-            f"{units.seconds(measurement.typical)} that it took.",
-            f"glibc maps an allocation of {units.size(MAPPED_BYTES)} or more anew each time and gives it back, and each page of "
-            f"{units.size(page)} faults when it is first touched"
-            + (f" (transparent huge pages: {huge})." if huge else "."),
-            "`MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296` before the command keeps the memory, so that "
-            + (
-                f"up to {units.percent(most)} of the time is to be had; "
-                if most < 1.0
-                else "much of the time is to be had; "
-            )
-            + "`THP_MEM_ALLOC_ENABLE=1` takes huge pages for it, but may slow down smaller results.",
+            f"{units.size(mapped)} a call in {worst.case.id}, which took {units.seconds(measurement.typical)}. By the cost model the first touches of "
+            f"their pages take {f'up to {units.seconds(faults)} of it' if most < 1.0 else 'much of it'}.",
+            f"{_allocator(run)} maps an allocation of {units.size(MAPPED_BYTES)} or more anew each time and gives it back, and its pages fault "
+            "when they are first touched" + (f" (transparent huge pages: {huge})." if huge else "."),
+            _kept(run, huge),
             ids(result for _, _, _, result, _ in found),
         ),
+    )
+
+
+def _allocator(run: Run) -> str:
+    libc = run.header.environment.software.libc
+    return "glibc" if libc and "glibc" in libc.lower() else "The allocator probably"
+
+
+def _kept(run: Run, huge: str | None) -> str:
+    """How to keep the memory, as far as the record tells what would help."""
+    if _allocator(run) != "glibc":
+        return "Reuse the memory: results written into tensors made beforehand (`out=`), or an allocator that keeps what it was given."
+    told = "`MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296` before the command keeps the memory"
+    return (
+        f"{told}; `THP_MEM_ALLOC_ENABLE=1` takes huge pages for it, but may slow down smaller results."
+        if huge == "madvise"
+        else f"{told}."
     )
 
 
@@ -151,19 +162,13 @@ def _nearly(one: dict[str, int], other: dict[str, int]) -> bool:
 
 
 def _uneven(one: Result, other: Result) -> _Pair | None:
-    """The pair, if the rates differ by more than the intervals of both together."""
+    """The pair, if the rates differ by more than chance explains; both do nearly the same work."""
     slow, fast = sorted((one, other), key=_rate)
     ratio = _rate(fast) / _rate(slow)
-    widths = [_half_width(r.measurement) for r in (slow, fast) if r.measurement is not None]
-    known = [width for width in widths if width is not None]
-    if ratio < UNEVEN or len(known) < 2 or math.log(ratio) <= math.hypot(*known):
+    if ratio < UNEVEN or slow.measurement is None or fast.measurement is None:
         return None
-    return _Pair(ratio, slow, fast)
-
-
-def _half_width(measurement: Measurement) -> float | None:
-    interval = measurement.interval
-    return math.log(interval[1] / interval[0]) / 2 if interval and interval[0] > 0.0 else None
+    told = speedup_interval(slow.measurement.view, fast.measurement.view)
+    return _Pair(ratio, slow, fast) if told is not None and told[0] > 1.0 else None
 
 
 def _why_uneven(pair: _Pair) -> str:
@@ -171,7 +176,7 @@ def _why_uneven(pair: _Pair) -> str:
     odd = [name for name in slow if slow[name] % MULTIPLE and not fast[name] % MULTIPLE]
     if odd:
         told = ", ".join(f"{name} = {slow[name]}" for name in odd)
-        return f"{told} {'is' if len(odd) == 1 else 'are'} no multiple of {MULTIPLE}: rows then begin at odd addresses, and the last vector or tile is partly empty."
+        return f"{told} {'is' if len(odd) == 1 else 'are'} no multiple of {MULTIPLE}: rows then begin off the boundary of a vector, and the last vector or tile is partly empty."
     return "The library probably takes another kernel or another blocking for these sizes."
 
 

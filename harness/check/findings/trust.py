@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator
 
 from harness import units
 from harness.check.findings.accelerators import CAPPED
+from harness.check.findings.ceilings import MEMORY_MOVED
 from harness.check.findings.seen import (
     MANY,
     clean_share,
     crowded,
     flagged,
+    is_restless,
     measurements,
     most,
     number,
@@ -42,10 +44,29 @@ def voids(run: Run) -> tuple[_Row, ...]:
         ("memory errors", _memory_errors),
     )
     checks = everywhere if on_cpu(run) else (*gpu, *everywhere, *gpu_memory)
-    return tuple((name, *check(run)) for name, check in (*checks, ("self-test", _selftest), ("code", _code)))
+    return tuple((name, *check(run)) for name, check in (*checks, *_ALWAYS))
 
 
 _Check = Callable[[Run], tuple[str, str]]
+
+
+def _noise(run: Run) -> tuple[str, str]:
+    told = measurements(run)
+    if not told:
+        return "nothing was measured", UNKNOWN
+    count = len(flagged(run, Flag.NOISY, Flag.DRIFTING))
+    found = f"{count} of {number(len(told), 'case')} {'is' if count == 1 else 'are'} noisy or drifting"
+    return found, BAD if is_restless(run) else FINE
+
+
+def _ceilings(run: Run) -> tuple[str, str]:
+    rounds = [(one.rung, one.moved) for one in run.ceilings.compute]
+    rounds += [(one.rung, one.moved) for one in run.ceilings.bandwidth]
+    moved = [moved for rung, moved in rounds if rung.achieved and moved is not None]
+    if not moved:
+        return "measured once", UNKNOWN
+    found = f"their rounds lie up to {units.percent(max(moved))} apart"
+    return found, BAD if max(moved) > MEMORY_MOVED else FINE
 
 
 def _power_cap(run: Run) -> tuple[str, str]:
@@ -178,3 +199,11 @@ def _of_gpu(run: Run, *fields: str) -> Iterator[str]:
     places = [i for i, gpu in enumerate(environment.accelerators) if gpu in environment.devices]
     yield from (f"accelerators.{place}.{field}" for place in places for field in fields)
     yield "accelerators"
+
+
+_ALWAYS: tuple[tuple[str, _Check], ...] = (
+    ("noise", _noise),
+    ("ceilings", _ceilings),
+    ("self-test", _selftest),
+    ("code", _code),
+)

@@ -48,7 +48,7 @@ def _ladder(run: Run, dtype: str, threads: int) -> Chart | None:
     texts = base.mark_text(align="left", dx=5).encode(x="rate:Q", text="label:N")
     return chart(
         f"{dtype}, {summary.threads(threads)}",
-        "The rungs of the ladder from the top down, each with what it loses to the one above; grey ones are computed, not reached.",
+        "The rungs of the ladder from the top down, each with how it lies to the one above; grey ones are computed, not reached.",
         bars + texts,
         height=26 * len(steps) + 8,
         half=True,
@@ -70,7 +70,7 @@ def bandwidth(run: Run) -> Chart | None:
             "rate": one.bytes_per_second,
             "label": units.bandwidth(one.bytes_per_second),
             "by": one.method,
-            "moved": units.percent(one.moved),
+            "moved": "" if one.moved is None else units.percent(one.moved),
         }
         for one in run.ceilings.bandwidth
         if one.threads == threads and one.level in names

@@ -11,21 +11,24 @@ from harness.report.comparison import names
 
 # More single cases than this are a smear, and megabytes.
 _MOST_TICKS = 3000
+# Of more runs than this all suites together are shown: a row for each suite of each is more than a screen.
+_MANY_RUNS = 5
 
 
 def speedups(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Chart | None:
     """For each suite and run the geometric mean with its interval, and every case as a faint tick behind it."""
     called = names(runs)[1:]
+    many = len(called) > _MANY_RUNS
     suites = [
         (name, suite, suite.interval or (None, None))
         for name, one in zip(called, comparisons, strict=True)
-        for suite in one.suites
+        for suite in (filter(None, [one.overall]) if many else one.suites)
     ]
     means = [
         {
             "suite": suite.suite,
             "run": name,
-            "row": f"{suite.suite}, {name}" if len(called) > 1 else suite.suite,
+            "row": _row(suite.suite, name, called),
             "speedup": suite.speedup,
             "low": low,
             "high": high,
@@ -39,7 +42,7 @@ def speedups(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Chart | 
         return None
     ticks = [
         {
-            "row": f"{case.suite}, {name}" if len(called) > 1 else case.suite,
+            "row": _row("all" if many else case.suite, name, called),
             "speedup": case.speedup,
             "case": case.case,
             "shown": f"{case.speedup:.2f} x",
@@ -48,10 +51,10 @@ def speedups(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Chart | 
         for name, one in zip(called, comparisons, strict=True)
         for case in one.cases
     ]
-    order = [str(one["row"]) for one in means]
     if len(ticks) > _MOST_TICKS:
         ticks = []
-    shown = [case.speedup for one in comparisons for case in one.cases]
+    order = [str(one["row"]) for one in means]
+    shown = [float(str(tick["speedup"])) for tick in ticks] + [suite.speedup for _, suite, _ in suites]
     ends = [end for _, _, interval in suites for end in interval if end is not None]
     x = log_axis("speedup", "speed-up over the base", " x", [1.0, *shown, *ends], form="~r")
     behind = (
@@ -76,10 +79,17 @@ def speedups(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Chart | 
     )
     return chart(
         "Speed-up by suite",
-        "Points are geometric means over the cases of a suite with their 95 % interval, the ticks behind them single cases; right of 1 a run is faster than the base.",
+        f"Points are geometric means over the cases of a suite with their 95 % interval{', the ticks behind them single cases' if ticks else ''}; "
+        "right of 1 a run is faster than the base.",
         alt.layer(behind, unity, rules, points),
         height=max(20 * len(order), 60),
     )
+
+
+def _row(suite: str, name: str, called: Sequence[str]) -> str:
+    if len(called) == 1:
+        return suite
+    return name if suite == "all" else f"{suite}, {name}"
 
 
 def ceilings(runs: Sequence[Run]) -> tuple[Chart, ...]:

@@ -17,7 +17,7 @@ from harness.report.charts.style import (
     tooltips,
 )
 
-_FEWEST_TICKS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
+_TICKS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
 
 
 def speedups(run: Run) -> Chart | None:
@@ -32,7 +32,7 @@ def speedups(run: Run) -> Chart | None:
     x = alt.X(
         "speedup:Q",
         scale=alt.Scale(type="log"),
-        axis=alt.Axis(title="speed-up", values=_FEWEST_TICKS, labelExpr="format(datum.value, '~r') + ' x'"),
+        axis=alt.Axis(title="speed-up", values=_TICKS, labelExpr="format(datum.value, '~r') + ' x'"),
     )
     base = alt.Chart(data(values)).encode(y=rows_axis("name", order))
     one_line = alt.Chart(data([{"speedup": 1.0}])).mark_rule(color=INK, opacity=0.5).encode(x=x)

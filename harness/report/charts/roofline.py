@@ -8,6 +8,7 @@ from harness import units
 from harness.records import Result, Run, Rung
 from harness.report import summary
 from harness.report.charts.style import DASHED, FAINT, INK, Chart, Values, chart, data, log_axis, tooltips
+from harness.report.rows import on_roofline
 
 _MARGIN = 1.5
 _ALONG = 0.15
@@ -16,11 +17,7 @@ _ALONG = 0.15
 def roofline(run: Run) -> Chart | None:
     """FLOP/s over arithmetic intensity; None where no case does FLOPs."""
     threads = run.header.settings.threads
-    points = [
-        _point(run, one)
-        for one in run.measured
-        if not one.case.calibrates and one.case.threads in {None, threads} and _flops(one)
-    ]
+    points = [_point(run, one) for one in on_roofline(run)]
     if not points:
         return None
     roofs = _roofs(run, [float(str(point["intensity"])) for point in points])
@@ -82,15 +79,9 @@ def _lines(roofs: Values, x: alt.X, y: alt.Y) -> tuple[alt.Chart, ...]:
     left, right = (names.transform_filter(f"datum.side == '{side}'") for side in ("left", "right"))
     return (
         lines,
-        left.mark_text(align="left", dx=3, dy=8, fontSize=10, aria=False),
+        left.mark_text(align="left", dx=3, dy=-6, fontSize=10, aria=False),
         right.mark_text(align="right", dy=-6, fontSize=10, aria=False),
     )
-
-
-def _flops(result: Result) -> int:
-    """FLOPs of any kind; none where no byte moves, which has no place on the axis."""
-    cost = result.case.cost
-    return cost.flops + cost.vector_flops if cost and cost.bytes_moved else 0
 
 
 def _point(run: Run, result: Result) -> dict[str, object]:
@@ -98,7 +89,7 @@ def _point(run: Run, result: Result) -> dict[str, object]:
     if measurement is None or cost is None:
         return {}
     share = run.of_ceiling(result)
-    rate = _flops(result) / measurement.typical
+    rate = result.all_flops_per_second or 0.0
     return {
         "case": result.case.id,
         "suite": result.case.suite,

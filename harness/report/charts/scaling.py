@@ -18,7 +18,7 @@ def _curve(fit: Fit) -> Chart:
     times = [
         time for point in fit.points for time in (point.measured, point.fitted, point.low, point.high) if time
     ]
-    x = alt.X(**log_axis("size", fit.variable, "", sizes, ticks=sizes))
+    x = alt.X(**log_axis("size", fit.variable, "", sizes, ticks=sizes, form="n"))
     y = log_axis("measured", "time of a call", "s", times)
     base = alt.Chart(data(values)).encode(x=x)
     line = base.mark_line(color=PALETTE[0], strokeWidth=1.5, aria=False).encode(
@@ -38,7 +38,7 @@ def _curve(fit: Fit) -> Chart:
     layers = [band, line, points] if all(point.low for point in fit.points) else [line, points]
     return chart(
         fit.series,
-        f"Time over {fit.variable}: the law {fit.law} with its 95 % interval, and what was measured; hollow points are flagged.",
+        f"Time over {fit.variable}: the law {fit.law} at the measured sizes, the band in which 95 of 100 times measured there lie, and what was measured; hollow points are flagged.",
         alt.layer(*layers),
         height=220,
         half=True,

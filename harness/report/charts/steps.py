@@ -15,11 +15,12 @@ from harness.report.charts.style import (
     rows_axis,
     tooltips,
 )
+from harness.report.steps import stepped
 
 
 def phases(run: Run) -> Chart | None:
     """Stacked shares of each step's phases, with its MFU; None where no step was timed by phase."""
-    cases = [one for one in run.measured if one.measurement and one.measurement.phase_seconds]
+    cases = [one for one in stepped(run) if one.measurement and one.measurement.phase_seconds]
     cases.sort(key=lambda one: -(run.mfu(one) or 0.0))
     shown, names = cases[:MOST_ROWS], labels(one.case.id for one in cases)
     parts: list[dict[str, object]] = []

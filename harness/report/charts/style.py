@@ -14,6 +14,8 @@ Values = Sequence[Mapping[str, object]]
 
 # So many rows of a chart with a row for each case; a longer one is cut, and says so.
 MOST_ROWS = 60
+# A whole number as it is, a large one with a prefix and no more digits than tell it.
+_WHOLE = "format(datum.value, datum.value < 100000 ? 'd' : '.3~s')"
 # What fits beside a chart, in characters; a longer name loses its middle.
 _LABEL = 56
 # An axis over no more decades than this has room for ticks between the powers of ten.
@@ -23,7 +25,7 @@ ROW_HEIGHT = 18
 # lightened in the page's style sheet where the background asks for it.
 PALETTE = tuple(f"var(--c{number})" for number in range(1, 11))
 INK, FAINT, GRID = "var(--ink)", "var(--faint)", "var(--line)"
-GOOD, BAD = "var(--c3)", "var(--c6)"
+BAD = "var(--c6)"
 DASHED = [5, 4]
 
 CONFIG: dict[str, Any] = {
@@ -116,7 +118,7 @@ def log_axis(  # noqa: PLR0913 - an axis has as many properties
     ticks: Sequence[float] = (),
     form: str = "~s",
 ) -> dict[str, Any]:
-    """A channel on a logarithmic scale about these values, with ticks at round ones, in a form (SI prefixes) and a unit."""
+    """A channel on a logarithmic scale about these values, with ticks at round ones, in a form (SI prefixes; "n": whole numbers) and a unit."""
     known = [value for value in values if value > 0.0]
     domain = [min(known) / margin, max(known) * margin]
     return {
@@ -125,7 +127,7 @@ def log_axis(  # noqa: PLR0913 - an axis has as many properties
         "scale": alt.Scale(type="log", domain=domain, nice=False),
         "axis": alt.Axis(
             title=visible(title),
-            labelExpr=f"format(datum.value, '{form}') + '{unit}'",
+            labelExpr=f"format(datum.value, '{form}') + '{unit}'" if form != "n" else _WHOLE,
             values=list(ticks) or _round_numbers(*domain),
         ),
     }
