@@ -317,9 +317,12 @@ def test_palms_formula_counts_the_norms_as_products() -> None:
 @pytest.mark.parametrize("row", rows("B", "KV cache"))
 def test_keys_and_values_of_one_token(row: dict[str, str]) -> None:
     """Keys and values, in 16 bits, of each layer."""
-    layers, heads = {"Llama-2-7B": (32, 32), "Llama-3-70B": (80, 8), "Llama-3.1-405B": (126, 8)}[
-        row["model_or_case"]
-    ]
+    layers, heads = {
+        "Llama-2-7B": (32, 32),
+        "Llama-3-70B": (80, 8),
+        "Llama-3.1-405B": (126, 8),
+        "GPT-3 175B": (96, 96),
+    }[row["model_or_case"]]
 
     assert 2 * layers * heads * 128 * 2 == int(row["value"])
 

@@ -9,6 +9,7 @@ from harness.check.findings import findings
 from harness.check.growth import check_memory_growth
 from harness.check.memory import check_memory
 from harness.check.physics import check_physics
+from harness.check.plans import check_plans
 from harness.check.scaling import check_scaling
 from harness.check.steps import check_steps
 from harness.check.time import check_time
@@ -29,6 +30,7 @@ def judge(run: Run) -> Run:
         *check_physics(run),
         *check_counts(run),
         *check_memory(run),
+        *check_plans(run),
     )
     header = msgspec.structs.replace(run.header, verdicts=verdicts, levers=levers(run))
     run = msgspec.structs.replace(run, header=header)

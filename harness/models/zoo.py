@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Unsupported, UsageError
 from harness.models.subject import Subject
+from harness.plan.shapes import CLASSES, Sizes, configuration
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
     from harness.workload import Call
-
-CLASSES = 1000
-HEAD_SIZE = 64
-EXPERTS, EXPERTS_A_TOKEN = 4, 2
-Sizes = Mapping[str, int]
 
 
 def build(architecture: str, sizes: Sizes, device: torch.device, *, loss: str = "cross_entropy") -> Subject:
@@ -139,12 +136,21 @@ def _pooled(module: str, name: str, side: int) -> Callable[[Sizes], Subject]:
     return made
 
 
-def _image(config: Callable[[Any, Sizes], Any], kind: str) -> Callable[[Sizes], Subject]:
+def _described(name: str, sizes: Sizes) -> tuple[Any, Any]:
+    """The library, and its configuration of a model; attention by torch's fused kernel where the family has it."""
+    library = _transformers()
+    fields = dict(configuration(name, sizes) or {})
+    if name not in {"resnet18", "resnet50", "t5"}:
+        fields["attn_implementation"] = "sdpa"
+    return library, library.AutoConfig.for_model(**fields)
+
+
+def _image(name: str) -> Callable[[Sizes], Subject]:
     def made(sizes: Sizes) -> Subject:
         import torch  # noqa: PLC0415
 
-        library = _transformers()
-        model = getattr(library, kind)(config(library, sizes))
+        library, config = _described(name, sizes)
+        model = getattr(library, config.architectures[0])(config)
         labels = torch.randint(CLASSES, (sizes["batch"],))
         return Subject(
             model, (), {"pixel_values": _pixels(sizes), "labels": labels}, training_only=("labels",)
@@ -153,12 +159,12 @@ def _image(config: Callable[[Any, Sizes], Any], kind: str) -> Callable[[Sizes], 
     return made
 
 
-def _text(config: Callable[[Any, Sizes], Any], kind: str) -> Callable[[Sizes], Subject]:
+def _text(name: str) -> Callable[[Sizes], Subject]:
     def made(sizes: Sizes) -> Subject:
         import torch  # noqa: PLC0415
 
-        library = _transformers()
-        model = getattr(library, kind)(config(library, sizes))
+        library, config = _described(name, sizes)
+        model = getattr(library, config.architectures[0])(config)
         ids = torch.randint(sizes["vocabulary"], (sizes["batch"], sizes["sequence"]))
         named = {"input_ids": ids, "labels": ids}
         if model.config.is_encoder_decoder:
@@ -168,120 +174,17 @@ def _text(config: Callable[[Any, Sizes], Any], kind: str) -> Callable[[Sizes], S
     return made
 
 
-def _resnet18(library: Any, _: Sizes) -> Any:
-    return library.ResNetConfig(
-        num_labels=CLASSES,
-        layer_type="basic",
-        depths=[2, 2, 2, 2],
-        hidden_sizes=[64, 128, 256, 512],
-        embedding_size=64,
-    )
-
-
-def _resnet50(library: Any, _: Sizes) -> Any:
-    return library.ResNetConfig(num_labels=CLASSES)
-
-
-def _heads(sizes: Sizes) -> int:
-    return max(1, sizes["width"] // HEAD_SIZE)
-
-
-def _vit(library: Any, sizes: Sizes) -> Any:
-    return library.ViTConfig(
-        hidden_size=sizes["width"],
-        intermediate_size=4 * sizes["width"],
-        num_hidden_layers=sizes["depth"],
-        num_attention_heads=_heads(sizes),
-        image_size=sizes["image"],
-        num_labels=CLASSES,
-        attn_implementation="sdpa",
-    )
-
-
-def _bert(library: Any, sizes: Sizes) -> Any:
-    return library.BertConfig(
-        hidden_size=sizes["width"],
-        intermediate_size=4 * sizes["width"],
-        num_hidden_layers=sizes["depth"],
-        num_attention_heads=_heads(sizes),
-        vocab_size=sizes["vocabulary"],
-        max_position_embeddings=max(512, sizes["sequence"]),
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        attn_implementation="sdpa",
-    )
-
-
-def _gpt2(library: Any, sizes: Sizes) -> Any:
-    return library.GPT2Config(
-        n_embd=sizes["width"],
-        n_layer=sizes["depth"],
-        n_head=_heads(sizes),
-        vocab_size=sizes["vocabulary"],
-        n_positions=max(1024, sizes["sequence"] + 1),
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        bos_token_id=0,
-        eos_token_id=0,
-        attn_implementation="sdpa",
-    )
-
-
-def _t5(library: Any, sizes: Sizes) -> Any:
-    return library.T5Config(
-        d_model=sizes["width"],
-        d_ff=4 * sizes["width"],
-        d_kv=HEAD_SIZE,
-        num_layers=sizes["depth"],
-        num_heads=_heads(sizes),
-        vocab_size=sizes["vocabulary"],
-        dropout_rate=0.0,
-        use_cache=False,
-        decoder_start_token_id=0,
-    )
-
-
-def _llama(library: Any, sizes: Sizes) -> Any:
-    return library.LlamaConfig(**_llama_like(sizes))
-
-
-def _mixtral(library: Any, sizes: Sizes) -> Any:
-    return library.MixtralConfig(
-        **_llama_like(sizes),
-        num_local_experts=EXPERTS,
-        num_experts_per_tok=EXPERTS_A_TOKEN,
-    )
-
-
-def _llama_like(sizes: Sizes) -> dict[str, Any]:
-    heads = _heads(sizes)
-    return {
-        "hidden_size": sizes["width"],
-        "intermediate_size": -(-8 * sizes["width"] // 3 // 64) * 64,
-        "num_hidden_layers": sizes["depth"],
-        "num_attention_heads": heads,
-        "num_key_value_heads": max(1, heads // 4),
-        "vocab_size": sizes["vocabulary"],
-        "max_position_embeddings": max(4096, sizes["sequence"] + 1),
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-        "use_cache": False,
-        "attn_implementation": "sdpa",
-    }
-
-
 ARCHITECTURES: dict[str, Callable[[Sizes], Subject]] = {
     "mlp": _mlp,
     "alexnet": _pooled("alexnet", "alexnetb", 6),
     "vgg16": _pooled("vgg", "vgg16", 7),
     "inception_v3": _pooled("inceptionv3", "inceptionv3", 1),
-    "resnet18": _image(_resnet18, "ResNetForImageClassification"),
-    "resnet50": _image(_resnet50, "ResNetForImageClassification"),
-    "vit": _image(_vit, "ViTForImageClassification"),
-    "bert": _text(_bert, "BertForMaskedLM"),
-    "gpt2": _text(_gpt2, "GPT2LMHeadModel"),
-    "t5": _text(_t5, "T5ForConditionalGeneration"),
-    "llama": _text(_llama, "LlamaForCausalLM"),
-    "mixtral": _text(_mixtral, "MixtralForCausalLM"),
+    "resnet18": _image("resnet18"),
+    "resnet50": _image("resnet50"),
+    "vit": _image("vit"),
+    "bert": _text("bert"),
+    "gpt2": _text("gpt2"),
+    "t5": _text("t5"),
+    "llama": _text("llama"),
+    "mixtral": _text("mixtral"),
 }

@@ -1,0 +1,77 @@
+"""How well a plan from a configuration alone foretold the steps of a run: parameters, FLOPs, memory, time.
+
+    python docs/benchmarks/plans.py [RUN] > results/reference/benchmarks/plans.json
+The table goes to standard error. Nothing is measured: each model is traced anew from its configuration and priced by the run's laws.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from harness import stats, store, units
+from harness.check.plans import planned
+from harness.plan.activations import Way
+from harness.plan.memory import fullest
+from harness.plan.question import Question
+from harness.plan.shapes import configuration
+from harness.pricing import local, step
+from harness.records import Result
+from harness.records.layout import Layout, Recipe
+
+REFERENCE = Path(__file__).parent.parent.parent / "results" / "reference" / "epyc-2-cores-cpu"
+
+
+def main() -> None:
+    run = store.load(Path(sys.argv[1]) if len(sys.argv) > 1 else REFERENCE)
+    machine = local(run.header)
+    found = [row for result in run.measured if (row := _row(result, machine))]
+    best: dict[str, list[float]] = {}
+    for row in found:
+        best.setdefault(str(row["architecture"]), []).append(abs(float(str(row["seconds_off"]))))
+    typical = {name: stats.median(values) for name, values in best.items()}
+    json.dump({"run": run.header.id, "steps": found, "by_architecture": typical}, sys.stdout, indent=1)
+    for row in found:
+        cells = (units.seconds(float(str(row[name]))) for name in ("planned_seconds", "measured_seconds"))
+        print(
+            f"| {row['case']} | {' | '.join(cells)} | {units.signed_percent(float(str(row['seconds_off'])))} | {units.signed_percent(float(str(row['memory_off']))) if row['memory_off'] is not None else ''} |",
+            file=sys.stderr,
+        )
+    print(
+        f"median over {len(typical)} architectures: {units.percent(stats.median(list(typical.values())))}; over {len(found)} steps: {units.percent(stats.median([abs(float(str(row['seconds_off']))) for row in found]))}",
+        file=sys.stderr,
+    )
+
+
+def _row(result: Result, machine: object) -> dict[str, object] | None:
+    known = planned(result)
+    if known is None or result.measurement is None:
+        return None
+    model, lengths = known
+    words = result.case.id.split("-")
+    dtype = "float32" if result.case.dtype != "bfloat16" else "bfloat16"
+    recipe = Recipe("autocast" if dtype == "bfloat16" else "float32", words[3])
+    fields = dict(configuration(words[1], result.case.sizes) or {})
+    if "image" in result.case.sizes:
+        fields["image_size"] = result.case.sizes["image"]
+    asked = Question(model, lengths, float(lengths.tokens), dtype, recipe, Layout(flash=True))
+    said, _ = step(asked, fields, machine)  # type: ignore[arg-type]
+    need, peak = (
+        fullest(model, recipe, asked.layout, lengths, Way.IMPLEMENTATION),
+        result.measurement.peak_memory_bytes,
+    )
+    return {
+        "case": result.case.id,
+        "architecture": words[1],
+        "planned_seconds": said.seconds,
+        "low": said.low,
+        "high": said.high,
+        "measured_seconds": result.measurement.typical,
+        "seconds_off": said.seconds / result.measurement.typical - 1.0,
+        "planned_peak": need.peak,
+        "measured_peak": peak,
+        "memory_off": need.peak / peak - 1.0 if peak and need.activations is not None else None,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Are the counts of a plan those of the model that really ran? From its configuration alone against its trace and its measured peak."""
+
+from collections.abc import Iterator
+
+from harness import units
+from harness.errors import UsageError
+from harness.plan import work
+from harness.plan.activations import Way
+from harness.plan.config import described
+from harness.plan.memory import fullest
+from harness.plan.shapes import configuration
+from harness.plan.work import Lengths
+from harness.records import Answer, Result, Run, Verdict
+from harness.records.architecture import Architecture, Per
+from harness.records.layout import Layout, Recipe
+
+CLAIM = "plan"
+# Activations from a formula are known to so much; allocators and buffers of kernels are in no formula.
+CLOSE = 0.10
+
+
+def check_plans(run: Run) -> Iterator[Verdict]:
+    """A verdict for each training step of a model that a configuration describes."""
+    for result in run.measured:
+        known = planned(result)
+        if known is not None:
+            yield _judged(result, *known)
+
+
+def planned(result: Result) -> tuple[Architecture, Lengths] | None:
+    """The model and the batch of a case, where it is such a step, whole and eager."""
+    case = result.case
+    words = case.id.split("-")
+    if (
+        case.family != "train"
+        or case.trace is None
+        or len(words) < 2
+        or case.fused
+        or "checkpointed" in words
+    ):
+        return None
+    fields = configuration(words[1], case.sizes)
+    if fields is None:
+        return None
+    if "image" in case.sizes:
+        fields["image_size"] = case.sizes["image"]
+    try:
+        model = described(fields, case.id)
+    except UsageError:
+        return None
+    batch, sequence = case.sizes["batch"], case.sizes.get("sequence", model.tokens or 1)
+    paired = any(core.queries is Per.TARGET for core in model.cores)
+    return model, Lengths(batch, sequence, sequence if paired else 0)
+
+
+def _judged(result: Result, model: Architecture, lengths: Lengths) -> Verdict:
+    trace, measurement = result.case.trace, result.measurement
+    if trace is None or measurement is None:
+        raise ValueError(result.case.id)
+    # A mask that is added as a tensor is not known to an operator as one: then the trace counts all pairs.
+    done, traced = work.forward(model, lengths), trace.phase("forward").flops
+    counts = f"{model.parameters:,} parameters and {units.work(done.flops)} forward planned from the configuration alone"
+    if model.parameters != trace.parameters or not done.flops <= traced <= done.flops_dense:
+        told = f"{counts}; the model that ran has {trace.parameters:,} and {units.work(traced)}"
+        return Verdict(CLAIM, result.case.id, Answer.FAILS, told)
+    peak = measurement.peak_memory_bytes
+    if peak is None or "optimizer" not in measurement.phase_peak_bytes:
+        return Verdict(CLAIM, result.case.id, Answer.HOLDS, f"{counts}, as many as ran")
+    words = result.case.id.split("-")
+    precision = "autocast" if result.case.dtype == "bfloat16" else "float32"
+    need = fullest(model, Recipe(precision, words[3]), Layout(flash=True), lengths, Way.IMPLEMENTATION)
+    if need.activations is None:
+        return Verdict(
+            CLAIM,
+            result.case.id,
+            Answer.HOLDS,
+            f"{counts}, as many as ran; of its memory no formula is known",
+        )
+    off = need.peak / peak - 1.0
+    told = f"{counts}, as many as ran; {units.size(need.peak)} at the peak planned, {units.size(peak)} measured ({units.signed_percent(off)})"
+    return Verdict(CLAIM, result.case.id, Answer.HOLDS if abs(off) <= CLOSE else Answer.INCONCLUSIVE, told)

@@ -1,0 +1,225 @@
+"""How a compute budget is best split between the size of a model and the tokens it sees, as published.
+
+A budget C is FLOPs of training, C = 6 N D for N parameters and D tokens (each token through each parameter: 2 forward, 4 backward). Every law here is a fit to transformers on English web text, of 44 million to 16 billion parameters:
+what it says of a model outside that range is extrapolated, as it was in its paper.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.errors import UsageError
+
+_FLOPS = 6
+CHINCHILLA = "Hoffmann et al. 2022, arXiv 2203.15556"
+PETAFLOP_DAY = 1e15 * 86_400
+# The models the laws of Hoffmann et al. were fitted to (section 3).
+FITTED = (44e6, 16e9)
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """A model and its data that spend a budget best, by one approach.
+
+    The loss is that of a parametric fit, in nats a token of its text and tokenizer: the approach's own where it has one, else that of Hoffmann et al.
+    """
+
+    parameters: float
+    tokens: float
+    approach: str
+    source: str
+    loss: float
+
+    @property
+    def flops(self) -> float:
+        """The budget: 6 N D."""
+        return _FLOPS * self.parameters * self.tokens
+
+    @property
+    def tokens_per_parameter(self) -> float:
+        """How much data a parameter sees."""
+        return self.tokens / self.parameters
+
+    @property
+    def extrapolated(self) -> bool:
+        """Whether the law was fitted to smaller or larger models only."""
+        low, high = FITTED
+        return not low <= self.parameters <= high
+
+
+class Allocation(Protocol):
+    """A rule that gives every size its tokens, so that larger sizes get no fewer."""
+
+    @property
+    def name(self) -> str:
+        """What it is called on the command line."""
+
+    @property
+    def source(self) -> str:
+        """Where it stands."""
+
+    def tokens(self, parameters: float) -> float:
+        """The tokens of a size."""
+
+    def parameters(self, flops: float) -> float:
+        """The size of a budget."""
+
+
+@dataclass(frozen=True)
+class Power:
+    """Tokens as a power of the size, D = D0 (N / N0)^g, so that N grows as C^a with a = 1 / (1 + g)."""
+
+    name: str
+    source: str
+    size: float
+    data: float
+    growth: float
+
+    @property
+    def exponent(self) -> float:
+        """The a of N ~ C^a."""
+        return 1.0 / (1.0 + self.growth)
+
+    def tokens(self, parameters: float) -> float:
+        """D for N."""
+        return self.data * math.pow(parameters / self.size, self.growth)
+
+    def parameters(self, flops: float) -> float:
+        """N for C."""
+        return self.size * math.pow(flops / (_FLOPS * self.size * self.data), self.exponent)
+
+
+@dataclass(frozen=True)
+class Parametric:
+    """The loss as a function of size and data, L(N, D) = E + A / N^alpha + B / D^beta, and its optimum in closed form.
+
+    N = G (C/6)^a and D = (C/6)^b / G, where a = beta / (alpha + beta), b = alpha / (alpha + beta) and G = (alpha A / (beta B))^(1 / (alpha + beta)) (Hoffmann et al. 2022, equations 2 and 4).
+    """
+
+    name: str
+    source: str
+    floor: float
+    size_factor: float
+    data_factor: float
+    alpha: float
+    beta: float
+
+    @property
+    def exponent(self) -> float:
+        """The a of N ~ C^a."""
+        return self.beta / (self.alpha + self.beta)
+
+    @property
+    def balance(self) -> float:
+        """G, which says how much of a budget of 6 FLOPs goes into size."""
+        ratio = self.alpha * self.size_factor / (self.beta * self.data_factor)
+        return math.pow(ratio, 1.0 / (self.alpha + self.beta))
+
+    def loss(self, parameters: float, tokens: float) -> float:
+        """L(N, D)."""
+        return (
+            self.floor
+            + self.size_factor / math.pow(parameters, self.alpha)
+            + self.data_factor / math.pow(tokens, self.beta)
+        )
+
+    def parameters(self, flops: float) -> float:
+        """N for C."""
+        return self.balance * math.pow(flops / _FLOPS, self.exponent)
+
+    def tokens(self, parameters: float) -> float:
+        """D for N: that of the budget for which N is best."""
+        return math.pow(parameters / self.balance, 1.0 / self.exponent) / parameters
+
+
+def _table(number: int, table: str, ten_billion: float, ten_trillion: float) -> Power:
+    """The power law on which the rows of a published table lie, by those of 10B and 10T, which are given to four digits."""
+    growth = math.log10(ten_trillion / ten_billion) / 3
+    return Power(f"approach-{number}", f"{CHINCHILLA}, {table}", 1e10, ten_billion, growth)
+
+
+# Their Table 2 gives the exponents a as 0.50, 0.49 and 0.46; the tables of rows say the same to four digits.
+APPROACH_1 = _table(1, "Table 3 (envelope of training curves)", 205.1e9, 216.2e12)
+APPROACH_2 = _table(2, "Table A3 (profiles of equal FLOPs)", 219.5e9, 292.0e12)
+APPROACH_3 = _table(3, "Table A3 (parametric fit, before rounding)", 410.1e9, 1425.5e12)
+RULE = Power("rule", f"{CHINCHILLA}, as a rule of thumb: 20 tokens a parameter", 1.0, 20.0, 1.0)
+PARAMETRIC = Parametric(
+    "parametric", f"{CHINCHILLA}, equation 10, constants as printed", 1.69, 406.4, 410.7, 0.34, 0.28
+)
+REFIT = Parametric(
+    "refit", "Besiroglu et al. 2024, arXiv 2404.10102", 1.8172, 482.01, 2085.43, 0.3478, 0.3658
+)
+# N = 1.3e9 C^0.73 with C in PF-days, without embeddings; the data are what 6 N D = C leaves.
+_KAPLAN_EXPONENT = 0.73
+KAPLAN = Power(
+    "kaplan",
+    "Kaplan et al. 2020, arXiv 2001.08361, section 6: N = 1.3e9 C^0.73 of C in PF-days, without embeddings",
+    1.3e9,
+    PETAFLOP_DAY / (_FLOPS * 1.3e9),
+    1.0 / _KAPLAN_EXPONENT - 1.0,
+)
+ALLOCATIONS: dict[str, Power | Parametric] = {
+    law.name: law for law in (APPROACH_1, APPROACH_2, APPROACH_3, PARAMETRIC, REFIT, RULE, KAPLAN)
+}
+DEFAULT = "approach-1"
+
+
+def loss(parameters: float, tokens: float) -> float:
+    """The loss the parametric fit of Hoffmann et al. gives a model and its data, in nats a token of their text and tokenizer."""
+    return PARAMETRIC.loss(parameters, tokens)
+
+
+def for_budget(flops: float, approach: str = DEFAULT) -> Optimum:
+    """The size and the tokens that spend a budget best.
+
+    >>> best = for_budget(5.76e23)
+    >>> round(best.parameters / 1e9), round(best.tokens / 1e12, 1)
+    (68, 1.4)
+    """
+    law = allocation(approach)
+    size = law.parameters(_positive(flops, "budget"))
+    return _optimum(size, flops / (_FLOPS * size), law)
+
+
+def for_size(parameters: float, approach: str = DEFAULT) -> Optimum:
+    """The tokens for which a size is the best one.
+
+    >>> round(for_size(1e10).tokens / 1e9, 1)
+    205.1
+    """
+    law = allocation(approach)
+    return _optimum(parameters, law.tokens(_positive(parameters, "parameters")), law)
+
+
+def every_approach(flops: float) -> list[Optimum]:
+    """What each approach makes of a budget."""
+    return [for_budget(flops, name) for name in ALLOCATIONS]
+
+
+def largest(seconds: float, flops_per_second: float, approach: str = DEFAULT) -> Optimum:
+    """The largest model that a rate trains to its optimum in a time; the rate is that of all devices, as achieved.
+
+    >>> month = largest(30 * 86400, 8 * 989.4e12 * 0.4)
+    >>> round(month.parameters / 1e9, 1), round(month.tokens_per_parameter, 1)
+    (8.2, 20.5)
+    """
+    return for_budget(_positive(seconds, "time") * _positive(flops_per_second, "rate"), approach)
+
+
+def allocation(approach: str) -> Power | Parametric:
+    """The law of a name."""
+    law = ALLOCATIONS.get(approach)
+    if law is None:
+        raise UsageError(f"approach {approach!r} is not one of {', '.join(ALLOCATIONS)}")
+    return law
+
+
+def _optimum(parameters: float, tokens: float, law: Allocation) -> Optimum:
+    fit = law if isinstance(law, Parametric) else PARAMETRIC
+    return Optimum(parameters, tokens, law.name, law.source, fit.loss(parameters, tokens))
+
+
+def _positive(value: float, what: str) -> float:
+    if not 0.0 < value < float("inf"):
+        raise UsageError(f"{what} {value!r} is not a number above zero")
+    return value

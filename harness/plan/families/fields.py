@@ -1,0 +1,154 @@
+"""The fields of a configuration, read with care: what is wrong ends in one line that names the file, the field and what is allowed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import UsageError
+
+# Beyond these no model is one: a slip of a digit is met before anything is counted.
+MOST = 1_000_000_000
+MOST_LAYERS = 10_000
+# How much of a wrong value is shown.
+SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields of one configuration and where they stand; `complete` is False for one that relies on defaults by design."""
+
+    values: Mapping[str, Any]
+    where: str
+    complete: bool = True
+
+    def fault(self, text: str) -> UsageError:
+        """An error of this configuration, on one line."""
+        return UsageError(f"{self.where}: {' '.join(text.split())}")
+
+    def has(self, *names: str) -> bool:
+        """Whether one of these is there, and not null."""
+        return any(self.values.get(name) is not None for name in names)
+
+    def size(self, *names: str, usual: int, most: int = MOST) -> int:
+        """A size that a configuration has to give, under one of its names.
+
+        `usual` is what the family's published default is: named where it is missing, taken where defaults are meant to be.
+        """
+        if self.has(*names):
+            return self._whole(names, 1, most)
+        if self.complete or any(name in self.values for name in names):
+            state = "is null" if any(name in self.values for name in names) else "is missing"
+            raise self.fault(f"{named(names)} {state}; a whole number from 1 is needed, such as {usual}")
+        return usual
+
+    def number(self, *names: str, default: int, least: int = 1, most: int = MOST) -> int:
+        """A size with a default; a null stands for the default too."""
+        return self._whole(names, least, most) if self.has(*names) else default
+
+    def option(self, *names: str, default: int | None = None, least: int = 1) -> int | None:
+        """A size that may be null, which says something else than leaving it out."""
+        if self.has(*names):
+            return self._whole(names, least, MOST)
+        return None if any(name in self.values for name in names) else default
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """True or false."""
+        value = self.values.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise self.wrong(name, value, "true or false")
+        return value
+
+    def word(self, name: str, default: str, allowed: tuple[str, ...] = ()) -> str:
+        """A word, one of those allowed."""
+        value = self.values.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, str) or (allowed and value not in allowed):
+            raise self.wrong(name, value, f"one of {', '.join(allowed)}" if allowed else "a word")
+        return value
+
+    def rows(self, name: str) -> list[Any]:
+        """A list; empty where there is none."""
+        value = self.values.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list | tuple):
+            raise self.wrong(name, value, "a list")
+        return list(value)
+
+    def sizes(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+        """A list of sizes, one for each stage."""
+        found = self.rows(name)
+        for value in found:
+            if not _is_whole(value) or not 1 <= value <= MOST:
+                raise self.wrong(name, found, "a list of whole numbers from 1")
+        if name in self.values and not found:
+            raise self.wrong(name, found, "a list of whole numbers from 1")
+        return tuple(found) or default
+
+    def square(self, name: str, default: int) -> tuple[int, int]:
+        """Height and width: one number for both, or a list of the two."""
+        value = self.values.get(name)
+        if not isinstance(value, list | tuple):
+            side = self.number(name, default=default)
+            return side, side
+        sides = self.sizes(name, ())
+        if len(sides) != 2:
+            raise self.wrong(name, value, "a whole number, or a list of two")
+        return sides[0], sides[1]
+
+    def inner(self, name: str) -> "Fields":
+        """A configuration within this one; without fields where it is left out."""
+        value = self.values.get(name)
+        if value is None:
+            return Fields({}, f"{self.where}, {name}", complete=False)
+        if not isinstance(value, dict):
+            raise self.wrong(name, value, "an object")
+        return Fields(value, f"{self.where}, {name}", complete=False)
+
+    def labels(self, default: int = 2) -> int:
+        """How many classes: by `id2label`, as configurations say it, or `num_labels`."""
+        names = self.values.get("id2label")
+        if names is None:
+            return self.number("num_labels", default=default)
+        if not isinstance(names, dict | list) or not names:
+            raise self.wrong("id2label", names, "an object of the classes' names")
+        if self.has("num_labels") and self.number("num_labels", default=default) != len(names):
+            raise self.fault(
+                f"num_labels is {self.values['num_labels']}, but id2label names {len(names)} classes"
+            )
+        return len(names)
+
+    def divides(self, name: str, value: int, by_name: str, by: int) -> int:
+        """One size shared out evenly by another."""
+        if value % by:
+            raise self.fault(f"{name} {value} is not divisible by {by_name} {by}")
+        return value // by
+
+    def wrong(self, name: str, value: object, allowed: str) -> UsageError:
+        """A value that cannot be, and what can."""
+        shown = repr(value) if not isinstance(value, str) else f'"{value}"'
+        if len(shown) > SHOWN:
+            shown = shown[:SHOWN] + " ..."
+        return self.fault(f"{name} is {shown}; {allowed} is needed")
+
+    def _whole(self, names: tuple[str, ...], least: int, most: int) -> int:
+        name = next(name for name in names if self.values.get(name) is not None)
+        value = self.values[name]
+        if not _is_whole(value):
+            raise self.wrong(name, value, f"a whole number from {least}")
+        number = int(value)
+        if not least <= number <= most:
+            raise self.wrong(name, value, f"a whole number from {least} to {most}")
+        return number
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def named(names: tuple[str, ...]) -> str:
+    """A field by its name, and others it goes by."""
+    return names[0] if len(names) == 1 else f"{names[0]} (or {', '.join(names[1:])})"

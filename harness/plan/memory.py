@@ -1,0 +1,251 @@
+"""What a model needs of each device's memory, in training and in inference, in bytes.
+
+States (parameters, gradients, optimizer) are exact for what their parts say; activations are counted in `activations`. What an allocator rounds up, what libraries take for themselves and what fragmentation wastes comes on top.
+"""
+
+import math
+from fractions import Fraction
+
+from harness.plan import cache
+from harness.plan.activations import FORMULA, TALLIES, Kept, Way, kept, output
+from harness.plan.checks import check_layout, check_recipe
+from harness.plan.work import Lengths
+from harness.records.architecture import Architecture, Parts, Per
+from harness.records.base import Record
+from harness.records.layout import Layout, Recipe, Recompute
+
+ZERO = "Rajbhandari et al. 2020 (ZeRO), arXiv 1910.02054, section 5"
+TENSOR = "Shoeybi et al. 2019 (Megatron-LM), arXiv 1909.08053, section 3"
+
+
+class Memory(Record, frozen=True):
+    """Bytes on one device of one pipeline stage.
+
+    `ends` is what embedding and last norm keep, `temporaries` what lives for a while at the worst moment: a layer that is computed again, the
+    gradient of the logits, casts of weights, a gathered layer. `activations` None: no formula is known, and the total is without them.
+    """
+
+    parameters: int
+    gradients: int
+    optimizer: int
+    activations: int | None
+    ends: int = 0
+    logits: int = 0
+    temporaries: int = 0
+    cache: int = 0
+    stage: int = 0
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def states(self) -> int:
+        """Parameters, gradients and optimizer."""
+        return self.parameters + self.gradients + self.optimizer
+
+    @property
+    def passing(self) -> int:
+        """What a pass needs beside the states."""
+        return (self.activations or 0) + self.ends + self.logits + self.temporaries + self.cache
+
+    @property
+    def total(self) -> int:
+        """All of it at once, as where gradients have buffers that stay."""
+        return self.states + self.passing
+
+    @property
+    def peak(self) -> int:
+        """The most at any instant where gradients are freed after each step: they are not there while all activations are, nor the other way round."""
+        return self.parameters + self.optimizer + max(self.gradients, self.passing)
+
+
+def memory(
+    model: Architecture,
+    recipe: Recipe,
+    layout: Layout,
+    lengths: Lengths,
+    way: Way = Way.PUBLISHED,
+    stage: int = 0,
+) -> Memory:
+    """What training needs on each device of a pipeline stage, of the first if nothing else is said; `lengths` are of the whole batch.
+
+    Raises:
+        UsageError: the layout or the recipe cannot be.
+    """
+    check_recipe(recipe)
+    check_layout(model, layout, lengths)
+    own = parameters(model, layout, stage)
+    keeps = kept(model, recipe, layout, lengths, way, stage)
+    sizes = recipe.bytes
+    return Memory(
+        parameters=_share(own * sizes.weights, layout, 3),
+        gradients=_share(own * sizes.gradients, layout, 2),
+        optimizer=_share(own * recipe.optimizer_bytes, layout, 1),
+        activations=keeps.layers,
+        ends=keeps.ends,
+        logits=keeps.logits,
+        temporaries=keeps.temporaries + own * sizes.casts + _gathered(model, recipe, layout, own),
+        stage=stage,
+        assumptions=tuple(_assumptions(model, recipe, layout, way, keeps)),
+    )
+
+
+def fullest(
+    model: Architecture, recipe: Recipe, layout: Layout, lengths: Lengths, way: Way = Way.PUBLISHED
+) -> Memory:
+    """That of the first or the last stage, whichever needs more: one has most micro-batches in flight, the other the logits."""
+    stages = sorted({0, layout.pipeline - 1})
+    return max(
+        (memory(model, recipe, layout, lengths, way, stage) for stage in stages), key=lambda need: need.total
+    )
+
+
+def parameters(model: Architecture, layout: Layout, stage: int = 0) -> int:
+    """How many parameters a device of a stage works with, before ZeRO.
+
+    Layers are shared out evenly among the stages; embeddings, and what there is once beside layers, are on the first, the head on the last, where a tied one is a second copy of its table. Matrices, experts and the table of tokens are
+    split by tensor parallelism, norms, routers and positions are whole on each device; so are up to `hidden` biases of each part, which for those of queries and keys is a little too much.
+    """
+    return math.ceil(sum((_on_stage(part, model, layout, stage) for part in model.parts), start=Fraction(0)))
+
+
+def inference_memory(
+    model: Architecture,
+    lengths: Lengths,
+    layout: Layout | None = None,
+    dtype: str = "bfloat16",
+    cache_dtype: str = "",
+) -> Memory:
+    """What inference needs on each device of the first stage: weights, keys and values of `lengths`, and the activations of reading all of it in one pass.
+
+    Raises:
+        UsageError: the layout cannot be.
+    """
+    over = layout or Layout(flash=True)
+    check_layout(model, over, lengths)
+    samples = Lengths(over.microbatch or lengths.batch // over.data, lengths.source, lengths.target)
+    return Memory(
+        parameters=math.ceil(parameters(model, over) * cache.ELEMENTS[dtype]),
+        gradients=0,
+        optimizer=0,
+        activations=_one_pass(model, over, samples, dtype) if model.cores else None,
+        logits=_last_logits(model, over, samples),
+        cache=cache.on_device(model, lengths, over, cache_dtype or dtype),
+        assumptions=(
+            f"Weights are {dtype}, keys and values {cache_dtype or dtype}; scales of quantised ones are left out.",
+            "Activations are those of the widest operation of one layer while all tokens are read at once; logits are of the last position alone, in float32.",
+            "Every replica of data parallelism has all weights.",
+        ),
+    )
+
+
+def _on_stage(part: Parts, model: Architecture, layout: Layout, stage: int) -> Fraction:
+    """The parameters of a part, or of its copies, on one device of a stage."""
+    last, first = stage == layout.pipeline - 1, stage == 0
+    if part.component == "head":
+        table = part.flops // 2
+        second = table if layout.pipeline > 1 and part.parameters < table else 0
+        return (
+            part.count * (_split(part, model, layout) + Fraction(second, layout.tensor))
+            if last
+            else Fraction(0)
+        )
+    if part.embedding or (part.count == 1 and model.layers > 1):
+        return part.count * _split(part, model, layout) if first else Fraction(0)
+    return part.count * _split(part, model, layout) / layout.pipeline
+
+
+def _split(part: Parts, model: Architecture, layout: Layout) -> Fraction:
+    whole = _whole(part, model)
+    return whole + Fraction(part.parameters - whole, layout.tensor)
+
+
+def _whole(part: Parts, model: Architecture) -> int:
+    """The parameters of one that every device of tensor parallelism has."""
+    if part.embedding:
+        rows = model.vocabulary * model.hidden
+        return part.parameters % rows if rows and part.parameters >= rows else part.parameters
+    if part.active is not None and part.active < part.parameters:
+        return 0
+    if part.component == "router":
+        return part.parameters
+    beside = max(0, part.parameters - part.flops // 2)
+    return min(beside, model.hidden) if part.flops else beside
+
+
+def _share(size: int, layout: Layout, stage: int) -> int:
+    """What a device holds of states that are shared out among replicas from this stage of ZeRO on; the last share is filled up."""
+    return -(-size // layout.data) if layout.zero >= stage else size
+
+
+def _gathered(model: Architecture, recipe: Recipe, layout: Layout, own: int) -> int:
+    """The weights of a layer that ZeRO 3 gathers while it is computed."""
+    if layout.zero < 3 or layout.data == 1 or not model.layers:
+        return 0
+    return -(-own * recipe.bytes.weights * layout.pipeline // model.layers)
+
+
+def _one_pass(model: Architecture, layout: Layout, lengths: Lengths, dtype: str) -> int:
+    """The residual stream, its normalised copy, and the wider of attention and feed-forward block, of one layer."""
+    core = model.cores[0]
+    tokens = max(lengths.of(Per.SOURCE), lengths.of(Per.TARGET))
+    longest = max(lengths.source, lengths.target)
+    heads = Fraction(1, layout.tensor)
+    attention = 2 * core.heads * core.key_width + (model.kv_heads or core.heads) * (
+        core.key_width + core.value_width
+    )
+    scores = 0 if layout.flash else 2 * core.heads * longest
+    inner = model.intermediate * max(1, model.experts_per_token) * (3 if model.gated else 2)
+    widest = max(attention + scores, inner) * heads + 2 * Fraction(model.hidden)
+    return math.ceil(max(cache.ELEMENTS[dtype], Fraction(2)) * tokens * widest)
+
+
+def _last_logits(model: Architecture, layout: Layout, lengths: Lengths) -> int:
+    if layout.pipeline > 1 or not model.hidden:
+        return 0
+    head = output(model)
+    scores = head.flops // (2 * model.hidden) if head else 0
+    return -(-4 * scores * lengths.batch // layout.tensor)
+
+
+def _assumptions(model: Architecture, recipe: Recipe, layout: Layout, way: Way, keeps: Kept) -> list[str]:
+    sizes = recipe.bytes
+    said = [
+        f"States: {sizes.weights} bytes a parameter of weights, {sizes.gradients} of gradients, {recipe.optimizer_bytes} of optimizer ({recipe.optimizer}"
+        + (", with a master copy of the weights)." if sizes.master else ")."),
+        *_counting(model, recipe, layout, way, keeps),
+    ]
+    if sizes.casts:
+        said.append(f"Autocast keeps {sizes.casts} bytes a parameter of cast weights for a step.")
+    if layout.zero and layout.data > 1:
+        said.append(f"ZeRO {layout.zero} over {layout.data} replicas ({ZERO}).")
+    if layout.tensor > 1:
+        said.append(f"Matrices are split {layout.tensor} ways, norms are whole on each device ({TENSOR}).")
+    if layout.pipeline > 1:
+        full = (
+            "is full"
+            if layout.microbatch is None
+            else "holds as many micro-batches as the batch has, at most one a stage"
+        )
+        said.append(f"The pipeline {full}; one forward pass is followed by one backward pass.")
+    said.append("Allocator rounding, fragmentation and what libraries take for themselves come on top.")
+    return said
+
+
+def _counting(model: Architecture, recipe: Recipe, layout: Layout, way: Way, keeps: Kept) -> list[str]:
+    if keeps.layers is None:
+        kind = model.family or "this family"
+        return [f"Activations are not known: no formula for {kind}; the total is without them."]
+    if way is Way.PUBLISHED:
+        said = [f"Activations by the published formula ({FORMULA}), {recipe.bytes.compute} bytes an element."]
+    elif model.family in TALLIES:
+        said = [f"Activations as {model.family} of transformers 5 keeps them on torch 2.13."]
+    else:
+        block = "Llama's, as it has a gate" if model.gated else "BERT's"
+        said = [f"Activations: blocks of {model.family or 'this family'} are taken to keep what {block} do."]
+    said.append("Dropout keeps masks of a byte." if recipe.dropout else "No dropout.")
+    fused = "are never stored" if layout.flash else "are stored"
+    said.append(f"Attention's probabilities {fused}.")
+    if layout.recompute is Recompute.SELECTIVE:
+        said[-1] = "Attention's core is computed again in the backward pass."
+    if layout.recompute is Recompute.FULL:
+        said.append("Every layer is computed again from its input in the backward pass.")
+    return said

@@ -1,0 +1,322 @@
+"""How long a model takes: training from FLOPs and an assumed utilisation, inference from bounds on compute and memory.
+
+Utilisation is of the dense datasheet peak. MFU counts the FLOPs the model needs, HFU also those computed again (Chowdhery et al. 2022, arXiv 2204.02311, appendix B).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from harness.errors import UsageError
+from harness.plan.devices import MAMF_SOURCE, Device
+from harness.plan.work import pairs
+from harness.records.architecture import Architecture, Core, Parts, Per
+
+# Of the best published matrix product of a device, whole training steps reach about half: the median hardware FLOP/s of the runs in
+# tests/test_plan_time.py that publish one (Llama 3, LLaMA-65B, OPT, BLOOM, MT-NLG, Megatron-LM, MPT, nanoGPT) is 0.52 of it.
+TYPICAL_OF_MAMF = 0.52
+# Where no such product is published: the median of the same runs, of the peak.
+TYPICAL_OF_PEAK = 0.45
+# A seventh of the peak: below the slowest whole runs known (small models on many devices, about 0.16).
+PESSIMISTIC = 0.14
+
+_FOREVER = 2**40
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast one device trains: its peak in FLOP/s, and the share of it that is assumed, with what is as fast and as slow as one should think.
+
+    `counts_all` says that the share is of all FLOPs the hardware does (HFU); else it is of the model's alone (MFU).
+    """
+
+    peak: float
+    share: float
+    fastest: float
+    slowest: float
+    source: str
+    counts_all: bool = False
+
+    @property
+    def achieved(self) -> float:
+        """FLOP/s."""
+        return self.peak * self.share
+
+
+def stated(peak: float, share: float, source: str = "stated") -> Rate:
+    """A utilisation somebody states or has measured: a point, whatever is computed again."""
+    if not 0.0 < share <= 1.0 or peak <= 0.0:
+        raise UsageError(f"MFU {share}: a share above 0 and up to 1 of a peak above 0")
+    return Rate(peak, share, share, share, f"MFU {source}")
+
+
+def assumed(device: Device, dtype: str, share: float | None = None) -> Rate:
+    """The rate of a device: at a stated share of its peak, else at the usual share of its best published matrix product, with the bounds around it.
+
+    >>> from harness.plan.devices import device
+    >>> rate = assumed(device("A100"), "bfloat16")
+    >>> round(rate.share, 3), round(rate.fastest, 3), rate.slowest
+    (0.452, 0.869, 0.14)
+    """
+    peak = device.peak(dtype)
+    best = device.achievable(dtype)
+    if share is not None:
+        above = "" if best is None or share * peak <= best else ", above its best published matrix product"
+        return stated(peak, share, f"stated, of {device.name}'s {dtype} peak{above}")
+    if best is None:
+        said = f"HFU {TYPICAL_OF_PEAK}, the median of published runs; no faster than the peak, no slower than {PESSIMISTIC}"
+        return Rate(peak, TYPICAL_OF_PEAK, 1.0, PESSIMISTIC, said, counts_all=True)
+    fastest = best / peak
+    usual = TYPICAL_OF_MAMF * fastest
+    said = (
+        f"HFU {usual:.2f}, {TYPICAL_OF_MAMF} of the best published matrix product as the median of published runs; "
+        f"at best all of it, {fastest:.2f} ({MAMF_SOURCE}); at worst {PESSIMISTIC}"
+    )
+    return Rate(peak, usual, fastest, min(PESSIMISTIC, usual), said, counts_all=True)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training run in time: seconds, no less than `low` and as we think no more than `high`."""
+
+    seconds: float
+    low: float
+    high: float
+    tokens: float
+    devices: int
+    mfu: float
+    hfu: float
+    source: str
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Of all devices."""
+        return self.tokens / self.seconds
+
+    @property
+    def device_seconds(self) -> float:
+        """What is paid for."""
+        return self.seconds * self.devices
+
+
+def train(
+    model_flops: float,
+    tokens: float,
+    devices: int,
+    rate: Rate,
+    *,
+    hardware_flops: float | None = None,
+    idle: float = 0.0,
+) -> Training:
+    """The time of so many FLOPs: flops / (devices x peak x utilisation).
+
+    A utilisation of published runs already holds what their pipelines wait and their links carry, so `idle`, the pipeline's waiting as a share of its work, goes into the lower bound alone; so do all FLOPs the hardware does.
+
+    >>> gpt3 = train(6 * 174.6e9 * 300e9, 300e9, 1024, stated(312e12, 0.449 * 3 / 4))
+    >>> round(gpt3.seconds / 86400)
+    34
+    """
+    executed = model_flops if hardware_flops is None else hardware_flops
+    if model_flops <= 0 or executed < model_flops or tokens <= 0 or devices < 1 or idle < 0:
+        raise UsageError(
+            "training needs FLOPs, tokens and devices above zero, and hardware FLOPs no fewer than the model's"
+        )
+    if not rate.counts_all and rate.share * executed > model_flops:
+        most = model_flops / executed
+        raise UsageError(
+            f"MFU {rate.share}: with what is computed again the hardware can reach no more than {most:.3f}"
+        )
+    counted = executed if rate.counts_all else model_flops
+    each = devices * rate.peak
+    seconds = counted / (each * rate.share)
+    low, high = counted / (each * rate.fastest), counted / (each * rate.slowest)
+    if rate.counts_all:
+        # What a pipeline waits nothing can make up for: neither the fastest products nor the usual share of published runs.
+        low *= 1.0 + idle
+        seconds, high = max(seconds, low), max(high, low)
+    elif rate.share * (1.0 + idle) > 1.0:
+        raise UsageError(
+            f"MFU {rate.share}: with this pipeline's waiting no more than {1.0 / (1.0 + idle):.3f} can be reached"
+        )
+    return Training(
+        seconds=seconds,
+        low=low,
+        high=high,
+        tokens=tokens,
+        devices=devices,
+        mfu=model_flops / (each * seconds),
+        hfu=executed / (each * seconds),
+        source=rate.source,
+    )
+
+
+def mfu(flops_per_token: float, tokens_per_second: float, peak: float) -> float:
+    """The share of a peak that the model's own FLOPs make; tokens and peak of the same devices.
+
+    MPT-13B on an H100, 4792 tokens a second (mosaicml/llm-foundry, scripts/train/benchmarking):
+
+    >>> round(100 * mfu(3 * (2 * 12_853_954_560 + 4 * 40 * 5120 * 2048), 4792, 989.5e12), 2)
+    39.79
+    """
+    if peak <= 0:
+        raise UsageError(f"a peak of {peak}: above 0")
+    return flops_per_token * tokens_per_second / peak
+
+
+def hfu(flops_per_token: float, recomputed_per_token: float, tokens_per_second: float, peak: float) -> float:
+    """The share of a peak that the hardware is busy with, what it computes again included."""
+    return mfu(flops_per_token + recomputed_per_token, tokens_per_second, peak)
+
+
+def bubble(stages: int, micro_batches: int, chunks: int = 1) -> float:
+    """What a pipeline waits, as a share of its work: (p - 1) / (v m), with v chunks of layers on each stage (Narayanan et al. 2021, arXiv 2104.04473, sections 2.2.1 and 2.2.2).
+
+    A step takes 1 + this; the share of the step that is idle is this over 1 + this.
+
+    >>> bubble(8, 64), bubble(8, 64, chunks=3), bubble(1, 5)
+    (0.109375, 0.036458333333333336, 0.0)
+    """
+    if stages < 1 or micro_batches < 1 or chunks < 1:
+        raise UsageError(
+            f"a pipeline of {stages} stages, {micro_batches} micro-batches, {chunks} chunks: each 1 or more"
+        )
+    if chunks > 1 and micro_batches % stages:
+        raise UsageError(f"interleaved, {micro_batches} micro-batches are not a multiple of {stages} stages")
+    return (stages - 1) / (chunks * micro_batches)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a device, or several that share a model, do in a second: FLOPs and bytes of memory; and the seconds a step takes beside, whatever its size."""
+
+    flops: float
+    bytes: float
+    overhead: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.flops <= 0 or self.bytes <= 0 or self.overhead < 0:
+            raise UsageError("a speed needs FLOP/s and bytes/s above zero, and no negative overhead")
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The time of a step: compute and memory run beside each other, overhead does not. At peak speeds a lower bound."""
+
+    compute: float
+    memory: float
+    overhead: float
+
+    @property
+    def seconds(self) -> float:
+        """The longer of the two, and what comes beside."""
+        return max(self.compute, self.memory) + self.overhead
+
+    @property
+    def bound(self) -> str:
+        """What there is more of: "compute" or "memory"."""
+        return "compute" if self.compute >= self.memory else "memory"
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a step needs: matrix FLOPs, and bytes of weights and cache that must cross the memory once."""
+
+    flops: float
+    bytes: float
+
+    def on(self, speed: Speed) -> Latency:
+        """How long that takes."""
+        return Latency(self.flops / speed.flops, self.bytes / speed.bytes, speed.overhead)
+
+
+# What families of models call the part that gives every token of the vocabulary a score.
+HEAD = "head"
+
+
+def prefill(model: Architecture, batch: int, prompt: int, *, weight: float, cache: float) -> Demand:
+    """Reading a prompt to the first token: `weight` and `cache` are the bytes of an element. Masks are honoured; a head is needed of the last position alone.
+
+    An encoder and decoder reads its prompt with the encoder, and takes one step of the decoder.
+    """
+    _at_least_one(batch=batch, prompt=prompt)
+    flops = 0.0
+    for part in model.parts:
+        often = batch * (prompt if part.per is Per.SOURCE and part.component != HEAD else 1)
+        flops += part.count * part.flops * often
+    for core in model.cores:
+        queries = prompt if core.queries is Per.SOURCE else 1
+        flops += _core(core, queries, prompt if core.keys is Per.SOURCE else 1) * batch
+    weights = sum(_weights(part, batch * prompt) for part in model.parts) * weight
+    return Demand(flops, weights + _cache(model, {Per.SOURCE: prompt, Per.TARGET: 1}) * batch * cache)
+
+
+def decode(
+    model: Architecture, batch: int, context: int, *, weight: float, cache: float, source: int = 0
+) -> Demand:
+    """The next token of `batch` sequences that have `context` tokens each, the new one among them: all weights and the whole cache are read.
+
+    Of experts those are read that so many tokens, sent evenly, can be expected to meet. `source` is the length of what an encoder read, once, before.
+    """
+    _at_least_one(batch=batch, context=context)
+    side = _generating(model)
+    parts = [part for part in model.parts if part.per is side]
+    flops = float(sum(part.count * part.flops for part in parts))
+    for core in model.cores:
+        if core.queries is side:
+            flops += _core(core, 1, context if core.keys is side else source)
+    weights = sum(_weights(part, batch) for part in parts) * weight
+    return Demand(batch * flops, weights + batch * _cache(model, {Per.SOURCE: source, side: context}) * cache)
+
+
+def turning_batch(demand: Callable[[int], Demand], speed: Speed) -> int | None:
+    """The smallest batch whose step takes longer to compute than to fetch; None where none does, as a long cache grows with the batch.
+
+    It is found by halving: bytes grow ever more slowly with the batch, FLOPs in proportion, so they cross once.
+    """
+
+    def computes(batch: int) -> bool:
+        return demand(batch).on(speed).bound == "compute"
+
+    if not computes(_FOREVER):
+        return None
+    low, high = 0, _FOREVER
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if computes(middle) else (middle, high)
+    return high
+
+
+def _at_least_one(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise UsageError(f"{name} {size}: 1 or more")
+
+
+def _generating(model: Architecture) -> Per:
+    return Per.TARGET if any(core.queries is Per.TARGET for core in model.cores) else Per.SOURCE
+
+
+def _core(core: Core, queries: int, keys: int) -> float:
+    each = 2 * core.count * core.heads * (core.key_width + core.value_width)
+    return float(each * pairs(core, queries, keys)) if keys else 0.0
+
+
+def _weights(part: Parts, tokens: int) -> float:
+    """The elements of a part that a step reads: none of a table, which gives up a row a token; a tied head's are its table's."""
+    if part.component == HEAD:
+        return part.count * max(part.parameters, part.flops / 2)
+    if part.embedding and not part.flops:
+        return 0.0
+    if not part.active or part.active >= part.parameters:
+        return float(part.count * part.parameters)
+    missed = (1.0 - part.active / part.parameters) ** tokens
+    return part.count * part.parameters * (1.0 - missed)
+
+
+def _cache(model: Architecture, lengths: Mapping[Per, int]) -> float:
+    """The elements that are kept of one sequence of so many tokens on each side."""
+    return float(
+        sum(
+            cache.layers * cache.width * min(lengths[cache.of], cache.window or lengths[cache.of])
+            for cache in model.caches
+        )
+    )

@@ -1,0 +1,139 @@
+"""What a model needs, as one answer: counts, memory, time, and what was assumed for each. FLOPs, bytes, seconds."""
+
+import msgspec
+
+from harness.records.base import Record
+
+
+class ParameterCount(Record, frozen=True):
+    """Parameters: all, those that work on a token, those of tables that are looked up; and by component."""
+
+    total: int
+    active: int
+    embedding: int
+    components: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class FlopCount(Record, frozen=True):
+    """Matrix FLOPs, a multiply-add being two: exact where a mask is honoured, dense where it is ignored.
+
+    `forward` is of the whole batch, `train_total` of all tokens; `hardware_total` has what is computed again. `beside` is what published conventions make of all tokens.
+    """
+
+    forward_per_token: float
+    forward_per_token_dense: float
+    forward: int
+    forward_dense: int
+    train_total: float
+    train_total_dense: float
+    hardware_total: float
+    components: dict[str, int] = msgspec.field(default_factory=dict)
+    beside: dict[str, float] = msgspec.field(default_factory=dict)
+
+
+class MemoryNeed(Record, frozen=True):
+    """Bytes on the fullest device in training. `activations` are those of layers, `ends` those of embedding and last norm; None where no formula is known: the total is without them.
+
+    `activations_by_implementation`: as the modules of transformers keep them, where the headline is the published formula, which counts dropout masks and attention's probabilities.
+    """
+
+    parameters: int
+    gradients: int
+    optimizer: int
+    activations: int | None
+    ends: int
+    logits: int
+    temporaries: int
+    total: int
+    activations_by_implementation: int | None = None
+
+
+class CacheNeed(Record, frozen=True):
+    """Keys and values of inference, in bytes: of one token more, and of the batch at its length."""
+
+    bytes_per_token: int
+    total: int
+
+
+class InferenceNeed(Record, frozen=True):
+    """Bytes on the fullest device in inference, and lower bounds on the latency at full speed, where a device is named.
+
+    `compute_bound_batch`: the smallest batch whose token takes longer to compute than to fetch.
+    """
+
+    memory: int
+    prefill_seconds: float | None = None
+    decode_seconds: float | None = None
+    decode_bound: str | None = None
+    compute_bound_batch: int | None = None
+
+
+class TimeNeed(Record, frozen=True):
+    """The time of training on all tokens, in seconds, with the interval one should think of; of one step in `step_seconds`.
+
+    `mfu` is of exact FLOPs; `mfu_dense` of those that ignore the mask, as most published MFU is.
+    """
+
+    seconds: float
+    low: float
+    high: float
+    tokens_per_second: float
+    device_hours: float
+    step_seconds: float
+    mfu: float | None
+    hfu: float | None
+    on: str
+    mfu_dense: float | None = None
+    extrapolated: bool = False
+
+
+class Room(Record, frozen=True):
+    """What fits into a device's memory; None with the reason where nothing does, or nothing can be said."""
+
+    largest_batch: int | None
+    longest_context: int | None
+    fewest_devices: int | None
+    reasons: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class TrafficNeed(Record, frozen=True):
+    """Bytes one device sends in a step, by the kind of parallelism; seconds where a link is stated."""
+
+    data: float
+    tensor: float
+    pipeline: float
+    seconds: float | None = None
+
+
+class Lever(Record, frozen=True):
+    """One thing changed: what that makes of the memory and of the training time."""
+
+    name: str
+    memory: int | None
+    seconds: float | None
+    reason: str = ""
+
+
+class Plan(Record, frozen=True):
+    """The answer to one question about one model."""
+
+    model: str
+    source: str
+    batch: int
+    sequence: int
+    tokens: float
+    devices: int
+    parameters: ParameterCount
+    flops: FlopCount
+    memory: MemoryNeed
+    kv_cache: CacheNeed
+    inference: InferenceNeed
+    communication: TrafficNeed
+    time: TimeNeed | None = None
+    mfu: float | None = None
+    fits: Room | None = None
+    levers: tuple[Lever, ...] = ()
+    energy_joules: float | None = None
+    cost: float | None = None
+    compute_optimal_tokens: float | None = None
+    assumptions: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)

@@ -1,0 +1,163 @@
+"""Demand curves: FLOPs, memory, time and KV cache over what is swept, both axes logarithmic."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import altair as alt
+from altair.utils.schemapi import debug_mode
+
+from harness import units
+from harness.records.sweep import Sweep, SweepPoint
+from harness.report.charts.style import DASHED, PALETTE, Chart, chart, data, log_axis, tooltips
+from harness.report.sweep import DAY, lasting, training, value
+
+Rows = list[dict[str, Any]]
+
+# An axis about a curve that is flat still spans more than the widest gap between round numbers, 2 to 5.
+_ROOM = 1.6
+# A range narrower than this may hold no round number: then points are its ticks.
+_NARROW, _TICKS = 10.0, 8
+# Of more points than these none is marked: they would hide the curve.
+_MARKED = 60
+
+
+@debug_mode(arg=False)
+def charts(sweep: Sweep) -> tuple[Chart, ...]:
+    """A chart of each demand of which two points are known."""
+    drawn = (_flops(sweep), _memory(sweep), _time(sweep), _cache(sweep))
+    return tuple(one for one in drawn if one is not None)
+
+
+def _flops(sweep: Sweep) -> Chart | None:
+    exact = _rows(sweep, "train_total", training, curve="exact")
+    dense = _rows(sweep, "train_total_dense", training, curve="dense")
+    return _curves(
+        sweep, "Training FLOPs", "FLOPs of the whole training", "", exact + dense, form=".1~e",
+        words="Exact honours masks; dense ignores them.",
+    )  # fmt: skip
+
+
+def _memory(sweep: Sweep) -> Chart | None:
+    whole = _rows(sweep, "memory", units.size, curve="all")
+    activations = _rows(sweep, "activations", units.size, curve="activations")
+    return _curves(
+        sweep, "Memory of a device", "bytes in training", "B", whole + activations,
+        words="All that the fullest device holds in training, and its activations alone.",
+    )  # fmt: skip
+
+
+def _cache(sweep: Sweep) -> Chart | None:
+    return _curves(
+        sweep, "KV cache", "bytes of the batch", "B", _rows(sweep, "kv_cache", units.size, curve="KV cache"),
+        words="Keys and values of the whole batch in inference.",
+    )  # fmt: skip
+
+
+def _time(sweep: Sweep) -> Chart | None:
+    rows = _rows(sweep, "seconds", lasting, curve="time")
+    long = any(row["y"] >= DAY for row in rows)
+    unit, title = (DAY, "days") if long else (1.0, "seconds")
+    scaled = [
+        {**row, "y": row["y"] / unit, "low": row["low"] / unit, "high": row["high"] / unit} for row in rows
+    ]
+    return _curves(
+        sweep, "Training time", f"{title} of training", "", scaled, form="~r", band=True,
+        words="The line is what is expected, the band reaches from the fastest to the slowest one should think of.",
+    )  # fmt: skip
+
+
+def _rows(sweep: Sweep, field: str, tell: Callable[[float], str], *, curve: str) -> Rows:
+    """The points of which the field is known: places of no logarithm are not among them."""
+    return [
+        {
+            "x": sweep.place(point),
+            "y": known,
+            "low": point.low,
+            "high": point.high,
+            "curve": curve,
+            "at": value(sweep, point),
+            "shown": tell(known),
+            "interval": _interval(point),
+            "parameters": units.count(point.parameters or 0),
+        }
+        for point in sweep.possible
+        if (known := getattr(point, field)) and sweep.place(point)
+    ]
+
+
+def _interval(point: SweepPoint) -> str:
+    known = point.low is not None and point.high is not None
+    return f"{lasting(point.low or 0.0)} - {lasting(point.high or 0.0)}" if known else ""
+
+
+def _curves(  # noqa: PLR0913 - a chart has as many properties
+    sweep: Sweep,
+    title: str,
+    y_title: str,
+    unit: str,
+    rows: Rows,
+    *,
+    words: str,
+    form: str = "~s",
+    band: bool = False,
+) -> Chart | None:
+    places = sorted({row["x"] for row in rows})
+    if len(places) < 2:
+        return None
+    heights = [row[name] for row in rows for name in (("low", "y", "high") if band else ("y",))]
+    x = alt.X(
+        **log_axis("x", sweep.variable, "", places, ticks=_ticks(places), form=_form(sweep), margin=1.05)
+    )
+    y = log_axis("y", y_title, unit, heights, form=form, margin=_ROOM)
+    names = list(dict.fromkeys(row["curve"] for row in rows))
+    base = alt.Chart(data(rows)).encode(x=x)
+    layers = [*_band(base, y, shown=band), base.mark_line(strokeWidth=1.5, aria=False).encode(
+        y=alt.Y(**y), color=_colour(names), strokeDash=_dashes(names)
+    )]  # fmt: skip
+    if len(places) <= _MARKED:
+        layers.append(_marks(base, y, names, sweep, band=band))
+    return chart(title, f"Over {sweep.variable}. {words}", alt.layer(*layers), height=220, half=True)
+
+
+def _band(base: alt.Chart, y: dict[str, Any], *, shown: bool) -> list[alt.Chart]:
+    if not shown:
+        return []
+    area = base.mark_area(color=PALETTE[0], opacity=0.18, aria=False)
+    return [area.encode(y=alt.Y(**{**y, "shorthand": "low"}), y2="high:Q")]
+
+
+def _marks(
+    base: alt.Chart, y: dict[str, Any], names: Sequence[str], sweep: Sweep, *, band: bool
+) -> alt.Chart:
+    at = "layers" if sweep.over == "size" else sweep.over
+    size = {"parameters": "parameters"} if sweep.over == "size" else {}
+    around = {"interval": "low - high"} if band else {}
+    marks: alt.Chart = base.mark_point(size=30, filled=True, opacity=1, aria=False).encode(
+        y=alt.Y(**y),
+        color=_colour(names),
+        tooltip=tooltips(curve="curve", at=at, **size, shown="needed", **around),
+    )
+    return marks
+
+
+def _colour(names: Sequence[str]) -> alt.Color:
+    scale = alt.Scale(domain=list(names), range=list(PALETTE[: len(names)]))
+    return alt.Color("curve:N", scale=scale, legend=alt.Legend(title=None) if len(names) > 1 else None)
+
+
+def _dashes(names: Sequence[str]) -> alt.StrokeDash:
+    """The second curve is dashed: where both are one, both are seen."""
+    return alt.StrokeDash(
+        "curve:N", scale=alt.Scale(domain=list(names), range=[[1, 0], DASHED][: len(names)]), legend=None
+    )
+
+
+def _form(sweep: Sweep) -> str:
+    return "~s" if sweep.variable in {"parameters", "tokens"} else "n"
+
+
+def _ticks(places: Sequence[int]) -> Sequence[int]:
+    """Points themselves, where round numbers are too far apart."""
+    if places[-1] >= _NARROW * places[0]:
+        return ()
+    return places[:: -(-len(places) // _TICKS)]
