@@ -14,7 +14,7 @@ from harness.plan.ask import Options, budgeted, question
 from harness.plan.config import values
 from harness.plan.question import Question
 from harness.plan.sweep import sweep
-from harness.records import Header
+from harness.records import Run
 from harness.records.plan import Plan
 from harness.records.sweep import Sweep
 from harness.report import plan as report
@@ -74,7 +74,7 @@ def _swept(wish: Wish, asked: Question, found: Plan) -> object | None:
     return None
 
 
-def _question(wish: Wish, run: Header | None) -> Question:
+def _question(wish: Wish, run: Run | None) -> Question:
     """The question; on a run's machine sixteen bits are trained as its steps are, by autocast."""
     options = wish.options
     if run is not None and options.states is None and options.dtype == "bfloat16":
@@ -91,32 +91,47 @@ def _budget(wish: Wish) -> object | None:
     """The answer where no model is named."""
     if wish.over is not None or wish.html is not None:
         raise UsageError("--sweep and --html need a CONFIG: they are of one model")
-    optima = budgeted(wish.budget, wish.days, wish.options)
+    run = _run(wish.options.on, wish.results)
+    optima = budgeted(wish.budget, wish.days, wish.options, None if run is None else _reached(run))
     if wish.json:
         return report.budget_json(optima)
     report.show_budget(optima, screen())
     return None
 
 
-def _run(on: str | None, results: Path) -> Header | None:
+def _reached(run: Run) -> float:
+    """The best FLOP/s that a training step of a run reached.
+
+    Raises:
+        UsageError: it measured none.
+    """
+    rates = [
+        one.flops_per_second for one in run.measured if one.case.family == "train" and one.flops_per_second
+    ]
+    if not rates:
+        raise UsageError(f"run {run.header.id} measured no training step: `plumbline bench train_step` does")
+    return max(rates)
+
+
+def _run(on: str | None, results: Path) -> Run | None:
     """The run that `--on` names; None where it names none, and so a device."""
     if on is None:
         return None
     try:
-        return store.load(store.find(on, results)).header
+        return store.load(store.find(on, results))
     except UsageError:
         if on == "latest" or "/" in on:
             raise
         return None
 
 
-def _planned(asked: Question, options: Options, run: Header | None) -> Plan:
+def _planned(asked: Question, options: Options, run: Run | None) -> Plan:
     found = plan(asked, tokens_given=options.tokens is not None)
     if run is None:
         return found
     from harness.pricing import local, time_here  # noqa: PLC0415 - loads torch, which no closed form needs
 
-    taken, assumed = time_here(asked, values(options.config), local(run), found.flops)
+    taken, assumed = time_here(asked, values(options.config), local(run.header), found.flops)
     told: dict[str, Any] = {**found.assumptions, "time": assumed}
     told["mfu"] = ("Of the best rate any code reached on the machine of that run, in this dtype.",)
     found = msgspec.structs.replace(found, time=taken, mfu=taken.mfu, assumptions=told)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import planning
+from harness import planning, store
 from tests.conftest import decoded
 
 Command = Callable[..., tuple[int, str, str]]
@@ -729,3 +729,17 @@ def test_time_by_the_laws_of_a_run(ask: Ask, tmp_path: Path) -> None:
     assert found["cost"] == pytest.approx(time["device_hours"])
     assert "calibrated" in found["assumptions"]["time"][0]
     assert found["assumptions"]["mfu"]
+
+
+def test_the_largest_model_that_trains_here_in_so_many_days(plumbline: Command) -> None:
+    """At the best rate that a training step of a run reached: 6 N D fills the days."""
+    rates = [
+        one.flops_per_second or 0.0 for one in store.load(CALIBRATED).measured if one.case.family == "train"
+    ]
+
+    status, output, errors = plumbline("plan", "--days", "30", "--on", str(CALIBRATED), "--json")
+
+    assert (status, errors) == (0, "")
+    for one in json.loads(output)["optima"]:
+        assert 6 * one["parameters"] * one["tokens"] == pytest.approx(30 * 86400 * max(rates), rel=1e-6)
+    assert plumbline("plan", "--days", "30", "--on", str(CALIBRATED), "--mfu", "0.4")[0] == 2

@@ -159,8 +159,10 @@ def _one_of(field: str, value: str, allowed: Iterable[str]) -> None:
         raise UsageError(f"{field} {value!r} is not one of {', '.join(names)}")
 
 
-def budgeted(flops: str | None, days: str | None, options: Options) -> list[budget.Optimum]:
-    """What each approach makes of a compute budget: of FLOPs, or of days on devices.
+def budgeted(
+    flops: str | None, days: str | None, options: Options, here: float | None = None
+) -> list[budget.Optimum]:
+    """What each approach makes of a compute budget: of FLOPs, or of days on devices; `here`: the FLOP/s of a machine that was measured.
 
     Raises:
         UsageError: neither or both are given, or no device is named.
@@ -176,7 +178,9 @@ def budgeted(flops: str | None, days: str | None, options: Options) -> list[budg
     at_least_one("--devices", options.devices)
     if options.on is None:
         raise UsageError("--days needs --on DEVICE: how fast is what it trains on?")
-    rate = time.assumed(device(options.on), options.dtype, _parsed(options.mfu, "--mfu", amounts.share))
-    seconds = days_of(days or "")
-    spent = seconds * rate.achieved * (options.devices or 1)
-    return budget.every_approach(spent)
+    share = _parsed(options.mfu, "--mfu", amounts.share)
+    if here is None:
+        here = time.assumed(device(options.on), options.dtype, share).achieved
+    elif share is not None:
+        raise UsageError("--mfu is of a device by name: a run has measured what its steps reach")
+    return budget.every_approach(days_of(days or "") * here * (options.devices or 1))
