@@ -6,6 +6,7 @@ GB = 10^9 bytes (rates); GiB = 2^30 bytes (sizes).
 
 _DECIMAL = ((1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _BINARY = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
+_HOUR, _DAY = 3600.0, 86_400.0
 _TIME = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
@@ -37,6 +38,17 @@ def seconds(value: float) -> str:
         if abs(value) >= 0.9995 * factor:
             return f"{_three_digits(value / factor)} {unit}"
     return f"{_three_digits(value * 1e9)} ns"
+
+
+def lasting(value: float) -> str:
+    """A long time, in hours or days where it takes so long.
+
+    >>> lasting(90.0), lasting(9000.0), lasting(36 * 3600.0)
+    ('90.0 s', '2.5 hours', '1.5 days')
+    """
+    if value >= _DAY:
+        return f"{value / _DAY:,.1f} days"
+    return f"{value / _HOUR:.1f} hours" if value >= _HOUR else seconds(value)
 
 
 def size(value: float) -> str:
@@ -76,6 +88,15 @@ def work(value: float) -> str:
     '2.15 GFLOP'
     """
     return _scaled(value, "FLOP")
+
+
+def total_work(value: float) -> str:
+    """FLOPs of a whole training, which no prefix tells.
+
+    >>> total_work(8.4e22)
+    '8.4e+22 FLOP'
+    """
+    return f"{value:.3g} FLOP"
 
 
 def count(value: float) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from harness import units
-from harness.errors import UsageError
 from harness.plan import work
 from harness.plan.activations import Way
 from harness.plan.config import described
@@ -44,10 +43,7 @@ def planned(result: Result) -> tuple[Architecture, Lengths] | None:
         return None
     if "image" in case.sizes:
         fields["image_size"] = case.sizes["image"]
-    try:
-        model = described(fields, case.id)
-    except UsageError:
-        return None
+    model = described(fields, case.id)
     batch, sequence = case.sizes["batch"], case.sizes.get("sequence", model.tokens or 1)
     paired = any(core.queries is Per.TARGET for core in model.cores)
     return model, Lengths(batch, sequence, sequence if paired else 0)

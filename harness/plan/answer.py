@@ -146,16 +146,8 @@ def _passes(asked: Question) -> int:
 
 
 def _training_memory(asked: Question, need: Memory) -> MemoryNeed:
-    try:
-        counted = fullest(
-            asked.model,
-            asked.recipe,
-            msgspec.structs.replace(asked.layout, flash=True),
-            asked.lengths,
-            Way.IMPLEMENTATION,
-        ).activations
-    except UsageError:
-        counted = None
+    fused = msgspec.structs.replace(asked.layout, flash=True)
+    counted = fullest(asked.model, asked.recipe, fused, asked.lengths, Way.IMPLEMENTATION).activations
     return MemoryNeed(
         parameters=need.parameters,
         gradients=need.gradients,
@@ -213,12 +205,9 @@ def _communication(asked: Question) -> TrafficNeed:
     own = model.parameters / (layout.tensor * layout.pipeline)
     tokens = (lengths.source + lengths.target) * max(1, lengths.batch // (layout.data * passes))
     layers = max(1, model.layers // layout.pipeline)
-    # Gradients are kept whole until the last micro-batch; weights that are shared out are gathered for each, forward and backward.
-    gathers = 2 * passes if layout.zero == 3 else 1
-    gathered = communication.all_gather(
-        own * (sizes.weights if layout.zero else sizes.gradients), layout.data
-    ).times(gathers)
-    data = communication.reduce_scatter(own * sizes.gradients, layout.data) + gathered
+    data = communication.data_parallel(
+        own, layout.data, stage=layout.zero, element=sizes.gradients, weight=sizes.weights, passes=passes
+    )
     tensor = communication.tensor_parallel(
         tokens,
         model.hidden,

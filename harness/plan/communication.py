@@ -85,20 +85,30 @@ def _ring(size: float, devices: int, rounds: int) -> Traffic:
     return Traffic(rounds * (devices - 1), rounds * (devices - 1) / devices * size)
 
 
-def data_parallel(parameters: float, devices: int, *, stage: int, element: int = 2) -> Traffic:
+def data_parallel(
+    parameters: float,
+    devices: int,
+    *,
+    stage: int,
+    element: int = 2,
+    weight: int | None = None,
+    passes: int = 1,
+) -> Traffic:
     """A step's: gradients reduced and parameters gathered.
 
-    Plain data parallelism and ZeRO 1 and 2 move 2 psi elements, ZeRO 3 moves 3 psi (parameters once more, gathered in the forward and again in the backward pass), times (n - 1) / n for a ring. It is one collective each here; in buckets there
-    are more messages.
+    Plain data parallelism and ZeRO 1 and 2 move 2 psi elements, ZeRO 3 moves 3 psi (parameters once more, gathered in the forward and
+    again in the backward pass), times (n - 1) / n for a ring. It is one collective each here; in buckets there are more messages.
+    `element` is of gradients, `weight` of weights where those that are gathered are of another size. Gradients are kept whole until
+    the last micro-batch; weights that ZeRO 3 shares out are gathered for each of `passes`.
 
     >>> [round(data_parallel(1e9, 1024, stage=stage).sent / 2e9, 2) for stage in (0, 1, 2, 3)]
     [2.0, 2.0, 2.0, 3.0]
     """
     if stage not in {0, 1, 2, 3}:
         raise UsageError(f"ZeRO stage {stage}: 0, 1, 2 or 3")
-    return reduce_scatter(parameters * element, devices) + all_gather(parameters * element, devices).times(
-        2 if stage == 3 else 1
-    )
+    size = element if weight is None or stage == 0 else weight
+    gathered = all_gather(parameters * size, devices).times(2 * passes if stage == 3 else 1)
+    return reduce_scatter(parameters * element, devices) + gathered
 
 
 def tensor_parallel(

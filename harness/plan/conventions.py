@@ -127,7 +127,7 @@ def beside(model: Architecture, tokens: int, sequence: int) -> list[Convention]:
     bare = size - model.embedding_parameters - head
     flops = 6.0 * bare + attention / 2
     found.append(
-        Convention("Kaplan", flops, flops * tokens, KAPLAN, "no embeddings, no tied head; half of attention")
+        Convention("Kaplan", flops, flops * tokens, KAPLAN, "no embeddings, no head; half of attention")
     )
     if _is_gpt(model):
         flops = Gpt(model.layers, model.hidden, model.vocabulary, sequence).flops(1) / sequence

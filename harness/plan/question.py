@@ -34,7 +34,6 @@ class Question:
     rate: float | None = None
     memory: int | None = None
     link: Link | None = None
-    overlap: float = 0.0
     watts: float | None = None
     price: float | None = None
 

@@ -12,8 +12,6 @@ from harness.records.plan import Plan
 from harness.report.content import Page, Section, Table, lines, section, table
 from harness.report.terminal import show_page
 
-DAY = 86_400.0
-
 
 def show_plan(plan: Plan, console: Console) -> None:
     """Prints all of it."""
@@ -136,23 +134,23 @@ def _flops(plan: Plan) -> list[tuple[str, ...]]:
     return [
         ("forward, a token", units.work(flops.forward_per_token), units.work(flops.forward_per_token_dense)),
         ("forward, the batch", units.work(flops.forward), units.work(flops.forward_dense)),
-        ("training, all tokens", _large(flops.train_total), _large(flops.train_total_dense)),
+        (
+            "training, all tokens",
+            units.total_work(flops.train_total),
+            units.total_work(flops.train_total_dense),
+        ),
         *(
-            [("with what is computed again", _large(flops.hardware_total), "")]
+            [("with what is computed again", units.total_work(flops.hardware_total), "")]
             if flops.hardware_total != flops.train_total
             else []
         ),
-        *((f"by {name}", "", _large(total)) for name, total in flops.beside.items()),
+        *((f"by {name}", "", units.total_work(total)) for name, total in flops.beside.items()),
         *(
             [("tokens for which this size is compute-optimal", units.count(plan.compute_optimal_tokens), "")]
             if plan.compute_optimal_tokens
             else []
         ),
     ]
-
-
-def _large(flops: float) -> str:
-    return f"{flops:.3g} FLOP"
 
 
 def _memory(plan: Plan) -> list[tuple[str, ...]]:
@@ -203,7 +201,10 @@ def _time(plan: Plan) -> list[tuple[str, ...]]:
         return []
     rows: list[tuple[str, ...]] = [
         ("on", taken.on),
-        ("all tokens", f"{_days(taken.seconds)} ({_days(taken.low)} - {_days(taken.high)})"),
+        (
+            "all tokens",
+            f"{units.lasting(taken.seconds)} ({units.lasting(taken.low)} - {units.lasting(taken.high)})",
+        ),
         ("a step", units.seconds(taken.step_seconds)),
         ("tokens or samples a second", units.count(taken.tokens_per_second)),
         ("device-hours", f"{taken.device_hours:,.0f}"),
@@ -221,10 +222,6 @@ def _time(plan: Plan) -> list[tuple[str, ...]]:
     if plan.cost is not None:
         rows.append(("price", f"{plan.cost:,.0f}"))
     return rows
-
-
-def _days(seconds: float) -> str:
-    return f"{seconds / DAY:,.1f} days" if seconds >= DAY else units.seconds(seconds)
 
 
 def _fits(plan: Plan) -> list[tuple[str, ...]]:
@@ -248,7 +245,7 @@ def _levers(plan: Plan) -> list[tuple[str, ...]]:
         (
             one.name,
             "" if one.memory is None else units.size(one.memory),
-            "" if one.seconds is None else _days(one.seconds),
+            "" if one.seconds is None else units.lasting(one.seconds),
             one.reason,
         )
         for one in plan.levers

@@ -9,7 +9,6 @@ from harness.records.plan import Plan
 from harness.records.sweep import Sweep, SweepPoint
 from harness.report.content import Page, Table, lines, section, table
 
-HOUR, DAY = 3600.0, 86_400.0
 # What a narrow place leaves out, first to last.
 DISPENSABLE = ("tokens/s", "samples/s", "dense", "activations", "low - high", "MFU")
 # What grows, by the name it has in a sweep.
@@ -46,26 +45,6 @@ def page(sweep: Sweep, plan: Plan) -> Page:
     return Page(title, (about,), tuple(one for one in sections if one is not None))
 
 
-def lasting(seconds: float) -> str:
-    """A time of training, in hours or days where it takes so long.
-
-    >>> lasting(90.0), lasting(9000.0), lasting(36 * 3600.0)
-    ('90.0 s', '2.5 hours', '1.5 days')
-    """
-    if seconds >= DAY:
-        return f"{seconds / DAY:,.1f} days"
-    return f"{seconds / HOUR:.1f} hours" if seconds >= HOUR else units.seconds(seconds)
-
-
-def training(flops: float) -> str:
-    """FLOPs of a whole training, which no prefix tells.
-
-    >>> training(8.4e22)
-    '8.4e+22 FLOP'
-    """
-    return f"{flops:.3g} FLOP"
-
-
 def value(sweep: Sweep, point: SweepPoint) -> str:
     """What is swept, at a point."""
     return units.count(point.value) if sweep.over == "tokens" else f"{point.value:,}"
@@ -96,12 +75,12 @@ def _columns(sweep: Sweep) -> dict[str, Callable[[SweepPoint], str]]:
         columns["batch"] = lambda one: _told(one.batch, "{:,}".format)
     return columns | {
         f"forward a {_one(sweep)}": lambda one: _told(one.forward_per_token, units.work),
-        "training": lambda one: _told(one.train_total, training),
-        "dense": lambda one: _told(one.train_total_dense, training),
+        "training": lambda one: _told(one.train_total, units.total_work),
+        "dense": lambda one: _told(one.train_total_dense, units.total_work),
         "memory": lambda one: _told(one.memory, units.size),
         "activations": lambda one: _told(one.activations, units.size),
         "KV cache": lambda one: _told(one.kv_cache or None, units.size),
-        "time": lambda one: _told(one.seconds, lasting),
+        "time": lambda one: _told(one.seconds, units.lasting),
         "low - high": _interval,
         per: lambda one: _told(one.tokens_per_second, units.count),
         "MFU": lambda one: _told(one.mfu, units.percent),
@@ -120,7 +99,7 @@ def _told(number: float | None, tell: Callable[[float], str]) -> str:
 def _interval(point: SweepPoint) -> str:
     if point.low is None or point.high is None:
         return ""
-    return f"{lasting(point.low)} - {lasting(point.high)}"
+    return f"{units.lasting(point.low)} - {units.lasting(point.high)}"
 
 
 def _growth(sweep: Sweep) -> Table | None:

@@ -9,7 +9,7 @@ from altair.utils.schemapi import debug_mode
 from harness import units
 from harness.records.sweep import Sweep, SweepPoint
 from harness.report.charts.style import DASHED, PALETTE, Chart, chart, data, log_axis, tooltips
-from harness.report.sweep import DAY, lasting, training, value
+from harness.report.sweep import value
 
 Rows = list[dict[str, Any]]
 
@@ -19,6 +19,7 @@ _ROOM = 1.6
 _NARROW, _TICKS = 10.0, 8
 # Of more points than these none is marked: they would hide the curve.
 _MARKED = 60
+_DAY = 86_400.0
 
 
 @debug_mode(arg=False)
@@ -29,8 +30,8 @@ def charts(sweep: Sweep) -> tuple[Chart, ...]:
 
 
 def _flops(sweep: Sweep) -> Chart | None:
-    exact = _rows(sweep, "train_total", training, curve="exact")
-    dense = _rows(sweep, "train_total_dense", training, curve="dense")
+    exact = _rows(sweep, "train_total", units.total_work, curve="exact")
+    dense = _rows(sweep, "train_total_dense", units.total_work, curve="dense")
     return _curves(
         sweep, "Training FLOPs", "FLOPs of the whole training", "", exact + dense, form=".1~e",
         words="Exact honours masks; dense ignores them.",
@@ -54,9 +55,9 @@ def _cache(sweep: Sweep) -> Chart | None:
 
 
 def _time(sweep: Sweep) -> Chart | None:
-    rows = _rows(sweep, "seconds", lasting, curve="time")
-    long = any(row["y"] >= DAY for row in rows)
-    unit, title = (DAY, "days") if long else (1.0, "seconds")
+    rows = _rows(sweep, "seconds", units.lasting, curve="time")
+    long = any(row["y"] >= _DAY for row in rows)
+    unit, title = (_DAY, "days") if long else (1.0, "seconds")
     scaled = [
         {**row, "y": row["y"] / unit, "low": row["low"] / unit, "high": row["high"] / unit} for row in rows
     ]
@@ -87,7 +88,7 @@ def _rows(sweep: Sweep, field: str, tell: Callable[[float], str], *, curve: str)
 
 def _interval(point: SweepPoint) -> str:
     known = point.low is not None and point.high is not None
-    return f"{lasting(point.low or 0.0)} - {lasting(point.high or 0.0)}" if known else ""
+    return f"{units.lasting(point.low or 0.0)} - {units.lasting(point.high or 0.0)}" if known else ""
 
 
 def _curves(  # noqa: PLR0913 - a chart has as many properties
