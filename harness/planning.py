@@ -118,7 +118,7 @@ def _run(on: str | None, results: Path) -> Run | None:
     if on is None:
         return None
     try:
-        return store.load(store.find(on, results))
+        return store.read(store.find(on, results))
     except UsageError:
         if on == "latest" or "/" in on:
             raise

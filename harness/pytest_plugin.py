@@ -6,6 +6,8 @@ replays them, by public means alone: its table, JSON, comparison and options wor
 
 from __future__ import annotations
 
+import argparse
+import re
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,8 @@ import pytest
 from harness import store
 from harness.errors import PlumblineError
 from harness.measure.openmp import bound_spinning
+from harness.pytest_gate import Gate
+from harness.pytest_scope import Scope
 from harness.records import Failed, Header, Measurement, RawSamples, Result, Skipped
 from harness.session import BenchSession, interleaved, measures, workload_of
 from harness.workload import PROFILES, Bench, Sweep, Workload
@@ -56,6 +60,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--plumbline-label", default="", help="what reports call this machine")
     group.addoption("--plumbline-resume", help="go on with this run: a path, an id, or latest")
+    group.addoption(
+        "--plumbline-compare",
+        metavar="RUN",
+        help="fail what is slower than in this run: a path, an id, or latest",
+    )
+    group.addoption(
+        "--plumbline-floor",
+        type=share,
+        help="the least change that matters, as 2.5%% or 0.025 (default: 2%%)",
+    )
 
 
 # A day and more: what comes near it is no limit.
@@ -69,11 +83,32 @@ def _positive(text: str) -> float:
     return seconds
 
 
+def share(text: str) -> float:
+    """A share of 1, as `2.5%` or `0.025`; an option's type.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none, or not below 1.
+
+    >>> share("2.5%"), share("0.025")
+    (0.025, 0.025)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*", text)
+    value = float(found[1]) / (100 if found[2] else 1) if found else 1.0
+    if value >= 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share below 1: write it as 2.5% or 0.025")
+    return value
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Before pytest-benchmark reads its options, and before any suite loads torch."""
     bound_spinning()
-    config.pluginmanager.register(BenchSession(config), "plumbline-session")
+    session = BenchSession(config)
+    # Of two that want to be first, the one registered last is: the run is closed before it is compared.
+    scope = Scope(config)
+    config.pluginmanager.register(Gate(config, session, scope), "plumbline-gate")
+    config.pluginmanager.register(scope, "plumbline-scope")
+    config.pluginmanager.register(session, "plumbline-session")
     # A case that failed hands no samples over: its reason is said, this adds nothing.
     config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used")
 
@@ -132,7 +167,7 @@ def _planned(config: pytest.Config) -> set[str] | None:
     if not resumed:
         return None
     try:
-        return set(store.load(store.find(resumed, config.getoption("plumbline_results"))).header.planned)
+        return set(store.read(store.find(resumed, config.getoption("plumbline_results"))).header.planned)
     except PlumblineError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -178,9 +213,15 @@ def _replay(
     timer = request.node.get_closest_marker("benchmark").kwargs["timer"]
     timer.load([second * calls for second in seconds])
     benchmark.group = benchmark.group or result.case.family
+    # By which pytest-benchmark finds it again: a suite that moves keeps its history.
+    benchmark.fullname = result.case.id
     benchmark.params = {"dtype": result.case.dtype, **result.case.sizes}
     benchmark.extra_info |= {
         "case": result.case.id,
+        "suite": result.case.suite,
+        "node": request.node.nodeid,
+        "source": result.case.source,
+        "threads": measurement.threads,
         "view": measurement.view.name,
         "processes": len(measurement.view.processes),
         "samples": kind,

@@ -155,7 +155,7 @@ class BenchSession:
         resumed = option("plumbline_resume")
         if resumed:
             folder = store.find(resumed, option("plumbline_results"))
-            then = store.load(folder).header.settings
+            then = store.read(folder).header.settings
             device, threads = named(then.device, then.threads)
             sampling = then.sampling
         else:

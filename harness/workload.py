@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
+from functools import cache
+from textwrap import dedent
 from typing import TYPE_CHECKING, ClassVar, Protocol, overload
 
 from harness.records import Case, Cost, Series
@@ -143,7 +148,22 @@ class Workload(ABC):
             fused=self.fused,
             calibrates=self.calibrates,
             threads=self.on_threads(),
+            source=source_of(type(self)),
         )
+
+
+@cache
+def source_of(kind: type[Workload]) -> str | None:
+    """16 hex digits that stand for the code of a workload's class and of those it inherits from, up to `Workload`.
+
+    Of the syntax tree: neither comments nor layout matter. None where there is no source to read.
+    """
+    kinds = kind.__mro__[: kind.__mro__.index(Workload)]
+    try:
+        trees = [ast.dump(ast.parse(dedent(inspect.getsource(one)))) for one in kinds]
+    except (OSError, TypeError, SyntaxError):
+        return None
+    return hashlib.sha256("\n".join(trees).encode()).hexdigest()[:16]
 
 
 class Sweep(Sequence[Workload]):

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from harness import store
-from harness.cli import RESULTS, Profile
+from harness.cli.app import RESULTS, Profile
 from harness.measure import environment, selection
 from harness.measure.crew import Crew
 from harness.measure.messages import MeasureCeilings
@@ -28,7 +28,7 @@ Suite = Callable[..., Path]
 
 
 def latest() -> Run:
-    return store.load(store.find("latest"))
+    return store.read(store.find("latest"))
 
 
 def one_line(errors: str) -> str:
@@ -73,7 +73,7 @@ def test_ceilings_are_measured_at_the_start_in_the_middle_and_at_the_end_by_diff
     def ask(self: Crew, index: int, request: object, *rest: object) -> object:
         if isinstance(request, MeasureCeilings):
             asked.append(index)
-            at.append(len(list(store.load(store.find("latest")).results)))
+            at.append(len(list(store.read(store.find("latest")).results)))
         return original(self, index, request, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Crew, "ask", ask)
@@ -382,14 +382,14 @@ def test_a_killed_run_is_read_and_resumed(suite: Suite, tmp_path: Path) -> None:
 
     killed = run("bench", str(path), SIMULATED_TROUBLE="SIGKILL")
     assert killed.returncode == -signal.SIGKILL
-    read = store.load(store.find("latest", tmp_path / "results"))
+    read = store.read(store.find("latest", tmp_path / "results"))
     assert [r.case.id for r in read.results] == ["work-steady-n100"]
     assert "INCOMPLETE: 1 of 3 cases" in run("report").stdout
 
     resumed = run("bench", "--resume", "latest")
 
     assert resumed.returncode == 0, resumed.stderr
-    after = store.load(store.find("latest", tmp_path / "results"))
+    after = store.read(store.find("latest", tmp_path / "results"))
     assert after.complete
     assert after.results[0] == read.results[0]
 
@@ -538,7 +538,7 @@ def test_resuming_works_from_another_folder_and_names_no_home(
     monkeypatch.chdir(tmp_path / "elsewhere")
 
     assert plumbline("bench", "--resume", folder)[0] == 0
-    assert store.load(folder).complete
+    assert store.read(folder).complete
 
 
 def test_resuming_with_another_torch_is_refused(

@@ -39,13 +39,13 @@ TIMES = ("median", "mad", "p05", "p25", "p75", "p95", "p99", "fastest", "slowest
 
 @pytest.fixture(scope="module")
 def epyc() -> Run:
-    return store.load(REFERENCE / "epyc-2-cores-cpu")
+    return store.read(REFERENCE / "epyc-2-cores-cpu")
 
 
 @pytest.fixture(scope="module")
 def xeon() -> Run:
     """A run of schema 1: one process a case, no interval, no trace."""
-    return store.load(REFERENCE / "xeon-2-cores-cpu")
+    return store.read(REFERENCE / "xeon-2-cores-cpu")
 
 
 def changed(run: Run, **header: Any) -> Run:
@@ -98,7 +98,7 @@ def learning_apart(run: Run) -> list[Result]:
 
 @pytest.mark.parametrize("name", ["made up", "epyc-2-cores-cpu", "xeon-2-cores-cpu"])
 def test_a_run_beside_itself_differs_in_nothing(name: str) -> None:
-    run = made_up.run() if name == "made up" else store.load(REFERENCE / name)
+    run = made_up.run() if name == "made up" else store.read(REFERENCE / name)
 
     found = compare(run, run)
 

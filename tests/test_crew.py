@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import StartError, UsageError
 from harness.measure import crew as crews
-from harness.measure.crew import Crew, DeclinedError, LostError, WorkerProcess
+from harness.measure.crew import Crew, DeclinedError, Launch, LostError, WorkerProcess
 from harness.measure.messages import (
     AskFree,
     Broken,
@@ -100,13 +100,13 @@ def test_messages_survive_the_wire() -> None:
 
 def test_a_python_that_is_not_there_is_a_start_error() -> None:
     with pytest.raises(StartError, match=r"cannot start a worker process with /no/python: No such file"):
-        WorkerProcess(python="/no/python")
+        WorkerProcess(Launch(python="/no/python"))
 
 
 @pytest.mark.worker
 def test_a_worker_that_cannot_load_says_why() -> None:
     """A Python that has no harness: its last words name what is missing."""
-    crew = Crew("cpu", 1, lambda _: None, hire=lambda: WorkerProcess(path=["/nowhere"]))
+    crew = Crew("cpu", 1, lambda _: None, hire=lambda: WorkerProcess(Launch(path=("/nowhere",))))
 
     with pytest.raises(StartError, match=r"a worker does not start: .*status 1; its last words: .*Error"):
         crew.grow(1)
@@ -117,8 +117,8 @@ def test_a_worker_that_cannot_load_says_why() -> None:
 def test_a_worker_that_does_not_answer_in_time_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """It says something, and waits for ever."""
     script = "import time; print('still loading', flush=True); time.sleep(1000)"
-    monkeypatch.setattr(crews, "_BOOT", script)
-    worker = WorkerProcess(python=sys.executable)
+    monkeypatch.setattr(crews, "BOOT", script)
+    worker = WorkerProcess(Launch(python=sys.executable))
 
     worker.send(AskFree())
     with pytest.raises(

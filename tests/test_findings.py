@@ -584,7 +584,7 @@ def test_a_view_that_is_missing_is_said() -> None:
 
 @pytest.mark.parametrize("name", ["epyc", "xeon"])
 def test_the_reference_runs_read_sensibly(name: str) -> None:
-    run = judged(store.load(REFERENCE / f"{name}-2-cores-cpu"))
+    run = judged(store.read(REFERENCE / f"{name}-2-cores-cpu"))
 
     found = findings(run)
 
@@ -602,7 +602,7 @@ def test_the_reference_runs_read_sensibly(name: str) -> None:
 
 
 def test_what_the_epyc_run_is_known_for() -> None:
-    found = named(judged(store.load(REFERENCE / "epyc-2-cores-cpu")))
+    found = named(judged(store.read(REFERENCE / "epyc-2-cores-cpu")))
 
     assert {"restless machine", "pages mapped anew", "uneven shapes", "mostly framework"} <= set(found)
     assert "float16" in found["slow dtypes"].finding

@@ -178,7 +178,7 @@ def test_a_model_of_ones_own_is_measured_in_inference_and_in_training(
     machine: Simulated, mine: Path, plumbline: Plumbline
 ) -> None:
     status, output, errors = plumbline("bench", "--model", "mine.py:classifier")
-    run = store.load(store.find("latest"))
+    run = store.read(store.find("latest"))
 
     assert errors == ""
     assert status in {0, 1}  # a simulated device takes no time for what torch does
@@ -205,8 +205,8 @@ def test_a_run_of_a_model_of_ones_own_can_be_gone_on_with(
 
     plumbline("bench", "--resume", folder.name)
 
-    assert len(store.load(folder).results) == 2
-    assert store.load(folder).complete
+    assert len(store.read(folder).results) == 2
+    assert store.read(folder).complete
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_a_bench_on_this_host_states_wider_intervals_after_a_self_test(
     machine: Simulated, plumbline: Plumbline, suite: Callable[..., Path]
 ) -> None:
     plumbline("bench", suite())
-    before = store.load(store.find("latest"))
+    before = store.read(store.find("latest"))
     drifting = kind(drift=0.10)
     store.put_profile(
         RESULTS,
@@ -186,7 +186,7 @@ def test_a_bench_on_this_host_states_wider_intervals_after_a_self_test(
     )
     plumbline("bench", suite())
     folders = [path.parent for path in RESULTS.glob("2*/run.json")]
-    after = next(run for run in map(store.load, folders) if run.header.id != before.header.id)
+    after = next(run for run in map(store.read, folders) if run.header.id != before.header.id)
 
     assert before.header.selftest_at is None
     assert after.header.selftest_at == "2026-01-02T03:04:05+00:00"

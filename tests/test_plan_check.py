@@ -10,7 +10,7 @@ from harness.check.plans import CLAIM, check_plans
 from harness.records import Answer, Result, Run
 
 REFERENCE = Path(__file__).resolve().parent.parent / "results" / "reference" / "epyc-2-cores-cpu"
-RUN = store.load(REFERENCE)
+RUN = store.read(REFERENCE)
 STEPS = ("resnet18", "resnet50", "vit", "bert", "gpt2", "t5", "llama", "mixtral")
 
 

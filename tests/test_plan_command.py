@@ -734,7 +734,7 @@ def test_time_by_the_laws_of_a_run(ask: Ask, tmp_path: Path) -> None:
 def test_the_largest_model_that_trains_here_in_so_many_days(plumbline: Command) -> None:
     """At the best rate that a training step of a run reached: 6 N D fills the days."""
     rates = [
-        one.flops_per_second or 0.0 for one in store.load(CALIBRATED).measured if one.case.family == "train"
+        one.flops_per_second or 0.0 for one in store.read(CALIBRATED).measured if one.case.family == "train"
     ]
 
     status, output, errors = plumbline("plan", "--days", "30", "--on", str(CALIBRATED), "--json")

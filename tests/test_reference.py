@@ -44,7 +44,7 @@ def test_a_run_of_an_older_schema_is_read_and_not_gone_on_with(tmp_path: Path) -
     old = tmp_path / "old"
     shutil.copytree(REFERENCE / "xeon-2-cores-cpu", old)
     first = json.loads((old / store.CASES).read_bytes().splitlines()[0])
-    measurement = store.load(old).results[0].measurement
+    measurement = store.read(old).results[0].measurement
 
     assert measurement is not None
     assert len(measurement.view.processes) == 1

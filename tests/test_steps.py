@@ -251,7 +251,7 @@ def run_of_steps(
     # A claim notices that the backward pass takes three times the forward one, with as many FLOPs.
     assert (status, errors) == (1, "")
     folder = store.find("latest")
-    return store.load(folder), folder, output
+    return store.read(folder), folder, output
 
 
 def test_a_case_that_does_not_say_its_cost_is_traced_before_it_runs(
@@ -298,7 +298,7 @@ def test_too_large_for_the_free_memory_is_said_before_it_is_tried(
 
     plumbline("bench", path, "-k", "plain")
 
-    result = store.load(store.find("latest")).results[0]
+    result = store.read(store.find("latest")).results[0]
     assert result.measurement is None
     assert "of memory; 1000 B are free" in getattr(result.outcome, "reason", "")
 

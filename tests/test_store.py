@@ -1,8 +1,10 @@
 """Runs on disk: nothing finished is ever lost, and what is damaged is named."""
 
+import contextlib
 import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -10,7 +12,16 @@ import pytest
 
 from harness import store
 from harness.errors import RecordError, StorageError, UsageError
-from harness.records import CaseSamples, RawSamples, Reading, Result, Run, SensorSeries
+from harness.records import (
+    Answer,
+    CaseSamples,
+    RawSamples,
+    Reading,
+    Result,
+    Run,
+    SensorSeries,
+    Verdict,
+)
 from tests import made_up
 
 
@@ -24,7 +35,7 @@ def written(results: Path, run: Run) -> Path:
 def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
     run = made_up.run((made_up.measured_product(64), made_up.SKIPPED, made_up.FAILED))
 
-    assert store.load(written(tmp_path, run)) == run
+    assert store.read(written(tmp_path, run)) == run
 
 
 def test_a_case_is_on_disk_as_soon_as_it_is_recorded(tmp_path: Path) -> None:
@@ -34,7 +45,7 @@ def test_a_case_is_on_disk_as_soon_as_it_is_recorded(tmp_path: Path) -> None:
     for count, result in enumerate(run.results, start=1):
         writer.append(result)
 
-        assert len(store.load(writer.folder).results) == count
+        assert len(store.read(writer.folder).results) == count
 
 
 @pytest.mark.parametrize("cut", [1, 10, 300])
@@ -44,7 +55,7 @@ def test_a_last_line_cut_off_costs_that_case_alone(tmp_path: Path, cut: int) -> 
     cases = folder / store.CASES
     cases.write_bytes(cases.read_bytes()[:-cut])
 
-    read = store.load(folder)
+    read = store.read(folder)
 
     assert read.results == run.results[:-1]
     assert read.missing == (run.results[-1].case.id,)
@@ -59,7 +70,7 @@ def test_resuming_after_a_cut_line_leaves_no_broken_one(tmp_path: Path) -> None:
 
     store.Writer.reopen(folder).append(run.results[-1])
 
-    assert store.load(folder) == run
+    assert store.read(folder) == run
 
 
 def test_a_corrupt_line_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
@@ -70,7 +81,7 @@ def test_a_corrupt_line_is_named_and_the_others_are_kept(tmp_path: Path) -> None
     lines[3] = b"\x00\x00\x00\n"
     (folder / store.CASES).write_bytes(b"".join(lines))
 
-    read = store.load(folder)
+    read = store.read(folder)
 
     assert len(read.results) == len(run.results) - 2
     assert [word.split(" is ")[0] for word in read.damage] == ["cases.jsonl: line 2", "cases.jsonl: line 4"]
@@ -92,7 +103,7 @@ def test_a_line_that_contradicts_itself_is_unreadable(tmp_path: Path, field: byt
     line = (folder / store.CASES).read_bytes()
     (folder / store.CASES).write_bytes(re.sub(field, change, line))
 
-    read = store.load(folder)
+    read = store.read(folder)
 
     assert read.results == ()
     assert "line 1 is unreadable" in read.damage[0]
@@ -104,7 +115,7 @@ def test_a_case_recorded_twice_counts_as_it_came_out_last(tmp_path: Path) -> Non
     folder = written(tmp_path, made_up.run((first,), finished=False))
     store.Writer.reopen(folder).append(second)
 
-    assert store.load(folder).results == (second,)
+    assert store.read(folder).results == (second,)
 
 
 def test_a_newer_schema_is_refused_by_name(tmp_path: Path) -> None:
@@ -117,7 +128,7 @@ def test_a_newer_schema_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(
         RecordError, match=r"written by a newer Plumbline \(schema 3, this one reads up to 2\)"
     ):
-        store.load(folder)
+        store.read(folder)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +139,7 @@ def test_a_header_that_is_none_is_refused(tmp_path: Path, content: bytes) -> Non
     (folder / store.HEADER).write_bytes(content)
 
     with pytest.raises(RecordError, match=r"run\.json is not a run"):
-        store.load(folder)
+        store.read(folder)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -145,7 +156,7 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(tmp_path: Path) -> Non
 
     (writer.folder / store.CASES).unlink()
     kept.rename(writer.folder / store.CASES)
-    assert store.load(writer.folder).results == run.results[:1]
+    assert store.read(writer.folder).results == run.results[:1]
 
 
 def test_a_header_that_cannot_be_written_leaves_the_old_one(
@@ -162,7 +173,7 @@ def test_a_header_that_cannot_be_written_leaves_the_old_one(
         writer.put(msgspec.structs.replace(run.header, finished_at="later"))
     monkeypatch.undo()
 
-    assert store.load(writer.folder).header == run.header
+    assert store.read(writer.folder).header == run.header
     assert sorted(p.name for p in writer.folder.iterdir()) == [store.CASES, store.HEADER]
 
 
@@ -197,12 +208,12 @@ def test_two_runs_of_the_same_second_get_different_names() -> None:
 
 
 def test_a_frame_has_a_row_per_case_in_base_units() -> None:
-    frame = store.frame(made_up.run((made_up.measured_product(1024), made_up.SKIPPED)))
+    frame = store.load(made_up.run((made_up.measured_product(1024), made_up.SKIPPED)))
 
     assert list(frame["case"]) == ["matmul-float32-m1024-n1024-k1024", "matmul-tf32-m64-n64-k64"]
     row = frame.iloc[0]
     assert row["typical_seconds"] == pytest.approx(2e-6 + 2 * 1024**3 / 150e9)
-    assert row["flops_per_second"] == pytest.approx(2 * 1024**3 / row["typical_seconds"])
+    assert (row["flops"], row["bytes_moved"]) == (2 * 1024**3, 12 * 1024**2)
     assert frame.iloc[1]["reason"] == "TF32 needs an NVIDIA GPU"
 
 
@@ -236,3 +247,56 @@ def test_a_sample_line_cut_off_is_left_out_and_cut_away_on_resuming(tmp_path: Pa
     store.Writer.reopen(folder).append_samples(CaseSamples("c", parts))
 
     assert store.samples(folder) == {"a": parts, "c": parts}
+
+
+def test_runs_begun_at_once_each_have_a_folder(tmp_path: Path) -> None:
+    """Hundreds by many threads, in the same second."""
+
+    def begin(_: int) -> Path:
+        return store.Writer.create(tmp_path, made_up.header((), id=store.new_id(None))).folder
+
+    with ThreadPoolExecutor(16) as pool:
+        folders = list(pool.map(begin, range(200)))
+
+    assert len(set(folders)) == 200
+    assert {store.read(folder).header.id for folder in folders} == {folder.name for folder in folders}
+
+
+def test_of_runs_begun_under_one_name_one_wins(tmp_path: Path) -> None:
+    header = made_up.header((), id="the-same")
+
+    def begin(_: int) -> store.Writer | None:
+        with contextlib.suppress(UsageError):
+            return store.Writer.create(tmp_path, header)
+        return None
+
+    with ThreadPoolExecutor(8) as pool:
+        writers = list(pool.map(begin, range(8)))
+
+    assert sum(writer is not None for writer in writers) == 1
+
+
+def test_what_a_newer_version_put_into_a_header_stays(tmp_path: Path) -> None:
+    """On top, in parts, and in items of lists that did not change; what this version dropped does not come back."""
+    run = made_up.run()
+    verdicts = (Verdict("time", "a", Answer.HOLDS, "why"), Verdict("time", "b", Answer.FAILS, "why"))
+    header = msgspec.structs.replace(run.header, verdicts=verdicts)
+    folder = written(tmp_path, Run(header, ()))
+    told = json.loads((folder / store.HEADER).read_bytes())
+    told["carbon"] = {"grams": 1.5}
+    told["environment"]["host"]["rack"] = "b7"
+    told["environment"]["unavailable"]["gone"] = "a reason of old"
+    for verdict in told["verdicts"]:
+        verdict["weight"] = verdict["subject"]
+    (folder / store.HEADER).write_text(json.dumps(told))
+
+    changed = (verdicts[0], msgspec.structs.replace(verdicts[1], reason="another"))
+    newer = msgspec.structs.replace(header, verdicts=changed, finished_at="later")
+    store.Writer(folder, header).put(newer)
+
+    kept = json.loads((folder / store.HEADER).read_bytes())
+    assert kept["carbon"] == {"grams": 1.5}
+    assert kept["environment"]["host"]["rack"] == "b7"
+    assert kept["environment"]["unavailable"] == {}
+    assert [verdict.get("weight") for verdict in kept["verdicts"]] == ["a", None]
+    assert store.read(folder).header == newer

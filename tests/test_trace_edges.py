@@ -201,7 +201,7 @@ def test_what_a_module_keeps_from_a_trace_is_in_no_process_that_measures(
 
     status, _, errors = plumbline("bench", path, "--device", "cpu", "--threads", "1")
 
-    result = store.load(store.find("latest")).results[0]
+    result = store.read(store.find("latest")).results[0]
     assert (status, errors) == (0, "")
     assert result.measurement is not None
     assert result.case.trace is not None

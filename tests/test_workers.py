@@ -118,7 +118,7 @@ def start(folder: Path, *what: str, limit: float) -> "subprocess.Popen[str]":
 
 
 def latest(folder: Path) -> Run:
-    return store.load(store.find("latest", folder / "results"))
+    return store.read(store.find("latest", folder / "results"))
 
 
 def wait_for(happened: Callable[[], object], seconds: float = 100.0) -> None:

@@ -23,7 +23,7 @@ KEPT = (
 
 def main(folders: list[str]) -> None:
     """Judges each run anew, and prints and keeps what came out."""
-    runs = [judge(store.load(Path(folder))) for folder in folders]
+    runs = [judge(store.read(Path(folder))) for folder in folders]
     kept = [kept_of(run) for run in runs]
     KEPT.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
     print(

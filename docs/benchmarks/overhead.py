@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness.bench import Request, run
+from harness.bench import run
+from harness.collection import Request
 from harness.measure import conductor
 from harness.measure.crew import Crew
 from harness.measure.messages import Taken

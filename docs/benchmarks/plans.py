@@ -22,7 +22,7 @@ REFERENCE = Path(__file__).parent.parent.parent / "results" / "reference" / "epy
 
 
 def main() -> None:
-    run = store.load(Path(sys.argv[1]) if len(sys.argv) > 1 else REFERENCE)
+    run = store.read(Path(sys.argv[1]) if len(sys.argv) > 1 else REFERENCE)
     machine = local(run.header)
     found = [row for result in run.measured if (row := _row(result, machine))]
     best: dict[str, list[float]] = {}

@@ -22,7 +22,7 @@ ROUNDS, CASES, MACHINES = 5, 2000, 20
 
 
 def main() -> None:
-    reference = store.load(REFERENCE)
+    reference = store.read(REFERENCE)
     with tempfile.TemporaryDirectory() as folder:
         fleet = [
             saved(repeated(reference, f"{i:06d}"), Path(folder) / f"run{i:02d}") for i in range(MACHINES)

@@ -141,7 +141,7 @@ class Conductor:
         Raises:
             UsageError: the run was measured on another machine, or with another torch or settings.
         """
-        run = store.load(folder)
+        run = store.read(folder)
         then, now = run.header.environment, describe(crew)
         differing = [d.field for d in then.differences(now)]
         if (then.host.id, then.fingerprint) != (now.host.id, now.fingerprint):

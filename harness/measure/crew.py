@@ -11,8 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import psutil
@@ -35,11 +37,21 @@ from harness.measure.messages import (
     reply_in,
 )
 from harness.measure.privacy import Redactor
+from harness.measure.worker import CONNECTION, LIFELINE
 from harness.records import Failed, Skipped
 
 START_LIMIT_SECONDS = 120.0
 LAST_WORDS = 300
-_BOOT = "import sys; sys.path[:] = sys.argv[3:]; from harness.measure.worker import main; main()"
+# The harness comes from where this one lies, whichever other modules and interpreter a worker has: both ends speak one language.
+BOOT = """
+import importlib.util, sys
+sys.path[:] = sys.argv[3:]
+spec = importlib.util.spec_from_file_location("harness", sys.argv[1] + "/__init__.py", submodule_search_locations=[sys.argv[1]])
+sys.modules["harness"] = harness = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(harness)
+importlib.import_module(sys.argv[2]).main()
+"""
+HARNESS = Path(__file__).resolve().parent.parent
 
 R = TypeVar("R", bound=Message)
 
@@ -88,29 +100,58 @@ class Worker(Protocol):
         """Ends it, and everything it started."""
 
 
+def _module_path() -> tuple[str, ...]:
+    """Where this process finds its modules; a worker finds the same ones."""
+    return tuple(path or os.getcwd() for path in sys.path)  # noqa: PTH109 - text, as in sys.path
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a process is started: by which interpreter, where it finds modules, in which folder, with which environment variables besides ours."""
+
+    python: str = sys.executable
+    path: tuple[str, ...] = field(default_factory=_module_path)
+    directory: Path | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def command(self, module: str) -> list[str]:
+        """Runs the `main` of a module of the harness."""
+        return [self.python, "-c", BOOT, str(HARNESS), module, *self.path]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """All environment variables."""
+        return {**os.environ, **self.variables}
+
+
 class WorkerProcess:
     """A worker in a process of its own, with a session of its own: a terminal's ^C is the conductor's affair."""
 
-    def __init__(self, python: str = sys.executable, path: Sequence[str] | None = None) -> None:
+    def __init__(self, launch: Launch | None = None) -> None:
+        launch = launch or Launch()
         ours, theirs = Pipe()
         lifeline, self._lifeline = os.pipe()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
         self._said = 0
-        arguments = [str(theirs.fileno()), str(lifeline), *(path or _module_path())]
+        ends = {CONNECTION: str(theirs.fileno()), LIFELINE: str(lifeline)}
         try:
             self._process = subprocess.Popen(
-                [python, "-c", _BOOT, *arguments],
+                launch.command("harness.measure.worker"),
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=self._output,
                 pass_fds=(theirs.fileno(), lifeline),
                 start_new_session=True,
+                cwd=launch.directory,
+                env={**launch.environment, **ends},
             )
         except OSError as error:
             ours.close()
             os.close(self._lifeline)
             self._output.close()
-            raise StartError(f"cannot start a worker process with {python}: {error.strerror}") from error
+            raise StartError(
+                f"cannot start a worker process with {launch.python}: {error.strerror}"
+            ) from error
         finally:
             theirs.close()
             os.close(lifeline)
@@ -196,11 +237,6 @@ class WorkerProcess:
 
 # How often `meanwhile` is called.
 _PERIOD = 0.02
-
-
-def _module_path() -> list[str]:
-    """Where this process finds its modules; a worker finds the same ones."""
-    return [path or os.getcwd() for path in sys.path]  # noqa: PTH109 - text, as in sys.path
 
 
 class Crew:

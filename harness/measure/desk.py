@@ -16,10 +16,11 @@ from harness.measure import ceilings, environment
 from harness.measure import device as devices
 from harness.measure.device import Device, impossible
 from harness.measure.host import on_cpu, usable_physical_cores
-from harness.measure.imports import load_workload
+from harness.measure.imports import load_workload, modules_below
 from harness.measure.memory import Weighed
 from harness.measure.messages import (
     AskFree,
+    AskModules,
     Declined,
     Describe,
     Described,
@@ -29,6 +30,7 @@ from harness.measure.messages import (
     Free,
     MeasureCeilings,
     Measured,
+    Modules,
     Note,
     Open,
     Opened,
@@ -76,7 +78,7 @@ class Desk:
         except PlumblineError as error:
             return Refused(str(error))
 
-    def _answer(self, request: Request) -> Reply:  # noqa: PLR0911 - a line for each request
+    def _answer(self, request: Request) -> Reply:  # noqa: C901, PLR0911 - a line for each request
         match request:
             case Open(device=name, threads=threads):
                 self._device = devices.opened(name, threads)
@@ -95,6 +97,8 @@ class Desk:
                 return Measured(found)
             case AskFree():
                 return Free(self.device.free_bytes())
+            case AskModules(directory=directory):
+                return Modules(modules_below(directory))
             case Follow():
                 return self._follow(request)
             case Prepare():

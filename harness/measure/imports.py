@@ -10,6 +10,7 @@ import io
 import pickle
 import sys
 from operator import attrgetter
+from pathlib import Path
 from types import ModuleType
 
 from harness.errors import UsageError, one_line
@@ -35,6 +36,22 @@ def load_workload(packed: bytes, module: str, path: str | None) -> Workload:
     """The workload again; its module is loaded once, and stays."""
     workload: Workload = _Unpickler(io.BytesIO(packed), module, path).load()
     return workload
+
+
+def modules_below(directory: str) -> tuple[str, ...]:
+    """The files of the modules that were loaded from below a folder, from there on; without the harness and what the interpreter has installed."""
+    below, ours = Path(directory), (Path(__file__).parent.parent, Path(sys.prefix))
+    files = {
+        Path(file) for module in tuple(sys.modules.values()) if (file := getattr(module, "__file__", None))
+    }
+    found = [file for file in files if file.is_relative_to(below)]
+    return tuple(
+        sorted(
+            str(file.relative_to(below))
+            for file in found
+            if not any(file.is_relative_to(one) for one in ours)
+        )
+    )
 
 
 class _Pickler(pickle.Pickler):

@@ -49,6 +49,12 @@ class AskFree(Message, frozen=True, tag=True):
     """How much memory is free? Answered by `Free`."""
 
 
+class AskModules(Message, frozen=True, tag=True):
+    """Which modules were loaded from below this folder, those of the interpreter apart? Answered by `Modules`."""
+
+    directory: str
+
+
 class Prepare(Message, frozen=True, tag=True):
     """Make the tensors of a case, try it once, warm it up. Answered by `Prepared`, `Declined` or `Spoiled`.
 
@@ -102,7 +108,9 @@ class Release(Message, frozen=True, tag=True):
     case: str | None
 
 
-Request = Open | Describe | MeasureCeilings | AskFree | Follow | Prepare | TakeBlock | Replay | Release
+Request = (
+    Open | Describe | MeasureCeilings | AskFree | AskModules | Follow | Prepare | TakeBlock | Replay | Release
+)
 
 
 class Opened(Message, frozen=True, tag=True):
@@ -128,6 +136,12 @@ class Free(Message, frozen=True, tag=True):
     """So much memory is free, in bytes."""
 
     free_bytes: int
+
+
+class Modules(Message, frozen=True, tag=True):
+    """These, by the paths of their files from that folder on."""
+
+    files: tuple[str, ...]
 
 
 class Followed(Message, frozen=True, tag=True):
@@ -244,6 +258,7 @@ Reply = (
     | Described
     | Measured
     | Free
+    | Modules
     | Followed
     | Prepared
     | Declined

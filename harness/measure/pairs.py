@@ -21,32 +21,40 @@ from harness.records import Sampling
 
 @dataclass
 class Arm:
-    """One side: an order, and the worker that carries it out. `bursts` are the fastest samples of each."""
+    """One side: an order, and the worker of a crew that carries it out. `bursts` are the readings of each, in seconds per call."""
 
     order: Order
-    worker: int
+    crew: Crew
+    worker: int = 0
     seconds: float = math.nan
     calls: int = 0
     view: str = ""
+    peak_memory_bytes: int | None = None
     bursts: list[float] = field(default_factory=list)
 
 
 class Pairs:
-    """Measures arms against each other on a crew."""
+    """Measures arms against each other."""
 
-    def __init__(self, crew: Crew, sampling: Sampling, burst_seconds: float) -> None:
-        self._crew, self._sampling, self._burst_seconds = crew, sampling, burst_seconds
+    def __init__(self, sampling: Sampling, burst_seconds: float) -> None:
+        self._sampling, self._burst_seconds = sampling, burst_seconds
         self._cpus = affinity() or (None,)
 
-    def prepare(self, arm: Arm) -> Arm:
+    def prepare(self, arm: Arm, *, weigh: bool = False) -> Arm:
         """Makes an arm's tensors and warms it up."""
-        request = arm.order.prepare(self._sampling, weigh=False, capture=False)
-        view = self._crew.ask(arm.worker, request, Prepared, self._sampling.limit_seconds).views[0]
+        request = arm.order.prepare(self._sampling, weigh=weigh, capture=False)
+        reply = arm.crew.ask(arm.worker, request, Prepared, self._sampling.limit_seconds)
+        view = reply.views[0]
         arm.seconds, arm.calls, arm.view = view.seconds, view.calls, view.name
+        arm.peak_memory_bytes = reply.peak_memory_bytes
         return arm
 
     def round(self, arms: Sequence[Arm]) -> None:
-        """A burst of each arm, and another of each in the opposite order."""
+        """A burst of each arm, and another of each in the opposite order.
+
+        A burst reads as what a tenth of its samples are below on a CPU, as what disturbs one there only ever adds; on a device, where the clock
+        wanders both ways, as their median.
+        """
         cpu = self._cpus[(len(arms[0].bursts) // 2) % len(self._cpus)]
         for arm in (*arms, *reversed(arms)):
             request = TakeBlock(
@@ -57,20 +65,19 @@ class Pairs:
                 threads=arm.order.threads,
                 cpu=cpu if arm.order.threads == 1 else None,
             )
-            taken = self._crew.ask(arm.worker, request, Taken, self._sampling.limit_seconds)
-            arm.bursts.append(min(taken.samples.seconds))
+            taken = arm.crew.ask(arm.worker, request, Taken, self._sampling.limit_seconds)
+            arm.bursts.append(reading(arm.view, taken.samples.seconds))
 
-    def release(self) -> None:
-        """Lets go of all arms."""
-        self._crew.release(None, self._sampling.limit_seconds)
-
-
-def log_ratio(base: Arm, other: Arm) -> float:
-    """The logarithm of `other` over `base`: per round the difference of the mean logarithms, then the median."""
-    rounds = zip(_by_round(base.bursts), _by_round(other.bursts), strict=True)
-    return stats.median([b - a for a, b in rounds])
+    def release(self, arms: Sequence[Arm]) -> None:
+        """Lets go of them."""
+        for arm in arms:
+            arm.crew.release(arm.order.case, self._sampling.limit_seconds)
 
 
-def _by_round(bursts: Sequence[float]) -> list[float]:
-    pairs = zip(bursts[::2], bursts[1::2], strict=True)
-    return [(math.log(first) + math.log(second)) / 2 for first, second in pairs]
+# The fastest sample of all is less certain than those a tenth lie below, where samples spread both ways too.
+LOW = 0.1
+
+
+def reading(view: str, seconds: Sequence[float]) -> float:
+    """What a burst reads, in seconds per call."""
+    return stats.quantile(seconds, LOW) if view == "cpu" else stats.median(seconds)

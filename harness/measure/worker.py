@@ -1,8 +1,6 @@
 """A worker: a fresh process that measures what it is asked to, and ends when its conductor does.
 
-    python -c "from harness.measure.worker import main; main()" CONNECTION LIFELINE
-
-It answers over one end of a socket pair (CONNECTION, a descriptor). Standard output and error belong to
+It answers over one end of a socket pair, a descriptor that an environment variable names. Standard output and error belong to
 the workload: whatever is printed there disturbs no message.
 """
 
@@ -10,7 +8,6 @@ import contextlib
 import faulthandler
 import os
 import signal
-import sys
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,14 +15,16 @@ from pathlib import Path
 from harness.measure.messages import Broken, Message, encoded, request_in
 from harness.measure.openmp import bound_spinning
 
+# Environment variables that name descriptors: the end of a socket pair, and that of a pipe.
+CONNECTION, LIFELINE = "PLUMBLINE_CONNECTION", "PLUMBLINE_LIFELINE"
 # proc(5), oom_score_adj: when memory runs out, this process goes before any other.
 FIRST_TO_GO = "1000"
 
 
 def main() -> None:
     """Answers requests until the other end is closed."""
-    connection = Connection(int(sys.argv[1]))
-    end_with_conductor(int(sys.argv[2]), connection)
+    connection = Connection(int(os.environ.pop(CONNECTION)))
+    end_with_conductor(int(os.environ.pop(LIFELINE)), connection)
     faulthandler.enable()  # the last words of one that crashes
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)

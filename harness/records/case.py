@@ -64,6 +64,7 @@ class Case(Record, frozen=True):
 
     `items` is what a call processes besides FLOPs and bytes, by unit: samples, tokens. `trace` is where the
     cost comes from if the workload gives none in closed form; `untraced` says why there is none. `fused`: operators may be compiled into fewer, which move less. `calibrates`: the cost model learns from it. `counted` is what a trace came to, where the cost is given in closed form. `threads`: those it wants, whatever the run's are.
+    `source` stands for the code of the workload's class: a case that asks for other work under the same id is another series.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Case(Record, frozen=True):
     calibrates: bool = False
     counted: Cost | None = None
     threads: int | None = None
+    source: str | None = None
 
     @property
     def several(self) -> bool:

@@ -189,6 +189,28 @@ class Environment(Record, frozen=True):
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
+    @property
+    def stack(self) -> dict[str, Scalar]:
+        """What a series of times may change with though nobody changed the code, by dotted name.
+
+        Torch and the libraries under it, driver, kernel, microcode, clocks and power limits, precision settings, variables that change results.
+        Of accelerators only those the run was for. What is not known is left out.
+        """
+        used = {
+            f"accelerators.{place}." for place, one in enumerate(self.accelerators) if one in self.devices
+        }
+        return {
+            field: value
+            for field, value in _leaves(self)
+            if value is not None
+            and (field in _STACK or field.startswith(_STACK_PARTS) or _is_accelerators(field, used))
+        }
+
+    @property
+    def stack_hash(self) -> str:
+        """16 hex digits that stand for the stack."""
+        return hashlib.sha256(json.dumps(self.stack, sort_keys=True).encode()).hexdigest()[:16]
+
     def differences(self, other: "Environment") -> tuple[Difference, ...]:
         """The fields that differ from `other`, in the order of the record.
 
@@ -208,6 +230,33 @@ class Environment(Record, frozen=True):
 _VOLATILE_PARTS = ("state.", "unavailable.")
 _VOLATILE = {"code.command", "memory.available_bytes"}
 _VOLATILE_OF_ACCELERATOR = {"other_processes", "pcie_generation", "pcie_width"}
+_STACK = {
+    "software.kernel",
+    "software.python",
+    "software.torch.version",
+    "software.torch.git_version",
+    "software.torch.config_hash",
+    "software.torch.cuda_runtime",
+    "software.torch.cudnn",
+    "software.torch.nccl",
+    "software.torch.hip",
+    "processor.microcode",
+    "processor.governor",
+    "processor.boost",
+    "processor.limit_hertz",
+    "memory.transparent_huge_pages",
+    "limits.cpu_quota",
+    "limits.openmp_wait_policy",
+}
+_STACK_PARTS = ("numerics.", "software.environment_variables.")
+_STACK_OF_ACCELERATOR = {
+    "driver_version",
+    "vbios_version",
+    "ecc_enabled",
+    "power_limit_watts",
+    "sm_clock_application_hertz",
+    "memory_clock_application_hertz",
+}
 _MAIN_MEMORY = {"memory.total_bytes", "memory.swap_bytes"}
 
 
@@ -234,6 +283,11 @@ def _volatile(field: str) -> bool:
     if field.startswith("accelerators."):
         return field.rpartition(".")[2] in _VOLATILE_OF_ACCELERATOR
     return field in _VOLATILE or field.startswith(_VOLATILE_PARTS)
+
+
+def _is_accelerators(field: str, used: set[str]) -> bool:
+    owner, _, name = field.rpartition(".")
+    return name in _STACK_OF_ACCELERATOR and f"{owner}." in used
 
 
 def _agree(field: str, mine: Scalar, theirs: Scalar) -> bool:

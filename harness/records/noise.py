@@ -174,7 +174,7 @@ class NoiseProfile(Record, frozen=True):
         Like it: bound by main memory or not; on one thread or on several; `fine`, in steps so short that threads
         meet all the time, as in a small train step, or in long ones.
         """
-        alike = [kind for kind in self.kinds if (kind.threads > 1) == (threads > 1)]
+        alike = self._alike(threads)
         names = {"compute", "train step"} if fine else {"compute"}
         known = [
             kind.drift
@@ -182,3 +182,18 @@ class NoiseProfile(Record, frozen=True):
             if kind.name in ({"memory"} if from_memory else names) and len(kind.repeats) >= LEAST_FOR_DRIFT
         ]
         return max(known, default=None)
+
+    def floor(self, pairs: int, threads: int) -> float:
+        """What so many pairs of one and the same thing read apart on this host at most, in 95 of 100 cases, as a share.
+
+        Of compute and train steps on one thread or on several, whichever is meant; work bound by memory has no place in a gate.
+        """
+        found = [kind for kind in self._alike(threads) if kind.name != "memory" and len(kind.same) > 1]
+        return max(
+            (math.expm1(stats.t975(len(kind.same) - 1) * kind.sigma / math.sqrt(pairs)) for kind in found),
+            default=0.0,
+        )
+
+    def _alike(self, threads: int) -> list[KindNoise]:
+        """The kinds on one thread, or those on several."""
+        return [kind for kind in self.kinds if (kind.threads > 1) == (threads > 1)]

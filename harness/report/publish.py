@@ -54,9 +54,9 @@ def publish(sources: Sequence[Source], wanted: Wanted, results: Path) -> None:
     if wanted.json is not None:
         _keep_others(wanted.json, sources, results)
         made.append((wanted.json, lambda: as_json(sources)))
-    _check([path for path, _ in made])
+    check_places([path for path, _ in made])
     for path, content in made:
-        _put(path, content())
+        put(path, content())
     if not made:
         _show(sources, screen())
     if wanted.browse and page is not None and not webbrowser.open(page.resolve().as_uri()):
@@ -70,7 +70,12 @@ def _show(sources: Sequence[Source], console: Console) -> None:
         show_page(as_page(sources), console)
 
 
-def _check(places: Sequence[Path]) -> None:
+def check_places(places: Sequence[Path]) -> None:
+    """Refuses places that no form of a report can be put in, before anything is done.
+
+    Raises:
+        UsageError: a folder, a missing folder, one place for two forms, or among the files of a run.
+    """
     real = [path if path == _STANDARD_OUTPUT else path.resolve() for path in places]
     for path, place in zip(places, real, strict=True):
         if real.count(place) > 1:
@@ -97,7 +102,12 @@ def _keep_others(path: Path, sources: Sequence[Source], results: Path) -> None:
             )
 
 
-def _put(path: Path, content: bytes) -> None:
+def put(path: Path, content: bytes) -> None:
+    """Writes a form of a report: `-` is standard output.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     if path == _STANDARD_OUTPUT:
         sys.stdout.flush()
         sys.stdout.buffer.write(content)  # the forms are UTF-8, whatever the terminal is

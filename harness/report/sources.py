@@ -56,7 +56,7 @@ def of_folder(folder: Path) -> Source:
     Raises:
         RecordError: it cannot be read.
     """
-    return Source(judged(store.load(folder)), store.sensors(folder))
+    return Source(judged(store.read(folder)), store.sensors(folder))
 
 
 def judged(run: Run) -> Run:

@@ -13,10 +13,11 @@ from harness.measure.chapter import Chapter, Order, Task
 from harness.measure.conductor import SAMPLING, describe
 from harness.measure.crew import Crew, DeclinedError, LostError, SpoiledError
 from harness.measure.imports import pack_workload
-from harness.measure.pairs import Arm, Pairs, log_ratio
+from harness.measure.pairs import Arm, Pairs
 from harness.measure.sensors import HostWatch
 from harness.records import Environment, Measurement
 from harness.records.noise import INJECTED, PAIRS, KindNoise, NoiseProfile, Repeat, TimerReading
+from harness.records.trial import paired_log_ratio
 from harness.selftest.work import SPINS, Kind, kinds
 
 ROUNDS, BURST_SECONDS = 8, 0.03
@@ -110,23 +111,23 @@ def _measure(crew: Crew, found: Sequence[_Found]) -> None:
                 low, high = task.outcome.interval
                 one.repeats.append(Repeat(task.outcome.typical, low, high, task.outcome.flags))
             one.call_seconds.append(min(base.bursts))
-            one.same.append(log_ratio(base, same))
-            one.slower.append(log_ratio(base, slower))
+            one.same.append(paired_log_ratio(tuple(base.bursts), tuple(same.bursts)))
+            one.slower.append(paired_log_ratio(tuple(base.bursts), tuple(slower.bursts)))
 
 
 def _compare(crew: Crew, members: Sequence[_Found]) -> list[tuple[Arm, Arm, Arm]]:
     """Base, the same, and the same slowed down; the latter two in the other process."""
-    pairs = Pairs(crew, REPEATED, BURST_SECONDS)
+    pairs = Pairs(REPEATED, BURST_SECONDS)
     arms = []
     for one in members:
-        base = pairs.prepare(Arm(_order(one.kind, "base"), 0))
-        same = pairs.prepare(Arm(_order(one.kind, "same"), 1))
+        base = pairs.prepare(Arm(_order(one.kind, "base"), crew, 0))
+        same = pairs.prepare(Arm(_order(one.kind, "same"), crew, 1))
         slow_seconds = INJECTED * min(base.seconds, same.seconds)
-        arms.append((base, same, pairs.prepare(Arm(_order(one.kind, "slower", slow_seconds), 1))))
+        arms.append((base, same, pairs.prepare(Arm(_order(one.kind, "slower", slow_seconds), crew, 1))))
     for _ in range(ROUNDS):
         for three in arms:
             pairs.round(three)
-    pairs.release()
+    crew.release(None, REPEATED.limit_seconds)
     return arms
 
 

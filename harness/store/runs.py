@@ -1,4 +1,4 @@
-"""Runs on disk. The only module that knows the file layout and owns the schema version.
+"""Runs on disk: the only module that knows their layout and owns the schema version.
 
     results/<UTC time>-<commit or "nogit">-<random>/
         cases.jsonl            a line per case, on disk as soon as the case is done
@@ -10,7 +10,6 @@
         output.txt             what workloads printed, if they did
         report.html, report.md, report.json   made from the above, again at any time
         pytest-benchmark.json  an export
-    results/noise/<host>-<device>.json  what `plumbline selftest` found last
 
 History of the schema
     1   the first: one process a case, raw samples inside cases.jsonl
@@ -25,7 +24,7 @@ import tempfile
 import weakref
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -43,18 +42,13 @@ from harness.records import (
     SensorSeries,
 )
 from harness.records.base import Record
-from harness.records.noise import NoiseProfile
-from harness.rows import rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import pandas as pd
-
 SCHEMA_VERSION = 2
 CASES, HEADER, EXPORT = "cases.jsonl", "run.json", "pytest-benchmark.json"
 PAGE, REPORT, DOCUMENT = "report.html", "report.md", "report.json"
-NOISE = "noise"
 SAMPLES, SENSORS, OUTPUT = "samples.jsonl", "sensors.jsonl", "output.txt"
 OPERATORS, REPLAYS = "operators.jsonl", "replays.jsonl"
 DEFAULT_RESULTS = Path("results")
@@ -74,9 +68,9 @@ def now() -> str:
 
 
 def new_id(commit: str | None) -> str:
-    """A name no other run has, on this host or another: time, commit, 24 random bits."""
+    """A name no other run has, on this host or another: time, commit, 40 random bits."""
     time = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return f"{time}-{commit[:8] if commit else 'nogit'}-{secrets.token_hex(3)}"
+    return f"{time}-{commit[:8] if commit else 'nogit'}-{secrets.token_hex(5)}"
 
 
 class Writer:
@@ -207,13 +201,32 @@ class Writer:
             raise StorageError(f"cannot record {case} in {path}: {error.strerror}") from error
 
     def put(self, header: Header) -> None:
-        """Replaces `run.json` in one step.
+        """Replaces `run.json` in one step; what a newer version put there, and this one knows nothing of, stays.
 
         Raises:
             StorageError: it could not be written; the one before it is still there.
         """
-        write_whole(self.folder / HEADER, msgspec.json.format(msgspec.json.encode(header), indent=1))
+        told = msgspec.to_builtins(header)
+        with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+            before = (self.folder / HEADER).read_bytes()
+            known = msgspec.to_builtins(msgspec.json.decode(before, type=Header))
+            _keep_unknown(told, msgspec.json.decode(before), known)
+        write_whole(self.folder / HEADER, msgspec.json.format(msgspec.json.encode(told), indent=1))
         self.header = header
+
+
+def _keep_unknown(told: Any, before: Any, known: Any) -> None:
+    """Puts into `told` what `before` has beyond `known`, itself as this version reads it; an item of a list keeps it while it is the same."""
+    if isinstance(told, dict) and isinstance(before, dict) and isinstance(known, dict):
+        for name, value in before.items():
+            if name not in known:
+                told.setdefault(name, value)
+            elif name in told:
+                _keep_unknown(told[name], value, known[name])
+    elif isinstance(told, list | tuple) and isinstance(before, list) and isinstance(known, list | tuple):
+        for item, value, same in zip(told, before, known, strict=False):
+            if item == same:
+                _keep_unknown(item, value, same)
 
 
 def _nothing() -> None:
@@ -279,7 +292,7 @@ def latest(results: Path, wanted: "Callable[[Header], bool]") -> Header | None:
     return None
 
 
-def load(folder: Path) -> Run:
+def read(folder: Path) -> Run:
     """Reads a run, complete or not; what is damaged in its cases is named and left out.
 
     A case recorded twice (a failed one, measured again on resuming) counts as it came out last.
@@ -361,37 +374,3 @@ def _load_header(path: Path) -> tuple[Header, int]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecordError(f"{path} is not a run: {error}") from error
     return header, version
-
-
-def put_profile(results: Path, profile: NoiseProfile) -> Path:
-    """Keeps what a self-test found, in place of an earlier one of the same host and device.
-
-    Raises:
-        UsageError: the folder cannot be written.
-        StorageError: the file cannot be written; the one before it is still there.
-    """
-    path = _profile_path(results, profile.host, profile.device)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write results under {results}: {error.strerror}") from error
-    write_whole(path, msgspec.json.format(msgspec.json.encode(profile), indent=1))
-    return path
-
-
-def profile(results: Path, host: str, device: str) -> NoiseProfile | None:
-    """What the last self-test on a host found; None where there was none, or it cannot be read."""
-    with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return msgspec.json.decode(_profile_path(results, host, device).read_bytes(), type=NoiseProfile)
-    return None
-
-
-def _profile_path(results: Path, host: str, device: str) -> Path:
-    return results / NOISE / f"{host}-{device.replace(':', '')}.json"
-
-
-def frame(run: Run) -> "pd.DataFrame":
-    """A row per case: what it is, what was predicted, how it came out; base units throughout."""
-    import pandas as pd  # noqa: PLC0415 - a fifth of a second that only this function needs
-
-    return pd.DataFrame(rows(run))

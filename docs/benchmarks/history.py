@@ -1,0 +1,303 @@
+"""The history detector beside simpler ones, on made-up series whose steps are known.
+
+    python docs/benchmarks/history.py > results/reference/benchmarks/history.json
+The table goes to standard error. Nothing is timed but the detectors: any machine finds the same.
+
+Each series has 60 to 400 points and a noise of 0.3 to 6 % (standard deviation, log-uniform). Stepped ones have one to four steps in either
+direction, of 5 % or 2.5 standard deviations, whichever is more, times 1 to 3; eight points or more before the first, ten or more
+between two. A step counts as found where an alarm is raised at most six points after its first, and names that to within two.
+A clean series counts as alarmed where any alarm is raised at any time. The seeds are not those that the detector was tuned on.
+
+The others, from their published rules: previous point, 5 %; z above 5 against the last 100 points; a t test of 12 points against the 12
+before, weighted towards the change, t above 7 and 2 %, as Treeherder's: it can tell 12 points after a step at the earliest.
+"""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.history.steps import steps
+from harness.records.history import Point
+
+Vector = NDArray[np.float64]
+Random = np.random.Generator
+SERIES, SEED = 60, 20260
+SOON, NEAR = 6, 2
+LATEST = 24
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A change told of: its first point, the point at which it was told, and its direction."""
+
+    index: int
+    at: int
+    up: bool
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values, and the index and size (a logarithm) of each true step."""
+
+    values: Vector
+    truth: tuple[tuple[int, float], ...] = ()
+
+
+def plain(random: Random, count: int, family: str) -> Vector:
+    """Noise of standard deviation 1."""
+    if family == "t3":
+        return random.standard_t(3, count) / math.sqrt(3.0)
+    if family == "skewed":
+        return (random.gamma(2.0, 1.0, count) - 2.0) / math.sqrt(2.0)
+    if family == "variance x 3":
+        sigma = np.ones(count)
+        if random.random() < 0.5:
+            sigma[random.integers(count // 4, 3 * count // 4) :] = 3.0
+        else:
+            sigma[np.arange(count) // 20 % 2 == 0] = 3.0
+        return random.normal(size=count) * (sigma if random.random() < 0.7 else 4.0 - sigma) / 3.0
+    if family.startswith("AR"):
+        return autoregressive(random, count, float(family.split()[1]))
+    return random.normal(size=count)
+
+
+def autoregressive(random: Random, count: int, correlation: float) -> Vector:
+    told = random.normal(size=count) * math.sqrt(1.0 - correlation**2)
+    told[0] = random.normal()
+    for index in range(1, count):
+        told[index] += correlation * told[index - 1]
+    return told
+
+
+def spiked(random: Random, logs: Vector) -> Vector:
+    """Spikes of one or two points at 3 % of places."""
+    for place in np.flatnonzero(random.random(len(logs)) < 0.03):
+        logs[place : place + random.integers(1, 3)] += math.log(random.uniform(1.2, 4.0))
+    return logs
+
+
+def excursions(random: Random, logs: Vector) -> Vector:
+    """Groups of two to five points that come back, mostly slower."""
+    place = 10 + int(random.exponential(40))
+    while place < len(logs):
+        logs[place : place + random.integers(2, 6)] += math.log(random.uniform(1.05, 1.5)) * random.choice(
+            [1, 1, -1]
+        )
+        place += 12 + int(random.exponential(40))
+    return logs
+
+
+def jitter(random: Random, logs: Vector) -> Vector:
+    """Builds with levels of their own, of one to three points, 2.5 % apart."""
+    place = 0
+    while place < len(logs):
+        width = int(random.integers(1, 4))
+        logs[place : place + width] += random.normal() * 0.025
+        place += width
+    return logs
+
+
+def bimodal(random: Random, logs: Vector) -> Vector:
+    share, apart = random.uniform(0.1, 0.6), random.uniform(0.05, 0.25)
+    return logs + apart * (random.random(len(logs)) < share)
+
+
+def wander(random: Random, logs: Vector) -> Vector:
+    """A slow wander of up to 3 % (standard deviation) below the noise."""
+    size = min(0.03, random.uniform(0.3, 1.0) * float(np.std(logs)))
+    return logs + size * autoregressive(random, len(logs), 0.97)
+
+
+def ticks(random: Random, logs: Vector) -> Vector:
+    """Whole ticks of a coarse timer."""
+    return np.log(np.maximum(1.0, np.round(random.integers(8, 60) * np.exp(logs / 2.0))))
+
+
+SHAPES: dict[str, Callable[[Random, Vector], Vector]] = {
+    "spikes": spiked,
+    "excursions": excursions,
+    "jitter of builds": jitter,
+    "bimodal": bimodal,
+    "slow wander": wander,
+    "ticks": ticks,
+}
+NOISES = ("normal", "t3", "skewed", "AR 0.3", "AR 0.5", "variance x 3")
+CLEAN = (*NOISES, *SHAPES)
+STEPPED = ("normal", "t3", "skewed", "AR 0.3", "variance x 3", "spikes")
+
+
+def base(random: Random, family: str) -> tuple[Vector, float]:
+    count = int(random.integers(60, 401))
+    sigma = math.exp(random.uniform(math.log(0.003), math.log(0.06)))
+    return plain(random, count, family) * sigma, sigma
+
+
+def clean(random: Random, family: str) -> Series:
+    logs, _ = base(random, family)
+    return Series(np.exp(SHAPES[family](random, logs) if family in SHAPES else logs))
+
+
+def stepped(random: Random, family: str) -> Series:
+    logs, sigma = base(random, family)
+    if family in SHAPES:
+        logs = SHAPES[family](random, logs)
+    truth = []
+    place = 8 + int(random.integers(0, 40))
+    for _ in range(int(random.integers(1, 5))):
+        if place > len(logs) - SOON - 1:
+            break
+        size = max(math.log(1.05), 2.5 * sigma) * random.choice([1.0, 1.1, 1.3, 1.6, 2.0, 3.0])
+        size = float(size * random.choice([-1, 1]))
+        logs[place:] += size
+        truth.append((place, size))
+        place += 10 + int(random.integers(0, 120))
+    return Series(np.exp(logs), tuple(truth))
+
+
+def drifting(random: Random) -> Series:
+    """A level, then a ramp of 0.2 to 0.6 % a point over 30 to 100 points, then a level; its truth is where the ramp begins and how far it goes."""
+    count = int(random.integers(100, 300))
+    begin = int(random.integers(20, count - 60))
+    length = int(random.integers(30, min(100, count - begin)))
+    slope = float(random.uniform(0.002, 0.006) * random.choice([-1, 1]))
+    logs = random.normal(size=count) * random.uniform(0.003, 0.02)
+    logs += slope * np.clip(np.arange(count) - begin, 0, length)
+    return Series(np.exp(logs), ((begin, slope * length),))
+
+
+def plumbline(values: Vector) -> list[Alarm]:
+    points = [Point(value=float(value)) for value in values]
+    return [
+        Alarm(step.index, step.confirmed_at, step.ratio > 1.0)
+        for step in steps(points)
+        if step.confirmed_at is not None
+    ]
+
+
+def previous(values: Vector) -> list[Alarm]:
+    ratios = values[1:] / values[:-1]
+    return [
+        Alarm(index + 1, index + 1, bool(ratio > 1.0))
+        for index, ratio in enumerate(ratios)
+        if not 1.0 / 1.05 <= ratio <= 1.05
+    ]
+
+
+def z_score(values: Vector) -> list[Alarm]:
+    found = []
+    for index in range(10, len(values)):
+        last = values[max(0, index - 100) : index]
+        z = (values[index] - np.mean(last)) / (np.std(last, ddof=1) or 1e-12)
+        if abs(z) > 5.0:
+            found.append(Alarm(index, index, bool(z > 0.0)))
+    return found
+
+
+def t_test(values: Vector) -> list[Alarm]:
+    """Alarms where t is the largest within the windows."""
+    wide = 12
+    weights = np.linspace(1.0, 1.0 / wide, wide)
+    weights /= np.sum(weights)
+    tests = np.zeros(len(values))
+    for index in range(wide, len(values) - wide + 1):
+        before, after = values[index - wide : index][::-1], values[index : index + wide]
+        means = np.sum(weights * before), np.sum(weights * after)
+        error = math.sqrt((np.var(before, ddof=1) + np.var(after, ddof=1)) / wide) or 1e-12
+        if abs(means[1] / means[0] - 1.0) >= 0.02:
+            tests[index] = (means[1] - means[0]) / error
+    return [
+        Alarm(index, index + wide - 1, bool(tests[index] > 0.0))
+        for index in np.flatnonzero(np.abs(tests) > 7.0).tolist()
+        if abs(tests[index]) == np.max(np.abs(tests[max(0, index - wide) : index + wide + 1]))
+    ]
+
+
+DETECTORS = {
+    "Plumbline": plumbline,
+    "previous point, 5 %": previous,
+    "z > 5 of last 100": z_score,
+    "t > 7, 12 against 12": t_test,
+}
+
+
+def delays(series: Series, alarms: list[Alarm]) -> Iterator[int | None]:
+    """For each true step how many points after its first it was told of; None where that was not within two dozen."""
+    for place, size in series.truth:
+        told = [
+            alarm.at - place
+            for alarm in alarms
+            if abs(alarm.index - place) <= NEAR
+            and alarm.up == (size > 0.0)
+            and 0 <= alarm.at - place <= LATEST
+        ]
+        yield min(told, default=None)
+
+
+def outcome(kind: str, family: str, made: list[Series], detector: str) -> dict[str, object]:
+    begun = time.perf_counter()
+    told = [DETECTORS[detector](series.values) for series in made]
+    took = time.perf_counter() - begun
+    after = [delay for series, alarms in zip(made, told, strict=True) for delay in delays(series, alarms)]
+    elsewhere = [
+        sum(all(abs(alarm.index - place) > NEAR + SOON for place, _ in series.truth) for alarm in alarms)
+        for series, alarms in zip(made, told, strict=True)
+    ]
+    return {
+        "kind": kind,
+        "family": family,
+        "detector": detector,
+        "delays": after,
+        "alarms": [len(alarms) for alarms in told],
+        "elsewhere": elsewhere,
+        "seconds_a_point": took / sum(len(series.values) for series in made),
+    }
+
+
+def cells(row: dict[str, object]) -> str:
+    alarms, after = row["alarms"], row["delays"]
+    if not isinstance(alarms, list) or not isinstance(after, list):
+        raise TypeError(row)
+    if row["kind"] == "clean":
+        return f"{sum(map(bool, alarms)) / len(alarms):.1%} ({sum(alarms)})"
+    if row["kind"] == "drift":
+        return f"{sum(map(bool, alarms)) / len(alarms):.0%} seen, {sum(alarms) / len(alarms):.1f} alarms"
+    ever = [delay for delay in after if delay is not None]
+    soon = [delay for delay in ever if delay <= SOON]
+    middle = f"{np.median(ever):.0f}" if ever else "-"
+    return f"{len(soon) / len(after):.1%}, {len(ever) / len(after):.1%}, {middle}"
+
+
+def main() -> None:
+    print(f"| series | {' | '.join(DETECTORS)} |", file=sys.stderr)
+    print(f"|---|{'---|' * len(DETECTORS)}", file=sys.stderr)
+    makers: list[tuple[str, str, Callable[[Random], Series]]] = [
+        *(("clean", family, lambda random, family=family: clean(random, family)) for family in CLEAN),
+        *(("steps", family, lambda random, family=family: stepped(random, family)) for family in STEPPED),
+        ("drift", "ramp", drifting),
+    ]
+    rows = []
+    for number, (kind, family, make) in enumerate(makers):
+        made = [make(np.random.default_rng([SEED, number, each])) for each in range(SERIES)]
+        told = [outcome(kind, family, made, detector) for detector in DETECTORS]
+        rows += told
+        print(f"| {kind}: {family} | {' | '.join(map(cells, told))} |", file=sys.stderr, flush=True)
+    for kind in ("clean", "steps"):
+        totals = []
+        for detector in DETECTORS:
+            mine = [row for row in rows if row["kind"] == kind and row["detector"] == detector]
+            joined = {name: sum((row[name] for row in mine), []) for name in ("alarms", "delays")}
+            totals.append(cells({"kind": kind, **joined}))
+        print(f"| **{kind}: all** | {' | '.join(totals)} |", file=sys.stderr)
+    json.dump(
+        {"series": SERIES, "seed": SEED, "soon": SOON, "near": NEAR, "rows": rows}, sys.stdout, indent=1
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""How long a data set of a million results takes: to make from run folders, and to ask.
+
+    python docs/benchmarks/store.py > results/reference/benchmarks/store.json
+The table goes to standard error. 1,000 hosts x 25 runs x 40 cases, made of the reference run's header and lines with other hosts, times of day and
+times; in a temporary folder of about 6 GB, removed at the end. Files were just written, so they are read from the page cache. Nothing is measured.
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from harness import stats, store, units
+from harness.records import Header
+
+REFERENCE = Path(__file__).parent.parent.parent / "results" / "reference" / "epyc-2-cores-cpu"
+HOSTS, RUNS, CASES, ROUNDS, VARIANTS = 1000, 25, 40, 7, 50
+FIRST, APART = datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=14)
+MODELS = ("AMD EPYC", "Intel(R) Xeon(R) Processor", "Neoverse-V2", "AMD EPYC 9554 64-Core Processor")
+# The command line's own question: `CASE` and the data set are put in.
+COMMAND = ("history", "CASE", "--store", "DIR", "--json")
+AGGREGATE = (
+    'SELECT "case", host, median(typical_seconds),'
+    " quantile_cont(typical_seconds, 0.75) - quantile_cont(typical_seconds, 0.25), count(*)"
+    ' FROM results GROUP BY "case", host'
+)
+_Found = TypeVar("_Found")
+_TIMES = re.compile(
+    rb'("(?:median|p05|p25|p75|p95|p99|fastest|slowest|mean)":)([0-9.e-]+)|("block_medians":\[)([^\]]*)'
+)
+_LAST_DIGITS = re.compile(
+    rb'("(?:median|fastest|p25|p75)":0\.\d{6,}?|"block_medians":\[0\.\d{6,}?)\d{8}(?=[,}\]])'
+)
+
+
+def main() -> None:
+    chance = random.Random(7)  # noqa: S311 - made-up times
+    with tempfile.TemporaryDirectory() as name:
+        results, data = Path(name) / "results", Path(name) / "data"
+        needs, free = 8 << 30, shutil.disk_usage(name).free
+        if free < needs:
+            sys.exit(f"{name} has {units.size(free)} free, {units.size(needs)} are needed")
+        cases = written(results, chance)
+        found: dict[str, object] = {
+            "hosts": HOSTS,
+            "runs": HOSTS * RUNS,
+            "results": HOSTS * RUNS * CASES,
+            "bytes_of_folders": size(results),
+        }
+        found |= compacted(results, data) | asked(data, cases, chance)
+        found["command_seconds"] = commanded(data, chance.choice(cases))
+    json.dump(found, sys.stdout, indent=1)
+
+
+def written(results: Path, chance: random.Random) -> list[str]:
+    """The run folders; the ids of their cases."""
+    lines = [line for line in (REFERENCE / store.CASES).read_bytes().splitlines() if b'"measurement"' in line]
+    chosen = lines[:: len(lines) // CASES][:CASES]
+    cases = [str(msgspec.json.decode(line)["case"]["id"]) for line in chosen]
+    variants = [[scaled(line, chance.lognormvariate(0.0, 0.02)) for _ in range(VARIANTS)] for line in chosen]
+    text, marks = header(cases)
+    for host in range(HOSTS):
+        shift = timedelta(minutes=host)
+        for run in range(RUNS):
+            at = FIRST + run * APART + shift
+            name = f"{at:%Y%m%dT%H%M%SZ}-{host:08x}-{chance.getrandbits(40):010x}"
+            told = (name, at.isoformat(), f"{host:016x}", MODELS[host % len(MODELS)], f"2.{13 + run // 13}.0")
+            folder = results / name
+            folder.mkdir(parents=True)
+            content = text
+            for mark, value in zip(marks, told, strict=True):
+                content = content.replace(mark, value.encode())
+            (folder / store.HEADER).write_bytes(content)
+            (folder / store.CASES).write_bytes(
+                b"".join(digits(chance.choice(kinds), chance) for kinds in variants)
+            )
+    return cases
+
+
+def scaled(line: bytes, factor: float) -> bytes:
+    """A line with all times of a call multiplied, and room for last digits in those that rows are made of."""
+
+    def other(match: re.Match[bytes]) -> bytes:
+        values = [f"{float(value) * factor!r}" for value in (match[2] or match[4]).split(b",")]
+        return (match[1] or match[3]) + ",".join(values).encode()
+
+    return _LAST_DIGITS.sub(rb"\1%08d", _TIMES.sub(other, line).replace(b"%", b"%%")) + b"\n"
+
+
+def digits(line: bytes, chance: random.Random) -> bytes:
+    """A line of its own: no two runs agree in the last digits of a time."""
+    return line % tuple(chance.getrandbits(26) for _ in range(line.count(b"%08d")))
+
+
+def header(cases: list[str]) -> tuple[bytes, tuple[bytes, ...]]:
+    """The header of a run of these cases, and what in it stands for: id, time, host, processor, torch."""
+    known = store.read(REFERENCE).header
+    marks = ("%ID%", "%TIME%", "%HOST%", "%MODEL%", "%TORCH%")
+    told = msgspec.to_builtins(known) | {"id": marks[0], "started_at": marks[1], "planned": cases}
+    told["finished_at"] = marks[1]
+    told["environment"]["host"]["id"] = marks[2]
+    told["environment"]["processor"]["model_name"] = marks[3]
+    told["environment"]["software"]["torch"]["version"] = marks[4]
+    told["estimates"] = [one for one in told["estimates"] if one["case"] in cases]
+    told["verdicts"] = [one for one in told["verdicts"] if one["subject"] in cases]
+    told |= {"fits": [], "validations": [], "levers": [], "findings": [], "cost_model": None}
+    msgspec.convert(told, Header)
+    return msgspec.json.format(msgspec.json.encode(told), indent=1), tuple(mark.encode() for mark in marks)
+
+
+def compacted(results: Path, data: Path) -> dict[str, object]:
+    before_cpu = os.times()
+    first, outcome = timed(lambda: store.compact([results], str(data)))
+    cpu = sum(os.times()[:4]) - sum(before_cpu[:4])
+    before = {path: path.stat().st_mtime_ns for path in data.rglob("*.parquet")}
+    second, again = timed(lambda: store.compact([results], str(data)))
+    if (outcome.rows, again.known, again.rows) != (HOSTS * RUNS * CASES, HOSTS * RUNS, 0):
+        sys.exit(f"compaction lost something: {outcome}, {again}")
+    if before != {path: path.stat().st_mtime_ns for path in data.rglob("*.parquet")}:
+        sys.exit("the second compaction changed a file")
+    show("made from run folders", first)
+    show("CPU time of that, all processes", cpu)
+    show("the same again, nothing new", second)
+    print(f"| size | {units.size(size(data))} in {len(before)} files |", file=sys.stderr)
+    return {
+        "compact_seconds": first,
+        "compact_cpu_seconds": cpu,
+        "again_seconds": second,
+        "bytes": size(data),
+        "files": len(before),
+    }
+
+
+def asked(data: Path, cases: list[str], chance: random.Random) -> dict[str, object]:
+    seconds: dict[str, list[float]] = {}
+    for _ in range(ROUNDS):
+        case, host = chance.choice(cases), f"{chance.randrange(HOSTS):016x}"
+        took, opened = timed(lambda: store.DataSet(data))
+        seconds.setdefault("opened", []).append(took)
+        took, rows = timed(lambda opened=opened, case=case, host=host: opened.rows(case=case, host=host))  # type: ignore[misc]
+        seconds.setdefault("one_series", []).append(took)
+        took, all_hosts = timed(lambda opened=opened, case=case: opened.rows(case=case))  # type: ignore[misc]
+        seconds.setdefault("one_case_of_all_hosts", []).append(took)
+        took, groups = timed(lambda opened=opened: opened.sql(AGGREGATE))  # type: ignore[misc]
+        seconds.setdefault("aggregate", []).append(took)
+        if (len(rows), len(all_hosts), len(groups)) != (RUNS, HOSTS * RUNS, HOSTS * CASES):
+            sys.exit(f"a query lost something: {len(rows)}, {len(all_hosts)}, {len(groups)}")
+    for name, values in seconds.items():
+        show(name.replace("_", " "), *values)
+    return {f"{name}_seconds": values for name, values in seconds.items()}
+
+
+def commanded(data: Path, case: str) -> list[float] | None:
+    """Seconds of the command line's question; None where there is no such command."""
+    words = [{"CASE": case, "DIR": str(data)}.get(word, word) for word in COMMAND]
+    seconds = []
+    for _ in range(ROUNDS):
+        took, done = timed(
+            lambda: subprocess.run(
+                [sys.executable, "-m", "harness.cli", *words], capture_output=True, check=False
+            )
+        )
+        if done.returncode not in {0, 1}:
+            print(f"| plumbline history | {done.stderr.decode().strip()[-200:]} |", file=sys.stderr)
+            return None
+        seconds.append(took)
+    show("plumbline history", *seconds)
+    return seconds
+
+
+def timed(work: Callable[[], _Found]) -> tuple[float, _Found]:
+    begun = time.perf_counter()
+    found = work()
+    return time.perf_counter() - begun, found
+
+
+def size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def show(name: str, *seconds: float) -> None:
+    cells = " | ".join(units.seconds(v) for v in (stats.median(seconds), min(seconds), max(seconds)))
+    print(f"| {name} | {cells} |", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Leads a trial from the wish to the judgement; what was measured is kept after each pair."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from harness import store
+from harness.ab.collector import Question, collect_on
+from harness.ab.sides import Placed, Wanted, sides
+from harness.ab.trial import Contest, Matched, Ring, contests, lasting
+from harness.check.trials import judged, undecided
+from harness.collection import suite_paths
+from harness.errors import UsageError
+from harness.measure.openmp import bound_spinning
+from harness.records.judgement import Judgement
+from harness.records.trial import Side, Trial
+from harness.session import OWN_MODELS
+
+# The ranks of fewer pairs cannot be certain of anything; more take a day.
+LEAST_PAIRS, MOST_PAIRS = 6, 200
+# What is compared where nothing is named: products, a convolution, attention and whole steps, all bound by compute here.
+USUAL_SUITES = ("attention", "conv", "matmul", "train_step")
+USUAL_CASES = (
+    "matmul-float32-m512-n512-k512 or matmul-bfloat16-m1024-n1024-k1024"
+    " or conv2d-float32-forward-contiguous-batch4-inputs64-outputs64-size56-kernel3-padding1"
+    " or attention-float32-forward-flash-causal-batch1-heads8-kv_heads8-queries512-keys512-depth64"
+    " or train-mlp-float32-adam-eager-cross_entropy-batch256 or train-resnet18-float32 or train-llama-float32"
+    " or train-gpt2-float32-adamw-eager-batch2-sequence128-width256-depth2"
+)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What the user wants compared, and how surely. `floor`: a change up to this share is none."""
+
+    wanted: Wanted
+    suites: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    expression: str = ""
+    profile: str = "quick"
+    device: str = "auto"
+    threads: int | None = None
+    pairs: int = 10
+    doubling: bool = True
+    floor: float = 0.02
+    results: Path = field(default_factory=lambda: store.DEFAULT_RESULTS)
+
+    @property
+    def question(self) -> Question:
+        """What each side collects."""
+        usual = not self.suites and not self.models
+        suites = suite_paths(self.suites or USUAL_SUITES) if self.suites or usual else []
+        if self.models:
+            suites.append(OWN_MODELS)
+        expression = self.expression or (USUAL_CASES if usual else "")
+        return Question(tuple(map(str, suites)), self.models, expression, self.profile)
+
+
+def compare(ask: Ask, note: Callable[[str], None]) -> tuple[Trial, Judgement, Path]:
+    """Measures both sides and judges; the trial's file comes with it.
+
+    Raises:
+        UsageError: a side cannot be had, or there is nothing to compare.
+        StartError: a process does not come up.
+        StorageError: it cannot be recorded.
+    """
+    if not LEAST_PAIRS <= ask.pairs <= MOST_PAIRS:
+        raise UsageError(f"{ask.pairs} pairs: from {LEAST_PAIRS} to {MOST_PAIRS}")
+    question = ask.question
+    bound_spinning()
+    from harness.measure.device import named  # noqa: PLC0415 - loads torch, after the line above
+
+    with sides(ask.wanted, *named(ask.device, ask.threads)) as (base, candidate):
+        note("collecting what both sides measure")
+        there = collect_on(candidate, question)
+        here = there if _alike(base, candidate) else collect_on(base, question)
+        if not here and not there:
+            among = f" matches -k {ask.expression!r}" if ask.expression else " is there on either side"
+            raise UsageError(f"no workload{among}: `plumbline list` shows all")
+        held, missing, new = contests(here, there)
+        if not held:
+            raise UsageError(
+                f"base and candidate have no case in common: {len(missing)} of the base alone, {len(new)} new"
+            )
+        return _Leader(ask, (base, candidate), (held, missing, new), note).lead()
+
+
+def _alike(base: Placed, candidate: Placed) -> bool:
+    return base.launch == candidate.launch
+
+
+class _Leader:
+    """Goes from pair to pair, and keeps what there is after each."""
+
+    def __init__(
+        self, ask: Ask, sides: tuple[Placed, Placed], found: Matched, note: Callable[[str], None]
+    ) -> None:
+        self._ask, self._sides, self._note = ask, sides, note
+        self._held, self._missing, self._new = found
+        self._id, self._started = store.new_id(None), store.now()
+        self._ring = Ring(*sides, note, seed=int(self._id.rpartition("-")[2], 16))
+
+    def lead(self) -> tuple[Trial, Judgement, Path]:
+        """Measures the pairs that were asked for, then as many again of what is undecided."""
+        self._measure(self._held)
+        _, judgement = self._judge()
+        if self._ask.doubling and (names := undecided(judgement)):
+            self._note(f"{len(names)} of {len(self._held)} cases are open: as many pairs of these again")
+            self._measure([one for one in self._held if one.candidate.case.id in names])
+        trial, judgement = self._judge(finished_at=store.now())
+        return trial, judgement, store.put_trial(self._ask.results, trial)
+
+    def _measure(self, these: Sequence[Contest]) -> None:
+        began, first = time.monotonic(), max(len(one.pairs) for one in self._held)
+        for number in range(self._ask.pairs):
+            self._ring.pair([one for one in these if not one.trouble], first + number)
+            store.put_trial(self._ask.results, self._trial())
+            self._note(lasting(began, number + 1, self._ask.pairs))
+
+    def _judge(self, finished_at: str | None = None) -> tuple[Trial, Judgement]:
+        trial = msgspec.structs.replace(self._trial(), finished_at=finished_at)
+        host = trial.candidate.environment.host.id
+        return trial, judged(trial, store.profile(self._ask.results, host, trial.candidate.device))
+
+    def _trial(self) -> Trial:
+        if self._ring.environments is None:
+            raise RuntimeError("no pair was measured yet")
+        base, candidate = (
+            Side(side.name, side.device, side.threads, environment, side.settings)
+            for side, environment in zip(self._sides, self._ring.environments, strict=True)
+        )
+        return Trial(
+            id=self._id,
+            schema_version=store.SCHEMA_VERSION,
+            started_at=self._started,
+            base=base,
+            candidate=candidate,
+            asked_pairs=self._ask.pairs,
+            looks=1 + self._ask.doubling,
+            floor=self._ask.floor,
+            cases=tuple(one.told() for one in self._held),
+            missing=self._missing,
+            new=self._new,
+            lost_pairs=self._ring.lost_pairs,
+        )

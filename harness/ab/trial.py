@@ -1,0 +1,199 @@
+"""Measures a trial: fresh pair after fresh pair of processes, one of the base and one of the candidate, case by case in turns."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import msgspec
+
+from harness import units
+from harness.ab.collector import Found
+from harness.ab.sides import Placed
+from harness.errors import StartError, UsageError
+from harness.measure.chapter import Order
+from harness.measure.conductor import SAMPLING, describe
+from harness.measure.crew import Crew, DeclinedError, LostError, SpoiledError, WorkerProcess
+from harness.measure.messages import AskModules, Modules
+from harness.measure.pairs import Arm, Pairs
+from harness.records import Case, Environment, Failed, Sampling
+from harness.records.trial import CaseTrial, Pair
+
+ROUNDS, LEAST_ROUNDS, BURST_SECONDS = 10, 4, 0.04
+# The rounds of one case in one pair take about so long at most, if its calls are long.
+MOST_SECONDS = 4.0
+# In the first pairs each case is weighed too; the lesser reading counts, as what disturbs it only ever adds.
+WEIGHINGS = 2
+# A case that loses its process so often is given up.
+MOST_LOSSES = 2
+LIMIT_SECONDS = 120.0
+
+
+@dataclass
+class Contest:
+    """A case on its way through a trial."""
+
+    base: Found
+    candidate: Found
+    pairs: list[Pair] = field(default_factory=list)
+    view: str = ""
+    base_work: dict[str, int] = field(default_factory=dict)
+    candidate_work: dict[str, int] = field(default_factory=dict)
+    trouble: str = ""
+    broken: bool = False
+    losses: int = 0
+
+    def told(self) -> CaseTrial:
+        """The record of what is known so far."""
+        return CaseTrial(
+            case=self.candidate.case,
+            pairs=tuple(self.pairs),
+            view=self.view,
+            base_work={**work_of(self.base.case), **self.base_work},
+            candidate_work={**work_of(self.candidate.case), **self.candidate_work},
+            trouble=self.trouble,
+            broken=self.broken,
+            altered=self.base.case.source != self.candidate.case.source,
+        )
+
+
+class Ring:
+    """Where contests are held: the two sides, and how long each burst is."""
+
+    def __init__(self, base: Placed, candidate: Placed, note: Callable[[str], None], seed: int) -> None:
+        self._sides, self._note = (base, candidate), note
+        self._chance = random.Random(seed)  # noqa: S311 - the order of cases, not a secret
+        self._sampling: Sampling = msgspec.structs.replace(SAMPLING["quick"], limit_seconds=LIMIT_SECONDS)
+        self.environments: tuple[Environment, Environment] | None = None
+        self.seed, self.lost_pairs = seed, 0
+
+    def pair(self, contests: Sequence[Contest], number: int) -> None:
+        """Adds the reading of a fresh pair of processes to each contest, in an order of its own.
+
+        Raises:
+            StartError: a process does not come up.
+            UsageError: the base measures what belongs to the candidate.
+        """
+        waiting = list(contests)
+        self._chance.shuffle(waiting)
+        while waiting:
+            with self._crews() as crews:
+                if self.environments is None:
+                    self.environments = (describe(crews[0]), describe(crews[1]))
+                while waiting:
+                    contest = waiting[0]
+                    try:
+                        self._hold(contest, crews, weigh=number < WEIGHINGS)
+                    except (LostError, SpoiledError) as lost:
+                        contest.losses += 1
+                        self.lost_pairs += 1
+                        if contest.losses >= MOST_LOSSES:
+                            contest.trouble, contest.broken = f"it takes its process down: {lost}", True
+                            waiting.pop(0)
+                        break
+                    waiting.pop(0)
+                if number == 0 and not waiting:
+                    self._check_origins(crews[0])
+
+    @contextmanager
+    def _crews(self) -> Iterator[tuple[Crew, Crew]]:
+        """A fresh process for each side; they start beside each other, before anything is measured."""
+        crews = tuple(self._crew(side) for side in self._sides)
+        try:
+            with ThreadPoolExecutor(len(crews)) as pool:
+                for side, failure in zip(self._sides, pool.map(_started, crews), strict=True):
+                    if failure is not None:
+                        raise type(failure)(f"{side.name}: {failure}")
+            yield crews[0], crews[1]
+        finally:
+            for crew in crews:
+                crew.close()
+
+    def _crew(self, side: Placed) -> Crew:
+        return Crew(side.device, side.threads, self._note, lambda: WorkerProcess(side.launch))
+
+    def _hold(self, contest: Contest, crews: tuple[Crew, Crew], *, weigh: bool) -> None:
+        """One case in one pair: rounds of bursts."""
+        pairs = Pairs(self._sampling, BURST_SECONDS)
+        arms = []
+        for side, crew, found in zip(self._sides, crews, (contest.base, contest.candidate), strict=True):
+            try:
+                arms.append(pairs.prepare(Arm(_order(found, side), crew), weigh=weigh))
+            except DeclinedError as declined:
+                failed = isinstance(declined.outcome, Failed)
+                contest.trouble = f"{side.name}: {declined.outcome.reason}"
+                contest.broken = failed or contest.broken
+                pairs.release(arms)
+                return
+        longest = max(max(BURST_SECONDS, arm.seconds * arm.calls) for arm in arms)
+        rounds = min(ROUNDS, max(LEAST_ROUNDS, int(MOST_SECONDS / (4 * longest))))
+        try:
+            for _ in range(rounds):
+                pairs.round(arms if self._chance.random() < 0.5 else arms[::-1])
+        except DeclinedError as declined:
+            contest.trouble, contest.broken = str(declined), True
+            pairs.release(arms)
+            return
+        base, candidate = arms
+        contest.view = base.view
+        contest.pairs.append(Pair(tuple(base.bursts), tuple(candidate.bursts)))
+        for arm, work in ((base, contest.base_work), (candidate, contest.candidate_work)):
+            if arm.peak_memory_bytes is not None:
+                known = work.get("peak memory", arm.peak_memory_bytes)
+                work["peak memory"] = min(known, arm.peak_memory_bytes)
+        pairs.release(arms)
+
+    def _check_origins(self, crew: Crew) -> None:
+        """A base that loads the candidate's modules is no base: an editable install does that."""
+        root = self._sides[1].root
+        if root is None:
+            return
+        found = crew.ask(0, AskModules(str(root)), Modules, LIMIT_SECONDS).files
+        if found:
+            more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+            raise UsageError(
+                f"the base loads {found[0]}{more} from the candidate's checkout, where it is installed: "
+                "prepare the base's own with --install, or name its interpreter with --base-python"
+            )
+
+
+def _started(crew: Crew) -> StartError | UsageError | None:
+    try:
+        crew.grow(1)
+    except (StartError, UsageError) as error:
+        return error
+    return None
+
+
+def _order(found: Found, side: Placed) -> Order:
+    threads = found.case.threads or side.threads
+    return Order(found.case.id, found.pickled, found.module, found.path, threads)
+
+
+def work_of(case: Case) -> dict[str, int]:
+    """What a call comes to without any noise, as far as it is known: FLOPs, bytes, kernels."""
+    told: dict[str, int] = {}
+    if case.cost is not None:
+        told |= {"FLOPs": case.cost.flops, "recomputed FLOPs": case.cost.recomputed_flops}
+    if case.trace is not None:
+        told["kernels"] = case.trace.kernels
+    return told
+
+
+# Contests; cases of the base alone, each with a reason; cases of the candidate alone.
+Matched = tuple[list[Contest], tuple[tuple[str, str], ...], tuple[str, ...]]
+
+
+def contests(base: Mapping[str, Found], candidate: Mapping[str, Found]) -> Matched:
+    """The cases both sides have; those that the candidate has no more; those it alone has."""
+    shared = [Contest(base[name], found) for name, found in candidate.items() if name in base]
+    missing = tuple((name, "the candidate has no such case") for name in base if name not in candidate)
+    return shared, missing, tuple(name for name in candidate if name not in base)
+
+
+def lasting(began: float, done: int, pairs: int) -> str:
+    """How far a trial is, and how long the rest takes if it goes on like this."""
+    left = (time.monotonic() - began) / done * (pairs - done)
+    return f"pair {done} of {pairs}" + (f"; about {units.lasting(left)} to go" if done < pairs else "")

@@ -1,0 +1,90 @@
+"""A git worktree of a revision, for as long as it is needed; it is removed whatever happens."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.errors import UsageError
+
+PREFIX = "plumbline-base-"
+
+
+def toplevel(directory: Path) -> Path:
+    """The root of the checkout a folder is in.
+
+    Raises:
+        UsageError: it is in none, or git is not installed.
+    """
+    return Path(_git(directory, "rev-parse", "--show-toplevel", said="a base revision needs a git checkout"))
+
+
+def commit_of(directory: Path, revision: str) -> str:
+    """The commit that a branch, tag or commit names; a branch that is not here is looked for at `origin`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for name in (revision, f"origin/{revision}"):
+        found = _try(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        if found is not None:
+            return found
+    shallow = _try(directory, "rev-parse", "--is-shallow-repository") == "true"
+    hint = "; this clone is shallow: fetch the history (fetch-depth: 0)" if shallow else ""
+    raise UsageError(f"no revision {revision!r} in this repository: give a branch, a tag or a commit{hint}")
+
+
+def merge_base(directory: Path, revision: str) -> str:
+    """The commit at which this checkout left a revision: what came into that since is no doing of this one.
+
+    Raises:
+        UsageError: there is no such revision, or they have nothing in common.
+    """
+    commit = commit_of(directory, revision)
+    return _git(directory, "merge-base", commit, "HEAD", said=f"{revision} and this checkout share no commit")
+
+
+@contextmanager
+def worktree(repository: Path, commit: str) -> Iterator[Path]:
+    """A checkout of a commit beside the repository's own, in a temporary folder.
+
+    Raises:
+        UsageError: git cannot make it.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+    place = folder / repository.name
+    try:
+        said = f"git cannot check out {commit[:12]}"
+        _git(repository, "worktree", "add", "--detach", "--force", str(place), commit, said=said)
+        yield place
+    finally:
+        _try(repository, "worktree", "remove", "--force", "--force", str(place))
+        shutil.rmtree(folder, ignore_errors=True)
+        _try(repository, "worktree", "prune")
+
+
+def _git(directory: Path, *arguments: str, said: str) -> str:
+    try:
+        done = _run(directory, *arguments)
+    except OSError as error:
+        raise UsageError(f"{said}: git is not installed") from error
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"git ended with status {done.returncode}"])[-1]
+        raise UsageError(f"{said}: {last}")
+    return done.stdout.strip()
+
+
+def _try(directory: Path, *arguments: str) -> str | None:
+    try:
+        done = _run(directory, *arguments)
+    except OSError:
+        return None
+    return None if done.returncode else done.stdout.strip()
+
+
+def _run(directory: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["git", "-C", str(directory), *arguments], capture_output=True, text=True, check=False
+    )

@@ -1,0 +1,75 @@
+"""The command line: parses, calls, prints. No logic.
+
+Exit status: 0 fine; 1 a claim fails; 2 bad usage or input, one line on standard error; 3 a case
+failed or nothing was measured; 130 interrupted, with everything finished kept.
+
+Imports stand inside the commands: `plumbline --help` and `plumbline report` must not load torch.
+"""
+
+import io
+import os
+import sys
+import traceback
+
+import typer
+
+from harness.cli import comparing, foreseeing, keeping, measuring, reading
+from harness.cli.app import app
+from harness.errors import PlumblineError, StorageError, UsageError
+
+__all__ = ["app", "comparing", "foreseeing", "keeping", "main", "measuring", "reading"]
+# Typer's own root of "the user typed something wrong"; it moved between versions of Typer.
+_CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+def main() -> None:
+    """The `plumbline` command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no µ gets a question mark
+    try:
+        status = app(_completed(sys.argv[1:]), standalone_mode=False)
+        sys.stdout.flush()
+    except _CommandLineError as error:
+        status = _say(UsageError(_format(error)))
+    except PlumblineError as error:
+        status = _say(error)
+    except (KeyboardInterrupt, typer.Abort):
+        status = 130
+    except BrokenPipeError:
+        # The reader has seen enough; nothing more may be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except OSError as error:
+        status = _say(StorageError(f"{error.filename or 'standard output'}: {error.strerror}"))
+    except Exception:  # noqa: BLE001 - a fault of our own; 1 is kept for a claim that fails
+        traceback.print_exc()
+        status = StorageError.exit_status
+    sys.exit(status)
+
+
+# Their `--json` takes a file, or none.
+_MAY_NAME_A_FILE = {"ab", "compare", "gate", "report"}
+
+
+def _completed(arguments: list[str]) -> list[str]:
+    """The arguments, with standard output named where `--json` may name a file and does not: Typer knows no option that may have a value.
+
+    >>> _completed(["report", "latest", "--json"]), _completed(["report", "--json", "x.json", "latest"])
+    (['report', 'latest', '--json', '-'], ['report', '--json', 'x.json', 'latest'])
+    """
+    if not {*arguments[:1]} & _MAY_NAME_A_FILE or "--json" not in arguments:
+        return arguments
+    after = arguments.index("--json") + 1
+    named = after < len(arguments) and (arguments[after] == "-" or arguments[after].endswith(".json"))
+    return arguments if named else [*arguments[:after], "-", *arguments[after:]]
+
+
+def _format(error: Exception) -> str:
+    """Typer's words, with the name of the option they are about."""
+    formatted = getattr(error, "format_message", None)
+    return formatted() if formatted else str(error)
+
+
+def _say(error: PlumblineError) -> int:
+    sys.stderr.write(f"plumbline: {' '.join(str(error).split())}\n")
+    return error.exit_status

@@ -1,0 +1,59 @@
+"""The command itself, the options that several commands share, and how JSON is printed."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Measure what this machine really does on deep-learning work, and check it against theory.",
+)
+
+
+class Profile(StrEnum):
+    """How many sizes, and how long each is measured."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+    FULL = "full"
+
+
+class Place(StrEnum):
+    """Where Markdown is read."""
+
+    SUMMARY = "summary"
+    COMMENT = "comment"
+
+
+Suites = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Bundled suites by name, or your own by path (default: all bundled).", show_default=False
+    ),
+]
+Expression = Annotated[
+    str, typer.Option("-k", metavar="EXPR", help="Only cases that match, as in pytest -k.")
+]
+ProfileOption = Annotated[Profile, typer.Option(help="How many sizes, and how long each is measured.")]
+Results = Annotated[Path, typer.Option(metavar="DIR", help="Where runs are kept.")]
+RunArgument = Annotated[str, typer.Argument(metavar="[RUN]", help="A path, an id, or latest.")]
+Json = Annotated[bool, typer.Option("--json", help="Valid JSON alone on standard output.")]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODULE:FUNCTION", help="A function that returns a model and its inputs; or FILE.py:FUNCTION."
+    ),
+]
+RESULTS = Path("results")
+
+
+def print_json(value: Any) -> None:
+    """Valid JSON alone on standard output."""
+    import msgspec
+
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value).decode(), indent=2) + "\n")

@@ -1,0 +1,114 @@
+"""What is known of the level a series is on, and how far off points must lie before noise alone does not explain it. All on logarithms."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float64]
+
+# The least change worth telling of, as a logarithm. One that is a little less may be one of 5 % that noise makes look smaller.
+FLOOR = math.log(1.05)
+SHORTFALL = 0.8
+# How many of the latest points say what the level is, what its noise is, and where it has been.
+NEAR, WIDE, FAR = 30, 60, 150
+# Timers and clocks have ticks: no series counts as quieter than this.
+LEAST_SIGMA = 0.002
+# Standard errors a change must exceed: of a level known well, and of one of a few points, at which fewer looks are taken.
+Z, Z_YOUNG = 4.0, 3.4
+# Where a level has been is told by medians of so many points; a change must exceed so many times what nearly all of them were off by.
+WINDOW, NEARLY_ALL, BEYOND = 7, 0.95, 1.9
+# Successive points are taken to be correlated by this before the series says otherwise, with the weight of so many points.
+PRIOR_CORRELATION, PRIOR_POINTS = 0.3, 30
+# How many points' worth of knowledge the noise before a change has beside the scatter of the points after it.
+PRIOR_SCATTER = 3
+CHANGED = 1.4
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What `count` points of a level show: the standard deviation of one, how much it says of the next, where medians of several have been."""
+
+    sigma: float
+    correlation: float
+    wander: float
+    count: int
+
+
+def noise(residuals: Vector) -> Noise:
+    """The noise that residuals show, in their order. Robust: one spike in ten points changes little.
+
+    The spread is that of the last 60 or the last 30, whichever is larger: a series that has become noisier must not alarm.
+    """
+    late = residuals[-WIDE:]
+    sigma = max(_sigma(late), LEAST_SIGMA)
+    now = _sigma(late[-NEAR:])
+    sigma = now if now > CHANGED * sigma else sigma
+    return Noise(
+        sigma,
+        _correlation(np.clip(residuals, -1.5 * sigma, 1.5 * sigma)),
+        _wander(residuals[-FAR:]),
+        len(residuals),
+    )
+
+
+def shift(before: Vector, after: Vector) -> float:
+    """How far `after` lies above `before`: the median of all differences (Hodges and Lehmann, 1963)."""
+    return float(np.median(after[:, None] - before[None, :]))
+
+
+def allowed(known: Noise, before: int, after: Vector) -> float:
+    """The shift from `before` points to those of `after` that is not told of: noise, or less than 5 %.
+
+    A multiple of the standard error, which counts correlated points for less and the scatter of `after` itself too, with the first term of
+    the expansion of Student's t (Abramowitz and Stegun, 26.7.5); and a multiple of how far the level has wandered before.
+    """
+    count = len(after)
+    off = np.clip(after - np.median(after), -4.0 * known.sigma, 4.0 * known.sigma)
+    scatter = float(np.std(off, ddof=1))
+    sigma = known.sigma
+    if scatter > CHANGED * sigma:
+        sigma = math.sqrt((PRIOR_SCATTER * sigma**2 + count * scatter**2) / (PRIOR_SCATTER + count))
+    error = sigma * math.sqrt(
+        _inflation(known.correlation, count) / count + _inflation(known.correlation, before) / before
+    )
+    z = Z_YOUNG + (Z - Z_YOUNG) * min(1.0, known.count / WIDE)
+    z += (z**3 + z) / (4.0 * max(known.count, 6))
+    floor = max(FLOOR - 2.0 * sigma * math.sqrt(1.0 / count + 1.0 / before), SHORTFALL * FLOOR)
+    return max(z * error, BEYOND * known.wander, floor)
+
+
+def _sigma(values: Vector) -> float:
+    """A robust standard deviation: of the values about 0, none counted as further off than 2.5 times what the middle 60 % say; 0 for fewer than two."""
+    if len(values) < 2:
+        return 0.0
+    low, high = np.quantile(values, (0.2, 0.8))
+    most = 2.5 * float(high - low) / 1.683
+    return float(np.sqrt(np.mean(np.clip(values, -most, most) ** 2))) * 1.02
+
+
+def _correlation(values: Vector) -> float:
+    """Lag-1 autocorrelation, 0 to 0.8, with what short series hide of it (Kendall, 1954) and a prior."""
+    count = len(values)
+    off = values - np.mean(values)
+    total = float(off @ off)
+    found = 0.0
+    if count > 3 and total > 0.0:
+        found = float(off[1:] @ off[:-1]) / total
+        found += (1.0 + 4.0 * found) / count
+    weighted = (count * found + PRIOR_POINTS * PRIOR_CORRELATION) / (count + PRIOR_POINTS)
+    return min(0.8, max(0.0, weighted))
+
+
+def _wander(residuals: Vector) -> float:
+    if len(residuals) < 2 * WINDOW:
+        return 0.0
+    windows = np.lib.stride_tricks.sliding_window_view(residuals, WINDOW)
+    return float(np.quantile(np.abs(np.median(windows, axis=1)), NEARLY_ALL))
+
+
+def _inflation(correlation: float, count: int) -> float:
+    """By what the variance of a mean of `count` values grows where each is correlated with the next (AR(1))."""
+    apart = 1.0 - correlation
+    return 1.0 + 2.0 * correlation / apart * (1.0 - (1.0 - correlation**count) / (count * apart))

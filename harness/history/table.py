@@ -1,0 +1,168 @@
+"""A user's own series: a CSV of values, with what they were measured at."""
+
+import csv
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.history.steps import boundaries, steps
+from harness.records.history import History, Point
+from harness.stats import median
+
+VALUE, TIME, BUILD = "value", "time", "build"
+DELIMITERS = ",;\t"
+NEEDED = "needed: value, and where they are known time and build, separated by commas, semicolons or tabs"
+# So many lines are named in a note.
+NAMED = 5
+
+# The cells of a row by column, and the line of the file it ends on.
+_Row = tuple[int, dict[str, str]]
+
+
+def analysed(
+    name: str, unit: str, points: Sequence[Point], *, notes: Iterable[str] = (), host: str | None = None
+) -> History:
+    """A series with its steps and the boundaries between which they were looked for. Values must be positive and finite."""
+    return History(
+        name=name,
+        unit=unit,
+        points=tuple(points),
+        steps=steps(points),
+        boundaries=boundaries(points),
+        notes=tuple(notes),
+        host=host,
+    )
+
+
+def read_table(path: Path, unit: str = "") -> History:
+    """The series of a table, judged.
+
+    Columns: `value`; `time` and `build` where they are known; others are ignored. The values of one build are one point, their median, where the
+    build appears first; a row without a build is a point of its own. `row` of a point counts rows from 0, without the header. Values that
+    are zero, negative or not finite are left out, with a note.
+
+    Raises:
+        UsageError: it cannot be read as such a table; names the line.
+    """
+    rows = _read(path)
+    values = [_value(path, line, cells[VALUE]) for line, cells in rows]
+    left_out = [line for (line, _), value in zip(rows, values, strict=True) if not 0.0 < value < math.inf]
+    if len(left_out) == len(rows):
+        raise UsageError(f"{path} has no value that is positive and finite")
+    notes = []
+    if left_out:
+        which = _lines(left_out)
+        notes.append(f"{len(left_out)} of {len(rows)} values left out, zero, negative or not finite: {which}")
+    back = [
+        line
+        for ((_, before), (line, after)) in itertools.pairwise(rows)
+        if _is_before(after[TIME], before[TIME])
+    ]
+    if back:
+        notes.append(f"times go backwards, the order of the file is kept: {_lines(back)}")
+    return analysed(path.name, unit, _points(rows, values), notes=notes)
+
+
+def _points(rows: Sequence[_Row], values: Sequence[float]) -> list[Point]:
+    """A point for each build and for each row without one, in order of first appearance."""
+    grouped: dict[str | int, list[int]] = {}
+    for place, ((_, cells), value) in enumerate(zip(rows, values, strict=True)):
+        if 0.0 < value < math.inf:
+            grouped.setdefault(cells[BUILD] or place, []).append(place)
+    return [
+        Point(
+            value=median([values[place] for place in places]),
+            row=places[0],
+            time=rows[places[0]][1][TIME] or None,
+            build=rows[places[0]][1][BUILD] or None,
+        )
+        for places in grouped.values()
+    ]
+
+
+def _read(path: Path) -> list[_Row]:
+    """The rows that are not empty."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UsageError(f"no such table: {str(path)!r}") from None
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not a table in UTF-8: {error}") from error
+    lines = text.splitlines()
+    first = next((line for line in lines if line.strip()), "")
+    reader = csv.reader(lines, delimiter=max(DELIMITERS, key=first.count))
+    try:
+        told = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise UsageError(f"{path} is not a CSV table: {error}") from error
+    told = [(line, row) for line, row in told if any(row)]
+    if not told:
+        raise UsageError(f"{path} is empty; {NEEDED}")
+    (_, header), *rows = told
+    columns = _columns(path, header)
+    if not rows:
+        raise UsageError(f"{path} has a header and no rows")
+    return [
+        (line, {name: row[at] if at is not None and at < len(row) else "" for name, at in columns.items()})
+        for line, row in rows
+    ]
+
+
+def _columns(path: Path, header: Sequence[str]) -> dict[str, int | None]:
+    """Where the columns stand; capitals do not matter."""
+    names = [name.lower() for name in header]
+    if VALUE not in names:
+        has = ", ".join(_shown(name) or "(no name)" for name in header)
+        raise UsageError(f"{path} has no column 'value': its columns are {has}; {NEEDED}")
+    for name in (VALUE, TIME, BUILD):
+        if names.count(name) > 1:
+            raise UsageError(f"{path} has the column {name!r} more than once")
+    return {name: names.index(name) if name in names else None for name in (VALUE, TIME, BUILD)}
+
+
+def _value(path: Path, line: int, cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        shown = f"{cell[:40]!r} is not a number" if cell else "the value is missing"
+        raise UsageError(f"{path}, line {line}: {shown}") from None
+
+
+def _is_before(this: str, other: str) -> bool:
+    """Whether a time is before another, where both can be told."""
+    mine, theirs = seconds(this), seconds(other)
+    return mine is not None and theirs is not None and mine < theirs
+
+
+def seconds(time: str | None) -> float | None:
+    """A time in seconds: a number as it is, an ISO 8601 time since 1970 (of UTC where it names no zone); None for others.
+
+    >>> seconds("1970-01-01T00:01:00"), seconds("12.5"), seconds("soon")
+    (60.0, 12.5, None)
+    """
+    if not time:
+        return None
+    try:
+        found = float(time)
+    except ValueError:
+        try:
+            told = datetime.fromisoformat(time)
+        except ValueError:
+            return None
+        found = (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+    return found if math.isfinite(found) else None
+
+
+def _lines(lines: Sequence[int]) -> str:
+    named = ", ".join(str(line) for line in lines[:NAMED])
+    more = f" and {len(lines) - NAMED} more" if len(lines) > NAMED else ""
+    return f"line {named}" if len(lines) == 1 else f"lines {named}{more}"
+
+
+def _shown(text: str) -> str:
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text[:40])

@@ -1,0 +1,102 @@
+"""What is said of a candidate beside a base: faster, slower, the same, or nothing can be said. The base comes first throughout."""
+
+from enum import StrEnum
+
+from harness.records.base import Record
+from harness.records.comparison import Exact
+from harness.records.environment import Difference
+
+
+class Decision(StrEnum):
+    """What can be said of a case's time; `inconclusive` is neither a pass nor a failure."""
+
+    REGRESSED = "regressed"
+    IMPROVED = "improved"
+    EQUIVALENT = "equivalent"
+    INCONCLUSIVE = "inconclusive"
+
+
+class CaseDecision(Record, frozen=True):
+    """One case: the candidate's time over the base's, and what follows.
+
+    From `low` to `high` lies the true `ratio`, as sure as `Judgement.level`; above 1 the candidate is slower. A change up to `floor` (a share) is no
+    change for practice. `detectable`: the least change that as many pairs find here in 80 of 100 cases. `p`: two-sided, of no change at all. `gates`:
+    whether a regression of its time fails; where it does not, `informs` says why. `work_grew` are metrics without noise that grew.
+    """
+
+    case: str
+    suite: str
+    decision: Decision
+    floor: float
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    detectable: float | None = None
+    pairs: int | None = None
+    base_seconds: float | None = None
+    candidate_seconds: float | None = None
+    gates: bool = True
+    informs: str = ""
+    reason: str = ""
+    work_grew: tuple[Exact, ...] = ()
+    work_shrank: tuple[Exact, ...] = ()
+
+    @property
+    def change(self) -> float | None:
+        """The ratio minus one: 0.05 is 5 % slower."""
+        return None if self.ratio is None else self.ratio - 1.0
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is a reason to stop: a regression that gates, or more work than before."""
+        return bool(self.work_grew) or (self.gates and self.decision is Decision.REGRESSED)
+
+
+class Overall(Record, frozen=True):
+    """All cases together: the ratio common to them, with its interval. A machine that changed shows here, and so does a small loss everywhere."""
+
+    ratio: float
+    low: float
+    high: float
+    cases: int
+
+    @property
+    def shifted(self) -> bool:
+        """Whether the interval leaves no doubt about the direction."""
+        return not self.low <= 1.0 <= self.high
+
+
+class Judgement(Record, frozen=True):
+    """A candidate beside a base, whole.
+
+    `method` says how they were measured: "side by side" (in turns, in pairs of fresh processes) or "stored" (at other times). `missing` are cases of
+    the base that the candidate does not measure, each with the reason: they fail. `new` are those of the candidate alone. `differences` are
+    those of the two environments, told because they may explain a change. `notes` are said to a person, each one sentence.
+    """
+
+    base: str
+    candidate: str
+    method: str
+    level: float
+    cases: tuple[CaseDecision, ...] = ()
+    overall: Overall | None = None
+    missing: tuple[tuple[str, str], ...] = ()
+    new: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    notes: tuple[str, ...] = ()
+    trial: str | None = None
+
+    @property
+    def failing(self) -> tuple[CaseDecision, ...]:
+        """The cases that are a reason to stop."""
+        return tuple(case for case in self.cases if case.fails)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a gate stops here."""
+        return bool(self.failing or self.missing)
+
+    def counted(self, decision: Decision) -> int:
+        """How many cases came out so."""
+        return sum(case.decision is decision for case in self.cases)

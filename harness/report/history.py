@@ -1,0 +1,166 @@
+"""Series and their steps, as content."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+from harness import units
+from harness.records.history import History, Shared, Step, StepKind, StepState
+from harness.report.content import Page, Section, lines, section, table
+
+_BARS = "▁▂▃▄▅▆▇█"
+# A line of bars is no longer than this.
+WIDTH = 72
+# Points of one series that are shown one by one: the latest.
+LATEST = 15
+_SHORT = 8
+
+
+def page(histories: Sequence[History]) -> Page:
+    """One series in full, or many in a line each."""
+    if len(histories) == 1:
+        return _one(histories[0])
+    stepped = [one for one in histories if one.steps]
+    cases, hosts = {one.name for one in histories}, {one.host for one in histories}
+    about = f"{len(histories)} series of {len(cases)} cases on {len(hosts)} hosts; {len(stepped)} with steps"
+    found = section(
+        "series", "Series", (table(_COLUMNS, [_row(one) for one in histories], "Series", _DISPENSABLE),)
+    )
+    notes = section(
+        "notes", "Notes", (lines(f"{one.name}: {note}" for one in histories for note in one.notes),)
+    )
+    return Page("Plumbline: history", (about,), tuple(one for one in (found, notes) if one is not None))
+
+
+_COLUMNS = ("case", "machine", "host", "points", "latest", "steps", "last step", "history")
+_DISPENSABLE = ("history", "machine", "host")
+
+
+def _row(one: History) -> tuple[str, ...]:
+    last = one.steps[-1] if one.steps else None
+    return (
+        one.name,
+        one.machine or "",
+        (one.host or "")[:_SHORT],
+        str(len(one.points)),
+        shown(one.points[-1].value, one.unit) if one.points else "",
+        str(len(one.steps) or ""),
+        f"{units.signed_percent(last.ratio - 1)} {last.state.value}" if last else "",
+        bars([point.value for point in one.points][-24:]),
+    )
+
+
+def _one(one: History) -> Page:
+    of = ", ".join(part for part in (one.machine, f"host {one.host[:_SHORT]}" if one.host else "") if part)
+    about = [f"{len(one.points)} points{f' on {of}' if of else ''}"]
+    about += [f"{bars([point.value for point in one.points])}"] if one.points else []
+    return Page(f"Plumbline: history of {one.name}", tuple(about), tuple(_sections(one)))
+
+
+def _sections(one: History) -> Iterator[Section]:
+    told = [sentence(step) for step in one.steps]
+    found = (
+        section("steps", "Steps", (lines(told or ["no step was seen"]),)),
+        section(
+            "boundaries",
+            "Where the machine ran it with another stack",
+            (
+                table(
+                    ("point", "time", "what changed"),
+                    [
+                        (str(b.index), one.points[b.index].time or "", ", ".join(b.changes))
+                        for b in one.boundaries
+                    ],
+                    "Where the machine ran it with another stack: no step is looked for across",
+                ),
+            ),
+        ),
+        section(
+            "points",
+            "Points",
+            (
+                table(
+                    ("point", "time", "build", "value", "to the one before"),
+                    list(_latest(one)),
+                    "Latest points",
+                ),
+            ),
+        ),
+        section("notes", "Notes", (lines(one.notes),)),
+    )
+    yield from (part for part in found if part is not None)
+
+
+def sentence(step: Step) -> str:
+    """A step with where it stands and how sure it is."""
+    what = units.signed_percent(step.ratio - 1)
+    kind = "drifts by" if step.kind is StepKind.DRIFT else "changes by"
+    at = f" (build {step.build[:12]})" if step.build else ""
+    when = f", {step.time}" if step.time else ""
+    sure = (
+        f"confirmed at point {step.confirmed_at}"
+        if step.state is StepState.CONFIRMED
+        else "suspected: too few points after it to be sure"
+    )
+    return f"{kind} {what} from point {step.index}{at}{when} on; {sure}"
+
+
+def _latest(one: History) -> Iterator[tuple[str, ...]]:
+    first = max(0, len(one.points) - LATEST)
+    for place, point in enumerate(one.points[first:], start=first):
+        before = one.points[place - 1].value if place else None
+        yield (
+            str(place),
+            point.time or "",
+            (point.build or "")[:12],
+            shown(point.value, one.unit),
+            units.signed_percent(point.value / before - 1) if before else "",
+        )
+
+
+def fleet_page(name: str, histories: Sequence[History], found: Sequence[Shared]) -> Page:
+    """What the changes of one series on many hosts point at."""
+    about = (f"{len(histories)} hosts, {sum(len(one.points) for one in histories)} points",)
+    rows = [
+        (
+            one.points_at.value,
+            units.signed_percent(one.ratio - 1),
+            (one.build or "")[:12],
+            one.time or "",
+            f"{len(one.hosts)} of {one.of}",
+            one.reason,
+        )
+        for one in found
+    ]
+    shared = section(
+        "shared",
+        "Changes",
+        (
+            table(("points at", "change", "build", "time", "hosts", "why"), rows, "Changes")
+            or lines(["no confirmed change on any host"]),
+        ),
+    )
+    return Page(f"Plumbline: {name} on many hosts", about, (shared,) if shared else ())
+
+
+def shown(value: float, unit: str) -> str:
+    """A value with its unit."""
+    if unit == "s":
+        return units.seconds(value)
+    return units.size(value) if unit == "B" else f"{value:,.6g}{f' {unit}' if unit else ''}"
+
+
+def bars(values: Iterable[float]) -> str:
+    """A line of bars from the least value to the greatest; a longer series is thinned out to medians.
+
+    >>> bars([1.0, 1.0, 1.5, 2.0])
+    '▁▁▅█'
+    """
+    every = list(values)
+    if len(every) > WIDTH:
+        edges = [round(k * len(every) / WIDTH) for k in range(WIDTH + 1)]
+        every = [sorted(every[a:b])[(b - a) // 2] for a, b in pairwise(edges)]
+    if not every:
+        return ""
+    low, high = min(every), max(every)
+    scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(_BARS[round((value - low) * scale)] for value in every)

@@ -1,0 +1,58 @@
+"""What is kept as one document each: what a self-test found of a host, and trials.
+
+results/noise/<host>-<device>.json   what `plumbline selftest` found last
+results/trials/<UTC time>-<commit or "nogit">-<random>.json   a trial of `plumbline ab`, replaced as a whole after each pair
+"""
+
+import contextlib
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import UsageError
+from harness.records.base import Record
+from harness.records.noise import NoiseProfile
+from harness.records.trial import Trial
+from harness.store.runs import write_whole
+
+NOISE, TRIALS = "noise", "trials"
+
+
+def put_profile(results: Path, profile: NoiseProfile) -> Path:
+    """Keeps what a self-test found, in place of an earlier one of the same host and device.
+
+    Raises:
+        UsageError: the folder cannot be written.
+        StorageError: the file cannot be written; the one before it is still there.
+    """
+    return _put(_profile_path(results, profile.host, profile.device), profile)
+
+
+def profile(results: Path, host: str, device: str) -> NoiseProfile | None:
+    """What the last self-test on a host found; None where there was none, or it cannot be read."""
+    with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(_profile_path(results, host, device).read_bytes(), type=NoiseProfile)
+    return None
+
+
+def put_trial(results: Path, trial: Trial) -> Path:
+    """Keeps a trial as far as it is.
+
+    Raises:
+        UsageError: the folder cannot be written.
+        StorageError: the file cannot be written; the one before it is still there.
+    """
+    return _put(results / TRIALS / f"{trial.id}.json", trial)
+
+
+def _profile_path(results: Path, host: str, device: str) -> Path:
+    return results / NOISE / f"{host}-{device.replace(':', '')}.json"
+
+
+def _put(path: Path, record: Record) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write results under {path.parent.parent}: {error.strerror}") from error
+    write_whole(path, msgspec.json.format(msgspec.json.encode(record), indent=1))
+    return path

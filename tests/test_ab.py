@@ -1,0 +1,504 @@
+"""Base against candidate: on a simulated device whose truth is known, and the sides with real git and real interpreters."""
+
+import math
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import msgspec
+import pytest
+import torch
+
+from harness import Cost, store
+from harness.ab import run, trial
+from harness.ab.collector import Found
+from harness.ab.sides import Placed, Wanted, probed, sides
+from harness.ab.worktree import PREFIX, commit_of, merge_base, worktree
+from harness.errors import UsageError
+from harness.measure.crew import Launch
+from harness.measure.imports import pack_workload
+from harness.records.noise import KindNoise, NoiseProfile
+from harness.records.trial import Trial
+from harness.workload import Call, Workload
+from tests import made_up, simulated
+from tests.conftest import decoded
+from tests.simulated import InProcess, Simulated
+
+Plumbline = Callable[..., tuple[int, str, str]]
+
+CHANCE = random.Random(7)
+
+
+@dataclass(frozen=True)
+class Made(Workload):
+    """Work of so many times 40 µs; `spread` is what processes differ by for good."""
+
+    amount: float
+    spread: float = 0.0
+    trouble: str = ""
+    flops: int = 100
+
+    def cost(self) -> Cost:
+        return Cost(flops=self.flops, bytes_read=4, bytes_written=4, memory_bytes=0)
+
+    def prepare(self, device: torch.device) -> Call:
+        if self.trouble:
+            raise RuntimeError(self.trouble)
+        pace = 40e-6 * self.amount * math.exp(CHANCE.gauss(0.0, self.spread))
+        output = torch.ones(1)
+
+        def call() -> torch.Tensor:
+            simulated.CURRENT.submit(pace)
+            return output
+
+        return call
+
+
+def found(name: str, made: Made) -> Found:
+    return Found(msgspec.structs.replace(made.describe("made"), id=name, threads=None), *pack_workload(made))
+
+
+Collected = dict[str, Made]
+
+
+@pytest.fixture
+def compared(machine: Simulated, monkeypatch: pytest.MonkeyPatch, plumbline: Plumbline) -> Plumbline:
+    """Runs `plumbline ab` on two collections of made-up work."""
+    monkeypatch.setattr(trial, "WorkerProcess", lambda _: InProcess())
+    monkeypatch.setattr(run, "_alike", lambda *_: False)
+    monkeypatch.setattr(store, "new_id", lambda _: "20260102T030405Z-nogit-0a1b2c3d4e")  # it seeds the order
+    CHANCE.seed(7)
+
+    def command(base: Collected, candidate: Collected, *options: object) -> tuple[int, str, str]:
+        told = {"base": base, "candidate": candidate}
+        monkeypatch.setattr(
+            run,
+            "collect_on",
+            lambda side, _: {name: found(name, one) for name, one in told[side.name].items()},
+        )
+        return plumbline("ab", "--device", "simulated", *options)
+
+    return command
+
+
+def the_trial() -> Trial:
+    (path,) = (store.DEFAULT_RESULTS / store.TRIALS).glob("*.json")
+    return msgspec.json.decode(path.read_bytes(), type=Trial)
+
+
+def test_the_same_twice_is_equivalent(compared: Plumbline) -> None:
+    work = {"one": Made(100, 0.003), "two": Made(500, 0.003)}
+    status, output, errors = compared(work, work)
+    assert status == 0
+    assert "passes: 2 equivalent" in output
+    assert "pair 10 of 10" in errors
+    assert [len(case.pairs) for case in the_trial().cases] == [10, 10]
+    assert the_trial().finished_at is not None
+
+
+def test_five_percent_more_work_is_a_regression_and_five_less_an_improvement(compared: Plumbline) -> None:
+    base = {"slower": Made(100, 0.003), "faster": Made(100, 0.003), "same": Made(100, 0.003)}
+    candidate = {**base, "slower": Made(105, 0.003), "faster": Made(95, 0.003)}
+    status, output, _ = compared(base, candidate, "--json", "out.json")
+    assert status == 1
+    told = decoded(Path("out.json").read_text())
+    decisions = {case["case"]: case for case in told["cases"]}
+    assert {name: case["decision"] for name, case in decisions.items()} == {
+        "slower": "regressed",
+        "faster": "improved",
+        "same": "equivalent",
+    }
+    assert decisions["slower"]["ratio"] == pytest.approx(1.05, abs=0.005)
+    assert decisions["slower"]["low"] < 1.05 < decisions["slower"]["high"]
+    assert [name for name, case in decisions.items() if case["fails"]] == ["slower"]
+    assert told["failed"]
+    assert "FAILS: 1 regressed, 1 improved, 1 equivalent" in output
+    assert output.index("slower: regressed: +") < output.index("Cases")
+
+
+def test_what_is_undecided_is_measured_again_once(compared: Plumbline) -> None:
+    work = {"uneven": Made(100, 0.03), "even": Made(100, 0.002)}
+    status, output, errors = compared(work, work)
+    assert status == 0
+    assert "1 of 2 cases are open: as many pairs of these again" in errors
+    assert {case.case.id: len(case.pairs) for case in the_trial().cases} == {"uneven": 20, "even": 10}
+    assert "1 only inform" in output
+    assert "pairs find changes from" in output
+
+
+def test_once_is_once(compared: Plumbline) -> None:
+    work = {"uneven": Made(100, 0.03)}
+    status, _, errors = compared(work, work, "--once", "--pairs", 8)
+    assert status == 0
+    assert "open" not in errors
+    assert len(the_trial().cases[0].pairs) == 8
+
+
+def test_a_noisy_case_informs_until_the_loss_is_beyond_what_noise_does(compared: Plumbline) -> None:
+    base = {"noisy": Made(100, 0.05), "lost": Made(100, 0.05)}
+    status, output, _ = compared(
+        base, {"noisy": Made(106, 0.05), "lost": Made(150, 0.05)}, "--json", "out.json"
+    )
+    cases = {case["case"]: case for case in decoded(Path("out.json").read_text())["cases"]}
+    assert cases["noisy"]["decision"] == "regressed"
+    assert not cases["noisy"]["gates"]
+    assert cases["noisy"]["detectable"] > cases["noisy"]["floor"]
+    assert cases["lost"]["gates"]
+    assert status == 1
+    assert "What only informs" in Path("out.json").read_text() or "only inform" in output
+
+
+def test_a_case_that_is_gone_fails_and_a_new_one_does_not(compared: Plumbline) -> None:
+    status, output, _ = compared({"old": Made(100), "both": Made(100)}, {"both": Made(100), "new": Made(100)})
+    assert status == 1
+    assert "old: missing, the candidate has no such case" in output
+    assert "new, with nothing to compare: new" in output
+    status, output, _ = compared({"both": Made(100)}, {"both": Made(100), "new": Made(100)})
+    assert status == 0
+
+
+def test_nothing_in_common_is_said(compared: Plumbline) -> None:
+    status, _, errors = compared({"old": Made(100)}, {"new": Made(100)})
+    assert status == 2
+    assert "no case in common: 1 of the base alone, 1 new" in errors
+    status, _, errors = compared({}, {})
+    assert status == 2
+
+
+def test_a_candidate_that_breaks_fails_and_one_that_was_broken_before_does_not(compared: Plumbline) -> None:
+    broken = Made(100, trouble="it broke\nbadly")
+    status, output, _ = compared({"a": Made(100), "b": Made(100)}, {"a": broken, "b": Made(100)})
+    assert status == 1
+    assert "a: missing, candidate: RuntimeError: it broke badly" in output
+    status, output, _ = compared({"a": broken, "b": Made(100)}, {"a": broken, "b": Made(100)})
+    assert status == 0
+    status, output, _ = compared({"a": broken, "b": Made(100)}, {"a": Made(100), "b": Made(100)})
+    assert status == 0
+
+
+def test_more_work_fails_though_no_time_was_lost(compared: Plumbline) -> None:
+    status, output, _ = compared({"a": Made(100)}, {"a": Made(100, flops=110)})
+    assert status == 1
+    assert "FLOPs from 100 to 110 (+10.00 %)" in output
+    status, output, _ = compared({"a": Made(100)}, {"a": Made(100, flops=90)})
+    assert status == 0
+
+
+def test_a_case_that_takes_its_process_down_costs_itself_alone(
+    compared: Plumbline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "WorkerProcess", lambda _: InProcess(lose="deadly"))
+    work = {"deadly": Made(100), "fine": Made(100)}
+    status, output, _ = compared(work, work)
+    assert status == 1
+    assert "deadly: missing, it takes its process down: the worker process was killed by SIGSEGV" in output
+    cases = {case.case.id: case for case in the_trial().cases}
+    assert len(cases["fine"].pairs) == 10
+
+
+def test_a_lost_process_is_replaced_and_its_case_measured_again(
+    compared: Plumbline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hired: list[InProcess] = []
+
+    def hire(_: Launch) -> InProcess:
+        hired.append(InProcess(lose="one" if len(hired) == 2 else None))
+        return hired[-1]
+
+    monkeypatch.setattr(trial, "WorkerProcess", hire)
+    work = {"one": Made(100)}
+    status, output, _ = compared(work, work)
+    assert status == 0
+    assert len(hired) == 22
+    assert "1 times a process was lost" in output
+
+
+def test_what_was_measured_before_an_interruption_is_kept(
+    compared: Plumbline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def stop(began: float, done: int, pairs: int) -> str:
+        told.append("pair")
+        if len(told) == 3:
+            raise KeyboardInterrupt
+        return ""
+
+    monkeypatch.setattr(run, "lasting", stop)
+    status, _, _ = compared({"a": Made(100)}, {"a": Made(100)})
+    assert status == 130
+    assert len(the_trial().cases[0].pairs) == 3
+    assert the_trial().finished_at is None
+
+
+def test_what_a_self_test_found_here_widens_the_floor(compared: Plumbline) -> None:
+    uneven = tuple(0.05 * (-1) ** k for k in range(12))
+    kind = KindNoise("compute", "made", 2, 1e-3, 0.05, uneven, uneven, ())
+    profile = NoiseProfile(
+        schema_version=store.SCHEMA_VERSION,
+        host=made_up.environment().host.id,
+        device="simulated",
+        threads=2,
+        machine="",
+        torch="",
+        taken_at="",
+        seconds=0.0,
+        kinds=(kind,),
+        timer=(),
+        mark_seconds=0.0,
+        sample_seconds=0.0,
+    )
+    # 2.201 standard deviations of 12 readings over the root of ten.
+    expected = math.expm1(2.201 * 0.05 * math.sqrt(12 / 11) / math.sqrt(10))
+    assert profile.floor(10, 2) == pytest.approx(expected, rel=1e-3)
+    assert profile.floor(10, 1) == 0.0
+    store.put_profile(store.DEFAULT_RESULTS, profile)
+    status, output, _ = compared({"a": Made(100)}, {"a": Made(103)})
+    assert status == 0
+    assert "1 equivalent" in output
+    assert "no self-test" not in output
+
+
+def test_the_forms_for_ci_agree(compared: Plumbline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    base = {"slow, 1:1": Made(100), "same": Made(100), "gone": Made(100), "unsure": Made(100, 0.06)}
+    candidate = {"slow, 1:1": Made(110), "same": Made(100), "unsure": Made(100, 0.06)}
+    status, output, _ = compared(base, candidate, "--junit", "out.xml", "--markdown", "out.md", "--json")
+    assert status == 1
+    told = decoded(output)
+    suite = ET.parse("out.xml").getroot().find("testsuite")  # noqa: S314 - our own
+    assert suite is not None
+    assert suite.attrib | {"name": ""} == {
+        "name": "",
+        "tests": "4",
+        "failures": "2",
+        "errors": "0",
+        "skipped": "1",
+    }
+    failing = {test.attrib["name"] for test in suite if test.find("failure") is not None}
+    assert failing == {"slow, 1:1", "gone"}
+    assert told["verdict"].startswith("FAILS: 1 regressed")
+    assert summary.read_text() == Path("out.md").read_text()
+    assert told["verdict"] in summary.read_text()
+
+
+def test_annotations_are_escaped_as_github_wants_them(
+    compared: Plumbline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    _, output, _ = compared({"slow, 1:1": Made(100)}, {"slow, 1:1": Made(110)})
+    (error,) = [line for line in output.splitlines() if line.startswith("::error")]
+    assert error.startswith("::error title=slow%2C 1%3A1::regressed: +10")
+    assert "::notice title=plumbline::FAILS: 1 regressed" in output
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--pairs", 5], "5 pairs: from 6 to 200"),
+        (["--floor", "no"], "--floor"),
+        (["--base-set", "threads"], "settings are KEY=VALUE, such as threads=1"),
+        (["--base-set", "speed=9"], "a setting is threads=N, device=NAME, or an environment variable"),
+        (["--base-set", "device=cuda:99"], "no device 'cuda:99' here"),
+        (["--install", "true"], "--install prepares the checkout of --base-rev: give both"),
+        (["--base-python", "/no/python"], "/no/python does not run: give the path of a Python"),
+        (["--base-rev", "main"], "a base revision needs a git checkout"),
+        (["--json", "nowhere/out.json"], "there is no folder nowhere"),
+        (["no_suite"], "unknown suite 'no_suite'"),
+    ],
+)
+def test_bad_input_gets_one_line(
+    machine: Simulated, plumbline: Plumbline, options: list[object], said: str
+) -> None:
+    status, output, errors = plumbline("ab", "--device", "simulated", *options)
+    assert status == 2
+    assert said in errors
+    assert output == ""
+    assert "Traceback" not in errors
+
+
+def test_an_interpreter_without_what_a_worker_needs_is_refused(tmp_path: Path) -> None:
+    # An interpreter without its installed packages.
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E "$@"\n')
+    bare.chmod(0o755)
+    with pytest.raises(UsageError, match=r"has no torch, msgspec, .*: install plumbline-bench there"):
+        probed(str(bare))
+    assert any(path.endswith("site-packages") for path in probed(sys.executable))
+
+
+def git(folder: Path, *arguments: str) -> str:
+    options = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "init.defaultBranch=main"]
+    return subprocess.run(
+        ["git", "-C", str(folder), *options, *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout of a branch that left main two commits ago, in which main went on."""
+    folder = tmp_path / "repository"
+    (folder / "pkg").mkdir(parents=True)
+    git(folder, "init", "-q", "-b", "main")
+    for name, text in (("one", "1"), ("two", "2")):
+        (folder / "pkg" / "part.py").write_text(f"LEVEL = {text}\n")
+        git(folder, "add", "-A")
+        git(folder, "commit", "-qm", name)
+    git(folder, "checkout", "-qb", "change")
+    (folder / "pkg" / "part.py").write_text("LEVEL = 3\n")
+    git(folder, "commit", "-qam", "three")
+    git(folder, "checkout", "-q", "main")
+    (folder / "pkg" / "part.py").write_text("LEVEL = 4\n")
+    git(folder, "commit", "-qam", "four")
+    git(folder, "checkout", "-q", "change")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def worktrees(repository: Path) -> list[str]:
+    return [line for line in git(repository, "worktree", "list").splitlines() if PREFIX in line]
+
+
+def test_a_base_revision_is_checked_out_beside_and_removed_whatever_happens(repository: Path) -> None:
+    with sides(Wanted(revision="main"), "cpu", 1) as (base, candidate):
+        here = repository / "pkg" / "part.py"
+        assert base.place(here).read_text() == "LEVEL = 4\n"
+        assert candidate.place(here).read_text() == "LEVEL = 3\n"
+        assert base.launch.directory is not None
+        assert base.launch.path[0] == str(base.there)
+        assert base.launch.directory == base.there
+        assert str(repository) not in base.launch.path
+        assert worktrees(repository)
+    assert not worktrees(repository)
+    kept = base.there
+    assert kept is not None
+    assert not kept.parent.exists()
+    with pytest.raises(KeyboardInterrupt), sides(Wanted(revision="main"), "cpu", 1):
+        raise KeyboardInterrupt
+    assert not worktrees(repository)
+
+
+def test_what_is_installed_in_the_checkout_but_is_no_part_of_it_stays_where_it_is(repository: Path) -> None:
+    installed = repository / ".venv" / "lib"
+    installed.mkdir(parents=True)
+    side = Placed("base", Launch(path=(str(installed), str(repository))), "cpu", 1, root=repository)
+    from harness.ab.sides import _moved
+
+    with worktree(repository, commit_of(repository, "main")) as there:
+        path = _moved(replace(side, there=there), there).launch.path
+    assert path == (str(there), str(installed))
+
+
+def test_the_base_of_a_gate_is_where_the_branch_left(repository: Path) -> None:
+    left = merge_base(repository, "main")
+    assert git(repository, "show", f"{left}:pkg/part.py") == "LEVEL = 2"
+    with pytest.raises(
+        UsageError, match="no revision 'nowhere' in this repository: give a branch, a tag or a commit"
+    ):
+        merge_base(repository, "nowhere")
+    with pytest.raises(UsageError, match="no revision '--help'"):
+        commit_of(repository, "--help")
+
+
+def test_a_branch_that_is_only_at_origin_is_found(repository: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", "--branch", "change", str(repository), str(clone))
+    assert commit_of(clone, "main") == commit_of(repository, "main")
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{repository}", str(shallow))
+    with pytest.raises(UsageError, match="this clone is shallow: fetch the history"):
+        commit_of(shallow, "main")
+
+
+def test_a_base_that_does_not_install_is_said_and_removed(repository: Path) -> None:
+    wanted = Wanted(revision="main", install="echo before; echo it has no wheel >&2; exit 3")
+    with (
+        pytest.raises(UsageError, match=r"main does not install: .* ended with status 3: ") as told,
+        sides(wanted, "cpu", 1),
+    ):
+        pass
+    assert "\n" not in str(told.value)
+    assert not worktrees(repository)
+
+
+def test_the_environment_an_install_leaves_behind_is_the_bases(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.ab.sides.probed", lambda python: ["/lib of", python])
+    made = f"mkdir -p .venv/bin && ln -s {sys.executable} .venv/bin/python"
+    with sides(Wanted(revision="main", install=made), "cpu", 1) as (base, candidate):
+        assert base.launch.python == f"{base.there}/.venv/bin/python"
+        assert base.launch.path[:1] == (str(base.there),)
+        assert base.launch.path[-2:] == ("/lib of", base.launch.python)
+        assert candidate.launch.python == sys.executable
+
+
+SUITE = """
+from dataclasses import dataclass
+import pytest, torch
+from harness import Sweep, Workload
+import pkg.work
+
+
+@dataclass(frozen=True)
+class Mine(Workload):
+    n: int
+
+    def prepare(self, device):
+        a = torch.randn(self.n, self.n)
+        return lambda: pkg.work.work(a)
+
+
+WORKLOADS = Sweep(quick=[Mine(32)])
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=str)
+def test_mine(workload, bench):
+    bench(workload)
+"""
+
+
+@pytest.mark.worker
+def test_a_slower_commit_does_not_pass_the_gate(repository: Path, tmp_path: Path) -> None:
+    """Real processes, a real worktree: the loss is threefold, so no machine hides it."""
+    git(repository, "checkout", "-q", "main")
+    (repository / "suite.py").write_text(SUITE)
+    (repository / "pkg" / "work.py").write_text("def work(a):\n    return a @ a\n")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "work")
+    git(repository, "checkout", "-qb", "slower")
+    (repository / "pkg" / "work.py").write_text("def work(a):\n    return a @ a @ a @ a @ a @ a @ a\n")
+    out = tmp_path / "out.json"
+    command = [
+        sys.executable,
+        "-m",
+        "harness.cli",
+        "gate",
+        "suite.py",
+        "--base",
+        "main",
+        "--pairs",
+        "6",
+        "--once",
+    ]
+    options = ["--threads", "1", "--json", str(out), "--results", str(tmp_path / "results")]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False, cwd=repository)
+    assert done.returncode == 1, done.stderr
+    told = decoded(out.read_text())
+    (case,) = told["cases"]
+    assert case["decision"] == "regressed"
+    assert case["ratio"] > 2
+    assert {one["metric"]: one["other"] / one["base"] for one in case["work_grew"]} == {
+        "FLOPs": 6.0,
+        "kernels": 6.0,
+        "peak memory": 1.5,  # one buffer more than operand and result
+    }
+    assert told["base"].startswith("base (main, ")
+    assert not worktrees(repository)

@@ -1,0 +1,236 @@
+"""Stored runs held against each other: made-up runs whose difference is known."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from harness import store
+from harness.check.stored import judged, moved
+from harness.errors import UsageError
+from harness.records import (
+    Ceilings,
+    Failed,
+    Header,
+    Measurement,
+    Result,
+    Run,
+    Skipped,
+)
+from harness.records.judgement import Decision, Judgement
+from tests import made_up
+from tests.conftest import decoded
+
+Plumbline = Callable[..., tuple[int, str, str]]
+SIZES = (256, 512, 1024)
+# Intervals of two processes are a few percent wide.
+FLOOR = 0.05
+
+
+def results(*, slower: dict[int, float] | None = None, **changes: Any) -> tuple[Result, ...]:
+    """Products, some of them slower by a factor; `changes` of each measurement."""
+    found = []
+    for n in SIZES:
+        result = made_up.measured_product(n)
+        factor = (slower or {}).get(n, 1.0)
+        seconds = factor * result.outcome.typical  # type: ignore[union-attr]
+        memory = changes.get("memory", result.case.cost.memory_bytes if result.case.cost else None)
+        found.append(msgspec.structs.replace(result, outcome=made_up.measurement(seconds, memory=memory)))
+    return tuple(found)
+
+
+def a_run(found: tuple[Result, ...], **changes: Any) -> Run:
+    run = made_up.run(found)
+    return Run(
+        msgspec.structs.replace(run.header, **{"id": "20260103T000000Z-bbbbbbbb-000001", **changes}), found
+    )
+
+
+BASE = made_up.run(results())
+
+
+def by_case(judgement: Judgement) -> dict[str, Decision]:
+    return {one.case: one.decision for one in judgement.cases}
+
+
+def name(n: int) -> str:
+    return f"matmul-float32-m{n}-n{n}-k{n}"
+
+
+def test_the_same_twice_is_equivalent() -> None:
+    told = judged(BASE, a_run(results()), FLOOR)
+    assert set(by_case(told).values()) == {Decision.EQUIVALENT}
+    assert not told.failed
+
+
+def test_a_slower_case_fails_and_a_faster_one_is_told() -> None:
+    told = judged(BASE, a_run(results(slower={256: 1.2, 1024: 0.8})), FLOOR)
+    assert by_case(told) == {
+        name(256): Decision.REGRESSED,
+        name(512): Decision.EQUIVALENT,
+        name(1024): Decision.IMPROVED,
+    }
+    assert [one.case for one in told.failing] == [name(256)]
+    (slow,) = told.failing
+    assert slow.ratio == pytest.approx(1.2)
+    assert slow.low is not None
+    assert slow.high is not None
+    assert slow.low < 1.2 < slow.high
+    assert told.failed
+
+
+def test_a_machine_that_changed_its_pace_widens_the_floor() -> None:
+    ceilings = made_up.CEILINGS
+    slower = Ceilings(
+        compute=tuple(
+            msgspec.structs.replace(one, flops_per_second=one.flops_per_second / 1.25)
+            for one in ceilings.compute
+        ),
+        bandwidth=ceilings.bandwidth,
+        levels=ceilings.levels,
+    )
+    candidate = a_run(results(slower={256: 1.2}), ceilings=(slower,))
+    assert moved(BASE, candidate, BASE.results[0]) == pytest.approx(0.25)
+    told = judged(BASE, candidate, FLOOR)
+    assert by_case(told)[name(256)] is Decision.EQUIVALENT
+    assert any("the machine itself: compute float32 -20.00 %" in note for note in told.notes)
+    assert told.cases[0].floor == pytest.approx(0.25 + FLOOR)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"environment": made_up.environment(model_name="Other CPU")},
+            r"processor.model_name \(Made-up CPU / Other CPU\)",
+        ),
+        ({"settings": msgspec.structs.replace(BASE.header.settings, threads=1)}, r"threads \(2 / 1\)"),
+        (
+            {"settings": msgspec.structs.replace(BASE.header.settings, device="cuda:0")},
+            r"device \(cpu / cuda:0\)",
+        ),
+        ({"id": BASE.header.id}, "is base and candidate: name two runs"),
+    ],
+)
+def test_what_says_nothing_of_each_other_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        judged(BASE, a_run(results(), **changes), FLOOR)
+
+
+def test_another_torch_is_named_beside_the_verdicts() -> None:
+    here = made_up.environment()
+    software = msgspec.structs.replace(
+        here.software, torch=msgspec.structs.replace(here.software.torch, version="2.14.0")
+    )
+    told = judged(BASE, a_run(results(), environment=msgspec.structs.replace(here, software=software)), FLOOR)
+    assert [(d.field, d.this, d.other) for d in told.differences] == [
+        ("software.torch.version", "2.13.0", "2.14.0")
+    ]
+    assert not told.failed
+
+
+def gone(kind: Skipped | Failed | None, **changes: Any) -> Judgement:
+    found = results()
+    kept = found[1:] if kind is None else (msgspec.structs.replace(found[0], outcome=kind), *found[1:])
+    return judged(BASE, a_run(kept, **changes), FLOOR)
+
+
+def test_a_missing_case_fails_unless_it_was_not_asked_for() -> None:
+    planned = tuple(result.case.id for result in results()[1:])
+    narrower = msgspec.structs.replace(BASE.header.settings, expression="not m256")
+    assert gone(None, planned=planned).missing == ((name(256), "not part of that run"),)
+    assert gone(None, planned=planned).failed
+    aside = gone(None, planned=planned, settings=narrower)
+    assert not aside.missing
+    assert not aside.failed
+    assert "1 cases of the base were not asked for in the candidate" in aside.notes
+    every = tuple(result.case.id for result in results())
+    assert gone(None, planned=every).missing == ((name(256), "planned there, and not on record"),)
+    assert gone(Failed("it broke")).missing == ((name(256), "failed there: it broke"),)
+    assert gone(Skipped("no room")).missing == ((name(256), "skipped there: no room"),)
+
+
+def test_a_new_case_is_told_and_fails_nothing() -> None:
+    more = (*results(), made_up.measured_product(2048))
+    told = judged(BASE, a_run(more), FLOOR)
+    assert told.new == (name(2048),)
+    assert not told.failed
+
+
+def test_metrics_without_noise_gate_exactly() -> None:
+    more = judged(BASE, a_run(results(memory=2**30)), FLOOR)
+    assert more.failed
+    assert {change.metric for one in more.cases for change in one.work_grew} == {"peak memory"}
+    less = judged(BASE, a_run(results(memory=8)), FLOOR)
+    assert not less.failed
+    assert {change.metric for one in less.cases for change in one.work_shrank} == {"peak memory"}
+    assert set(by_case(more).values()) == {Decision.EQUIVALENT}
+
+
+def test_other_work_under_the_same_name_is_inconclusive() -> None:
+    found = results()
+    other = msgspec.structs.replace(found[0], case=msgspec.structs.replace(found[0].case, dtype="bfloat16"))
+    told = judged(BASE, a_run((other, *found[1:])), FLOOR)
+    decision = next(one for one in told.cases if one.case == name(256))
+    assert decision.decision is Decision.INCONCLUSIVE
+    assert "dtype is float32 in the base, bfloat16 there" in decision.reason
+    assert not told.failed
+
+
+def test_a_workload_whose_code_changed_only_informs() -> None:
+    def with_source(found: tuple[Result, ...], source: str) -> tuple[Result, ...]:
+        return tuple(
+            msgspec.structs.replace(one, case=msgspec.structs.replace(one.case, source=source))
+            for one in found
+        )
+
+    base = made_up.run(with_source(results(), "a"))
+    slower = with_source(results(slower={256: 2.0}), "b")
+    told = judged(base, a_run(slower), FLOOR)
+    assert by_case(told)[name(256)] is Decision.REGRESSED
+    assert not told.failed
+    assert judged(base, a_run(with_source(slower, "a")), FLOOR).failed
+
+
+def test_one_process_decides_nothing() -> None:
+    def alone(found: tuple[Result, ...]) -> tuple[Result, ...]:
+        made = []
+        for one in found:
+            assert isinstance(one.outcome, Measurement)
+            view = msgspec.structs.replace(one.outcome.view, processes=one.outcome.view.processes[:1])
+            made.append(msgspec.structs.replace(one, outcome=msgspec.structs.replace(one.outcome, view=view)))
+        return tuple(made)
+
+    told = judged(made_up.run(alone(results())), a_run(alone(results(slower={256: 2.0}))), FLOOR)
+    assert set(by_case(told).values()) == {Decision.INCONCLUSIVE}
+    assert {one.informs for one in told.cases} == {"a run of one process states no interval"}
+
+
+def kept(folder: Path, run: Run) -> Header:
+    writer = store.Writer.create(folder, run.header)
+    for result in run.results:
+        writer.append(result)
+    writer.close()
+    return run.header
+
+
+def test_the_command_tells_compares_and_fails(plumbline: Plumbline, tmp_path: Path) -> None:
+    base = kept(tmp_path / "results", BASE)
+    slower = kept(tmp_path / "results", a_run(results(slower={256: 1.2})))
+    status, output, _ = plumbline(
+        "compare", base.id, slower.id, "--floor", "5%", "--json", "-", "--markdown", "out.md"
+    )
+    assert status == 1
+    assert decoded(output)["cases"][0]["decision"] == "regressed"
+    assert "FAILS: 1 regressed, 2 equivalent" in Path("out.md").read_text()
+    status, output, _ = plumbline("compare", slower.id, base.id, "--floor", "0.05")
+    assert status == 0
+    assert "passes: 1 improved, 2 equivalent" in output
+    status, output, errors = plumbline("compare", base.id, "nothing")
+    assert (status, output) == (2, "")
+    assert "no run 'nothing'" in errors
+    status, _, errors = plumbline("compare", base.id, slower.id, "--floor", "200%")
+    assert status == 2
+    assert "--floor" in errors
