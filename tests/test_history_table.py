@@ -81,7 +81,7 @@ def test_times_that_go_backwards_are_told_and_kept(tmp_path: Path) -> None:
         ("value\n1\n\nfast\n", "line 4: 'fast' is not a number"),
         ("value,build\n1,a\n,b\n", "line 3: the value is missing"),
         ("value\n0\n-1\n", "no value that is positive and finite"),
-        ("a\x1b[2J\n1\n", r"its columns are a\x1b[2j"),
+        ("a\x1b[2J\n1\n", r"its columns are a\x1b[2J"),
     ],
 )
 def test_a_table_that_cannot_be_used_says_why_on_one_line(tmp_path: Path, text: str, said: str) -> None:

@@ -57,6 +57,7 @@ def main() -> None:
             "runs": HOSTS * RUNS,
             "results": HOSTS * RUNS * CASES,
             "bytes_of_folders": size(results),
+            "load_average_before": os.getloadavg()[0],
         }
         found |= compacted(results, data) | asked(data, cases, chance)
         found["command_seconds"] = commanded(data, chance.choice(cases))

@@ -50,6 +50,11 @@ def judged(trial: Trial, profile: NoiseProfile | None) -> Judgement:
     )
 
 
+def gates(found: Effect, floor: float) -> bool:
+    """Whether a case may stop a gate: changes as small as the floor are found here, or its loss is beyond what noise does here."""
+    return found.detectable <= floor or found.low > 1.0 + max(floor, found.detectable)
+
+
 def undecided(judgement: Judgement) -> set[str]:
     """The cases that more pairs may tell more of."""
     return {
@@ -65,11 +70,10 @@ def undecided(judgement: Judgement) -> set[str]:
 
 def _decision(one: CaseTrial, found: Effect, decision: Decision, floor: float) -> CaseDecision:
     grew, shrank = _work(one)
-    beyond_noise = found.low > 1.0 + max(floor, found.detectable)
     informs = ""
     if one.altered:
         informs = "the workload's own code differs between the sides: other work under the same name"
-    elif found.detectable > floor and not beyond_noise:
+    elif not gates(found, floor):
         informs = (
             f"{found.pairs} pairs find changes from {units.percent(found.detectable)} on here, and the floor is "
             f"{units.percent(floor)}"

@@ -100,8 +100,11 @@ def history(
 def _rows(
     store: str | None, results: Path, case: str, host: str | None, since: str | None, metric: str
 ) -> "Iterator[Row]":
+    from harness.errors import UsageError
     from harness.store import is_dataset, rows_of
 
+    if store is None and not results.is_dir():
+        raise UsageError(f"no run in {results}: `plumbline bench` makes one")
     columns = {
         "run",
         "started_at",

@@ -16,14 +16,16 @@ NEAR, WIDE, FAR = 30, 60, 150
 # Timers and clocks have ticks: no series counts as quieter than this.
 LEAST_SIGMA = 0.002
 # Standard errors a change must exceed: of a level known well, and of one of a few points, at which fewer looks are taken.
-Z, Z_YOUNG = 4.0, 3.4
+Z, Z_YOUNG = 4.1, 3.6
 # Where a level has been is told by medians of so many points; a change must exceed so many times what nearly all of them were off by.
-WINDOW, NEARLY_ALL, BEYOND = 7, 0.95, 1.9
+WINDOW, NEARLY_ALL, BEYOND = 7, 0.95, 1.8
 # Successive points are taken to be correlated by this before the series says otherwise, with the weight of so many points.
-PRIOR_CORRELATION, PRIOR_POINTS = 0.3, 30
-# How many points' worth of knowledge the noise before a change has beside the scatter of the points after it.
-PRIOR_SCATTER = 3
-CHANGED = 1.4
+PRIOR_CORRELATION, PRIOR_POINTS = 0.35, 30
+# Noise that looks so many times larger than before counts: that of the last points, and that of the points after a change, beside
+# which the noise before it weighs as much as so many points.
+CHANGED, PRIOR_SCATTER = 1.4, 3
+# No level counts as known worse than by so many points, in Student's t.
+LEAST_COUNT = 6
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Noise:
 def noise(residuals: Vector) -> Noise:
     """The noise that residuals show, in their order. Robust: one spike in ten points changes little.
 
-    The spread is that of the last 60 or the last 30, whichever is larger: a series that has become noisier must not alarm.
+    The spread is that of the last 60, or of the last 30 where it has grown: a series that has become noisier must not alarm.
     """
     late = residuals[-WIDE:]
     sigma = max(_sigma(late), LEAST_SIGMA)
@@ -74,7 +76,7 @@ def allowed(known: Noise, before: int, after: Vector) -> float:
         _inflation(known.correlation, count) / count + _inflation(known.correlation, before) / before
     )
     z = Z_YOUNG + (Z - Z_YOUNG) * min(1.0, known.count / WIDE)
-    z += (z**3 + z) / (4.0 * max(known.count, 6))
+    z += (z**3 + z) / (4.0 * max(known.count, LEAST_COUNT))
     floor = max(FLOOR - 2.0 * sigma * math.sqrt(1.0 / count + 1.0 / before), SHORTFALL * FLOOR)
     return max(z * error, BEYOND * known.wander, floor)
 

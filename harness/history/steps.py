@@ -68,8 +68,8 @@ def steps(points: Sequence[Point]) -> tuple[Step, ...]:
         if end == len(points) and watcher.suspected is not None:
             told = [*told, watcher.suspected]
         ends = [*(change.index for change in told[1:]), end - begin]
-        befores = [0, *(change.settles for change in told)]
-        for change, before, after in zip(told, befores, ends, strict=False):
+        levels = [0, *(change.settles for change in told)]
+        for change, before, after in zip(told, levels, ends, strict=False):
             point = points[begin + change.index]
             found.append(
                 Step(
@@ -136,6 +136,8 @@ class _Watcher:
         for piece in reversed(partition(np.clip(scaled, -CLIP, CLIP), PENALTY)[-PIECES:]):
             if piece and self._confirms(now, self._settled(first + piece, now)):
                 return
+        if self.suspected is None:
+            self._confirms(now, self._settled(now - SUSPECTED + 1, now))
 
     def _level(self, index: int) -> tuple[Vector, Vector]:
         """The points of the level before an index, and what they, and those of levels before, were off by."""

@@ -66,7 +66,11 @@ class Pairs:
                 cpu=cpu if arm.order.threads == 1 else None,
             )
             taken = arm.crew.ask(arm.worker, request, Taken, self._sampling.limit_seconds)
-            arm.bursts.append(reading(arm.view, taken.samples.seconds))
+            arm.bursts.append(self.read(arm, taken.samples.seconds))
+
+    def read(self, arm: Arm, seconds: Sequence[float]) -> float:
+        """What a burst reads, of its samples."""
+        return reading(arm.view, seconds)
 
     def release(self, arms: Sequence[Arm]) -> None:
         """Lets go of them."""

@@ -1,5 +1,6 @@
 """What is kept on disk: runs as folders, many of them as a data set, and what a self-test found of each host."""
 
+from harness.store.addition import add
 from harness.store.compaction import Compacted, compact
 from harness.store.dataset import DataSet, ListedSeries
 from harness.store.documents import NOISE, TRIALS, profile, put_profile, put_trial
@@ -53,6 +54,7 @@ __all__ = [
     "DataSet",
     "ListedSeries",
     "Writer",
+    "add",
     "compact",
     "find",
     "is_dataset",

@@ -92,7 +92,7 @@ def compact(
         outcomes.append(outcome)
         done += len(outcome.ids) + len(outcome.incomplete) + len(outcome.unreadable)
         note(f"{done:,} of {total:,} runs read, {sum(one.rows for one in outcomes):,} rows written")
-    merged, broken = _merge(DataSet(target, note=lambda _: None, fresh=True).parts, place(target))
+    merged, broken = merge_parts(DataSet(target, note=lambda _: None, fresh=True).parts, place(target))
     added = {run for one in outcomes for run in one.ids}
     return Compacted(
         added=len(added),
@@ -187,7 +187,7 @@ def _write(bundle: _Bundle, target: str) -> _Bundled:
         return _Bundled((), 0, tuple(incomplete), tuple(unreadable))
     joined = needed("pyarrow").concat_tables(tables)
     ids = joined["run"].unique().to_pylist()
-    _put(joined, ids, bundle.month, place(target))
+    put_part(joined, ids, bundle.month, place(target))
     return _Bundled(tuple(ids), joined.num_rows, tuple(incomplete), tuple(unreadable))
 
 
@@ -227,7 +227,7 @@ def _types() -> dict[str, Any]:
     }
 
 
-def _put(rows: Any, ids: Iterable[str], month: str, at: Place) -> str:
+def put_part(rows: Any, ids: Iterable[str], month: str, at: Place) -> str:
     """Writes the file of some runs, and returns its name."""
     arrow, parquet = needed("pyarrow"), needed("pyarrow.parquet")
     named = sorted(ids)
@@ -248,7 +248,7 @@ def _put(rows: Any, ids: Iterable[str], month: str, at: Place) -> str:
     return name
 
 
-def _merge(parts: Sequence[Part], at: Place) -> tuple[int, list[tuple[str, str]]]:
+def merge_parts(parts: Sequence[Part], at: Place) -> tuple[int, list[tuple[str, str]]]:
     """Merges files that share a run, and many small ones; how many are gone, and which are damaged."""
     gone, broken = 0, []
     for month in sorted({_month(part) for part in parts}):
@@ -263,7 +263,7 @@ def _merge(parts: Sequence[Part], at: Place) -> tuple[int, list[tuple[str, str]]
                 broken.append((part.name, one_line(error)))
         if len(read) < 2:
             continue
-        name = _put(_joined(read), {run for part, _ in read for run in part.runs}, month, at)
+        name = put_part(_joined(read), {run for part, _ in read for run in part.runs}, month, at)
         for part, _ in read:
             if part.name != name:
                 at.remove(part.name)

@@ -1,0 +1,248 @@
+"""A gate beside others: false alarms, and true slowdowns of 5 % found, quiet and with another program on the machine.
+
+    python docs/benchmarks/gate.py [PAIRS] > results/reference/benchmarks/gate.json
+The table goes to standard error. One thread. In each pair of fresh processes: base in one, the same and the same made 5 % longer
+in the other, as `plumbline ab` measures them, with all samples kept; after each pair two fresh processes of pytest-benchmark measure the same work. A trial is
+10 of the pairs (and 10 more where nothing can be said), drawn again and again; which side of a pair of the same thing is called candidate makes no difference, so
+both count. pytest-benchmark compares two of its processes at a gate of 5 and of 2 %; Mann-Whitney's test gets the pooled samples of five of them against those of five others.
+
+Synthetic: processes that differ by 5 % for good, samples by 20 %, each like the one before it (AR 0.5).
+"""
+
+import json
+import math
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import permutations
+from pathlib import Path
+
+from harness.measure.openmp import bound_spinning
+
+bound_spinning()
+
+import msgspec  # noqa: E402
+import numpy as np  # noqa: E402
+import scipy.signal  # noqa: E402
+import scipy.stats  # noqa: E402
+
+from harness.ab.trial import BURST_SECONDS, ROUNDS  # noqa: E402
+from harness.check.decision import ALPHA, PRACTICAL_FLOOR, decide, effect  # noqa: E402
+from harness.check.trials import gates  # noqa: E402
+from harness.measure.chapter import Order  # noqa: E402
+from harness.measure.conductor import SAMPLING  # noqa: E402
+from harness.measure.crew import Crew  # noqa: E402
+from harness.measure.imports import pack_workload  # noqa: E402
+from harness.measure.pairs import Arm, Pairs, reading  # noqa: E402
+from harness.records.judgement import Decision  # noqa: E402
+from harness.records.trial import paired_log_ratio  # noqa: E402
+from harness.selftest.work import Product, Step  # noqa: E402
+
+WORK = {"matmul 512": Product(512), "MLP step": Step(256)}
+SLOWER, PAIRS, DRAWS = 0.05, 10, 2000
+PEER = """
+import json, sys
+from harness.measure.openmp import bound_spinning
+bound_spinning()
+import pytest, torch
+from harness.selftest.work import Product, Step
+torch.set_num_threads(1)
+calls = {"matmul 512": Product(512).prepare(torch.device("cpu")), "MLP step": Step(256).prepare(torch.device("cpu"))}
+open(sys.argv[1] + "/test_peer.py", "w").write('''
+import pytest
+from __main__ import calls
+@pytest.mark.parametrize("name", list(calls))
+def test_call(name, benchmark):
+    benchmark(calls[name])
+''')
+out = sys.argv[1] + "/out.json"
+options = ["-p", "no:cacheprovider", "-c", "/dev/null", "--benchmark-max-time=0.8"]
+pytest.main([sys.argv[1] + "/test_peer.py", *options, "--benchmark-json=" + out, "--benchmark-quiet"])
+found = {entry["param"]: entry["stats"]["data"] for entry in json.load(open(out))["benchmarks"]}
+json.dump(found, open(sys.argv[1] + "/found.json", "w"))
+"""
+
+
+class Keeping(Pairs):
+    """Pairs that keep all samples."""
+
+    def __init__(self) -> None:
+        super().__init__(SAMPLING["quick"], BURST_SECONDS)
+        self.samples: dict[str, list[list[float]]] = {}
+
+    def read(self, arm: Arm, seconds: Sequence[float]) -> float:
+        self.samples.setdefault(arm.order.case, []).append(list(seconds))
+        return super().read(arm, seconds)
+
+
+def pair() -> dict[str, dict[str, list[list[float]]]]:
+    """The bursts of one fresh pair of processes: by work, then base, same and slower."""
+    crew = Crew("cpu", 1, lambda _: None)
+    found: dict[str, dict[str, list[list[float]]]] = {}
+    try:
+        crew.grow(2)
+        for name, work in WORK.items():
+            pairs, packed = Keeping(), pack_workload(work)
+            base = pairs.prepare(Arm(Order("base", *packed, 1), crew, 0))
+            same = pairs.prepare(Arm(Order("same", *packed, 1), crew, 1))
+            more = SLOWER * min(base.seconds, same.seconds)
+            slower = pairs.prepare(Arm(Order("slower", *packed, 1, more), crew, 1))
+            for _ in range(ROUNDS):
+                pairs.round([base, same, slower])
+            pairs.release([base, same, slower])
+            found[name] = pairs.samples
+    finally:
+        crew.close()
+    return found
+
+
+def peer() -> dict[str, list[float]]:
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-c", PEER, folder], stdout=subprocess.DEVNULL, check=True)
+        return json.loads((Path(folder) / "found.json").read_text())
+
+
+def measured(pairs: int, hogs: int) -> dict[str, list[object]]:
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(hogs)]
+    kept: dict[str, list[object]] = {"pairs": [], "peers": []}
+    try:
+        for number in range(pairs):
+            kept["pairs"].append(pair())
+            kept["peers"] += [peer(), peer()]
+            print(f"{hogs} hogs: pair {number + 1} of {pairs}", file=sys.stderr, flush=True)
+    finally:
+        for other in others:
+            other.kill()
+    return kept
+
+
+def verdict(log_ratios: Sequence[float], looks: int) -> tuple[bool, bool, bool]:
+    """Whether it is called a regression, whether that stops a gate, and whether more pairs are wanted."""
+    found = effect(log_ratios, ALPHA / looks)
+    decision = decide({"": found}, {"": PRACTICAL_FLOOR})[""]
+    regressed, stops = decision is Decision.REGRESSED, gates(found, PRACTICAL_FLOOR)
+    return regressed, regressed and stops, decision is Decision.INCONCLUSIVE or not stops
+
+
+def trial(log_ratios: Sequence[float], *, doubled: bool) -> tuple[bool, bool]:
+    """Whether 10 pairs (and 10 more, if nothing can be said) call it a regression, and whether that stops a gate."""
+    regressed, stops, more = verdict(log_ratios[:PAIRS], 1 + doubled)
+    if doubled and more:
+        regressed, stops, _ = verdict(log_ratios[: 2 * PAIRS], 2)
+    return regressed, stops
+
+
+def share(outcomes: Sequence[tuple[bool, bool]]) -> tuple[float, float]:
+    return sum(one[0] for one in outcomes) / len(outcomes), sum(one[1] for one in outcomes) / len(outcomes)
+
+
+def rates(same: Sequence[float], slower: Sequence[float], *, doubled: bool) -> tuple[float, ...]:
+    """How often pairs drawn at random are called a regression and stop a gate: of the same thing, and of one made slower."""
+    chance = random.Random(0)  # noqa: S311
+    alarms, found = [], []
+    for _ in range(DRAWS):
+        drawn = chance.sample(range(len(same)), min(2 * PAIRS, len(same)))
+        alarms.append(trial([chance.choice((1, -1)) * same[k] for k in drawn], doubled=doubled))
+        found.append(trial([slower[k] for k in drawn], doubled=doubled))
+    return (*share(alarms), *share(found))
+
+
+def readings(bursts: Sequence[dict[str, list[list[float]]]], arm: str, how: str) -> list[float]:
+    read: Callable[[list[float]], float] = min if how == "min" else partial(reading, "cpu")
+    return [paired_log_ratio(tuple(map(read, one["base"])), tuple(map(read, one[arm]))) for one in bursts]
+
+
+def peers(data: Sequence[list[float]]) -> dict[str, tuple[float, float]]:
+    """False alarms and slowdowns found, for each rule."""
+    found: dict[str, tuple[float, float]] = {}
+    for name, of in (("median", np.median), ("min", np.min)):
+        values = [float(of(one)) for one in data]
+        ratios = [b / a for a, b in permutations(values, 2)]
+        for gate in (0.05, 0.02):
+            alarms = sum(r > 1 + gate for r in ratios) / len(ratios)
+            caught = sum(r * (1 + SLOWER) > 1 + gate for r in ratios) / len(ratios)
+            found[f"pytest-benchmark {name} {gate:.0%}"] = alarms, caught
+    chance, alarms, caught, draws = random.Random(0), 0, 0, 200  # noqa: S311
+    for _ in range(draws):
+        drawn = chance.sample(list(data), 10)
+        one, other = (np.concatenate(half) for half in (drawn[:5], drawn[5:]))
+        slower = np.median(other) > np.median(one)
+        alarms += bool(scipy.stats.mannwhitneyu(one, other).pvalue < 0.05 and slower)
+        other = (1 + SLOWER) * other
+        caught += bool(
+            scipy.stats.mannwhitneyu(one, other).pvalue < 0.05 and np.median(other) > np.median(one)
+        )
+    found["Mann-Whitney, pooled"] = alarms / draws, caught / draws
+    return found
+
+
+def synthetic(count: int = 1000) -> dict[str, tuple[float, ...]]:
+    chance = np.random.default_rng(0)
+
+    def process(slower: float) -> np.ndarray:
+        noise = scipy.signal.lfilter([math.sqrt(0.75)], [1.0, -0.5], chance.normal(0, 1, 2 * ROUNDS * 40))
+        return slower * math.exp(chance.normal(0, 0.05)) * np.exp(0.2 * noise).reshape(2 * ROUNDS, 40)
+
+    def one(slower: float) -> float:
+        sides = (process(1.0), process(slower))
+        return paired_log_ratio(*(tuple(reading("cpu", list(b)) for b in side) for side in sides))
+
+    found: dict[str, tuple[float, ...]] = {}
+    for doubled in (False, True):
+        same = [trial([one(1.0) for _ in range(20)], doubled=doubled) for _ in range(count)]
+        slower = [trial([one(1.10) for _ in range(20)], doubled=doubled) for _ in range(count)]
+        found["doubled" if doubled else "10 pairs"] = (*share(same), *share(slower))
+    pooled = [
+        scipy.stats.mannwhitneyu(
+            *(np.concatenate([process(1.0).ravel() for _ in range(10)]) for _ in range(2))
+        ).pvalue
+        < 0.05
+        for _ in range(count // 5)
+    ]
+    found["Mann-Whitney, pooled"] = (sum(pooled) / len(pooled),)
+    return found
+
+
+def row(condition: str, name: str, rule: str, cells: Sequence[float]) -> None:
+    """False alarms, those that stop a gate, slowdowns found, those that stop it; of a peer, alarms and found."""
+    told = " | ".join(f"{100 * cell:.1f} %" for cell in cells)
+    print(f"| {condition} | {name} | {rule} | {told} |", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 24
+    kept: dict[str, object] = {}
+    for hogs, condition in ((0, "quiet"), (1, "one hog")):
+        raw = measured(pairs, hogs)
+        summed: dict[str, object] = {}
+        for name in WORK:
+            bursts = [one[name] for one in raw["pairs"]]
+            table: dict[str, object] = {}
+            for how in ("p10", "min"):
+                same, slower = (readings(bursts, arm, how) for arm in ("same", "slower"))
+                table[f"plumbline, 10 pairs ({how})"] = rates(same, slower, doubled=False)
+                table[f"plumbline, doubled ({how})"] = rates(same, slower, doubled=True)
+                table[f"readings ({how})"] = {"same": same, "slower": slower}
+            table |= peers([one[name] for one in raw["peers"]])
+            summed[name] = table
+            for rule, cells in table.items():
+                if not rule.startswith("readings"):
+                    row(condition, name, rule, cells)
+        kept[condition] = {
+            "rates": summed,
+            "peers": [
+                {n: [float(np.median(d)), float(np.min(d)), len(d)] for n, d in one.items()}
+                for one in raw["peers"]
+            ],
+        }
+    kept["synthetic"] = synthetic_rates = synthetic()
+    for rule, cells in synthetic_rates.items():
+        row("synthetic", "", rule, cells)
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(kept), indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+"""Series over stored runs, from the command line: made-up nights on made-up machines."""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from harness import store
+from harness.history.recorded import histories
+from harness.records import Environment, Result, Run
+from harness.records.history import StepState
+from harness.records.row import Row
+from tests import made_up
+from tests.conftest import decoded
+
+Plumbline = Callable[..., tuple[int, str, str]]
+NAME = "matmul-float32-m512-n512-k512"
+FIRST = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def environment(host: str = "0" * 16, torch: str = "2.13.0", commit: str = "a" * 40) -> Environment:
+    here = made_up.environment(host=host)
+    return msgspec.structs.replace(
+        here,
+        code=msgspec.structs.replace(here.code, commit=commit),
+        software=msgspec.structs.replace(
+            here.software, torch=msgspec.structs.replace(here.software.torch, version=torch)
+        ),
+    )
+
+
+def slower(factor: float, n: int = 512) -> Result:
+    result = made_up.measured_product(n)
+    assert result.measurement is not None
+    return msgspec.structs.replace(result, outcome=made_up.measurement(factor * result.measurement.typical))
+
+
+def night(number: int, factor: float, folder: Path, host: str = "0" * 16, **changes: Any) -> Run:
+    """A finished run of one case, so many nights after the first; put into a results folder."""
+    results = (slower(factor),)
+    time = FIRST + timedelta(days=number)
+    run_id = f"{time:%Y%m%dT%H%M%SZ}-{number:08x}-{host[-4:]}{number:06x}"
+    commit = f"{number:040x}"
+    header = made_up.header(
+        (results[0].case.id,),
+        id=run_id,
+        started_at=time.isoformat(),
+        finished_at=time.isoformat(),
+        environment=environment(host=host, commit=commit, **changes),
+    )
+    writer = store.Writer.create(folder, header)
+    for result in results:
+        writer.append(result)
+    writer.close()
+    return Run(header, results)
+
+
+# What a quiet machine reads from night to night: within half a percent.
+WOBBLE = (0.0, 0.002, -0.003, 0.004, -0.001, 0.003, -0.004, 0.001)
+
+
+def nights(folder: Path, levels: Sequence[float], **changes: Any) -> None:
+    for number, level in enumerate(levels):
+        night(number, level * (1 + WOBBLE[number % len(WOBBLE)]), folder, **changes)
+
+
+STEP = [1.0] * 20 + [1.10] * 10
+
+
+def test_a_step_over_runs_is_found_with_its_commit(plumbline: Plumbline, tmp_path: Path) -> None:
+    nights(tmp_path / "results", STEP)
+    status, output, _ = plumbline("history", NAME, "--json")
+    assert status == 0
+    (series,) = decoded(output)["series"]
+    assert len(series["points"]) == 30
+    (step,) = series["steps"]
+    assert (step["index"], step["state"]) == (20, "confirmed")
+    assert step["ratio"] == pytest.approx(1.10, abs=0.01)
+    assert step["build"] == f"{20:040x}"
+    assert 20 < step["confirmed_at"] <= 26
+    status, output, _ = plumbline("history", NAME)
+    assert "Plumbline: history of matmul-float32-m512-n512-k512" in output
+    assert "changes by +1" in output
+    assert "confirmed at point" in output
+
+
+def test_a_new_torch_splits_the_series_and_is_named(plumbline: Plumbline, tmp_path: Path) -> None:
+    nights(tmp_path / "results", STEP[:20])
+    for number in range(20, 30):
+        night(number, 1.10, tmp_path / "results", torch="2.14.0")
+    status, output, _ = plumbline("history", NAME, "--json")
+    assert status == 0
+    (series,) = decoded(output)["series"]
+    assert series["steps"] == []
+    assert series["boundaries"] == [{"index": 20, "changes": ["torch 2.13.0 to 2.14.0"]}]
+    _, output, _ = plumbline("history", NAME)
+    assert "torch 2.13.0 to 2.14.0" in output
+
+
+def test_a_data_set_and_run_folders_tell_the_same(plumbline: Plumbline, tmp_path: Path) -> None:
+    nights(tmp_path / "results", STEP)
+    _, before, _ = plumbline("history", NAME, "--json")
+    status, output, _ = plumbline("compact")
+    assert status == 0
+    assert "30 runs added (30 rows), 0 known before, 0 incomplete" in output
+    assert "0 runs added (0 rows), 30 known before" in plumbline("compact")[1]
+    _, beside, _ = plumbline("history", NAME, "--json")
+    _, alone, _ = plumbline("history", NAME, "--store", "results/history", "--json")
+    assert decoded(before) == decoded(beside) == decoded(alone)
+    _, listed, _ = plumbline("history", "--store", "results/history")
+    assert "1 series, 30 points" in listed
+
+
+def test_all_cases_are_listed_with_what_changed(plumbline: Plumbline, tmp_path: Path) -> None:
+    nights(tmp_path / "results", STEP)
+    for number in range(30):
+        night(number, 1.0, tmp_path / "results", host="1" * 16)
+    status, output, _ = plumbline("history")
+    assert status == 0
+    assert "2 series of 1 cases on 2 hosts; 1 with steps" in output
+    assert "confirmed" in output
+
+
+def test_the_code_or_one_machine(plumbline: Plumbline, tmp_path: Path) -> None:
+    hosts = [f"{number:016x}" for number in range(1, 7)]
+    for host in hosts:
+        nights(tmp_path / "code", STEP, host=host)
+        nights(tmp_path / "one", STEP if host == hosts[2] else [1.0] * 30, host=host)
+    _, output, _ = plumbline("history", NAME, "--fleet", "--results", "code", "--json")
+    (change,) = decoded(output)["fleet"][0]["changes"]
+    assert (change["points_at"], change["of"], change["build"]) == ("code", 6, f"{20:040x}")
+    _, output, _ = plumbline("history", NAME, "--fleet", "--results", "one", "--json")
+    (change,) = decoded(output)["fleet"][0]["changes"]
+    assert (change["points_at"], change["hosts"]) == ("hardware", [hosts[2]])
+    _, output, _ = plumbline("history", NAME, "--fleet", "--results", "one")
+    assert "hardware" in output
+
+
+def rows(values: Sequence[float | None]) -> list[Row]:
+    return [
+        Row(
+            run=f"r{number:03}",
+            started_at=(FIRST + timedelta(days=number)).isoformat(),
+            case="a",
+            series="s",
+            outcome="measurement" if value else "failed",
+            typical_seconds=value,
+        )
+        for number, value in enumerate(values)
+    ]
+
+
+def test_few_points_constant_ones_and_missing_ones_are_no_trouble() -> None:
+    assert histories(rows([])) == ()
+    (one,) = histories(rows([1.0]))
+    assert (len(one.points), one.steps) == (1, ())
+    (constant,) = histories(rows([1.0] * 40))
+    assert constant.steps == ()
+    (stepped,) = histories(rows([1.0] * 20 + [1.2] * 10))
+    assert [(step.index, step.state) for step in stepped.steps] == [(20, StepState.CONFIRMED)]
+    (holes,) = histories(rows([1.0, None, 1.0, None, 1.0]))
+    assert len(holes.points) == 3
+    assert holes.notes == ("2 runs have no such measurement",)
+    (none,) = histories(rows([None, None]))
+    assert none.points == ()
+
+
+def test_runs_whose_clock_went_backwards_are_in_the_order_of_their_times() -> None:
+    backwards = list(reversed(rows([1.0, 2.0, 3.0])))
+    (one,) = histories(backwards)
+    assert [point.value for point in one.points] == [1.0, 2.0, 3.0]
+
+
+def test_a_renamed_case_and_one_whose_code_changed_are_series_of_their_own() -> None:
+    found = rows([1.0, 1.0])
+    other = [msgspec.structs.replace(row, series="t") for row in rows([1.0])]
+    renamed = [msgspec.structs.replace(row, case="b") for row in rows([1.0])]
+    assert [(one.name, len(one.points)) for one in histories([*found, *other, *renamed])] == [
+        ("a", 2),
+        ("a", 1),
+        ("b", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["history"], "no run in results: `plumbline bench` makes one"),
+        (["history", "--store", "nowhere"], "no data set in nowhere"),
+        (["history", "--csv", "nothing.csv"], "nothing.csv"),
+        (["history", "a", "--csv", "nothing.csv"], "--csv is a series of its own"),
+        (["compact"], "results"),
+        (["import", "nothing"], "nothing"),
+        (["export", "latest", "--format", "otava"], "no run in results"),
+        (["export", "latest", "--format", "excel"], "'excel' is not one of"),
+    ],
+)
+def test_bad_input_gets_one_line(plumbline: Plumbline, arguments: list[str], said: str) -> None:
+    status, output, errors = plumbline(*arguments)
+    assert status == 2
+    assert said in errors
+    assert output == ""
+    assert "Traceback" not in errors
+
+
+def test_a_case_or_a_metric_that_is_not_there_is_said(plumbline: Plumbline, tmp_path: Path) -> None:
+    nights(tmp_path / "results", [1.0, 1.0])
+    status, _, errors = plumbline("history", "no-such-case")
+    assert (status, "no series of a case 'no-such-case'" in errors) == (2, True)
+    status, _, errors = plumbline("history", NAME, "--metric", "speed")
+    assert (status, "no metric 'speed': one of typical_seconds" in errors) == (2, True)
+    status, output, _ = plumbline("history", NAME, "--metric", "flops", "--json")
+    assert status == 0
+    assert decoded(output)["series"][0]["points"][0]["value"] == 2 * 512**3
+
+
+def test_a_corrupt_file_is_named_and_the_rest_is_told(plumbline: Plumbline, tmp_path: Path) -> None:
+    nights(tmp_path / "results", STEP)
+    plumbline("compact", "--to", "kept")
+    (month,) = {path.parent for path in (tmp_path / "kept").glob("**/*.parquet") if "2026-01" in str(path)}
+    (month / "broken.parquet").write_bytes(b"PAR1 this is none")
+    status, output, errors = plumbline("history", NAME, "--store", "kept", "--json")
+    assert status == 0
+    assert len(decoded(output)["series"][0]["points"]) == 30
+    assert "broken.parquet" in errors
+    assert "Traceback" not in errors
+
+
+def test_what_other_tools_measured_is_taken_in_once(plumbline: Plumbline, tmp_path: Path) -> None:
+    times = [(FIRST + timedelta(days=number)).isoformat() for number in range(24)]
+    for number, time in enumerate(times):
+        seconds = 1e-3 * (1.2 if number >= 12 else 1.0) * (1 + WOBBLE[number % len(WOBBLE)])
+        stats: dict[str, float] = dict.fromkeys(("min", "max", "mean", "median", "q1", "q3"), seconds)
+        stats |= {"stddev": 0.0, "iqr": 0.0, "rounds": 5, "iterations": 1}
+        content = {
+            "machine_info": {"cpu": {"brand_raw": "Old CPU"}},
+            "commit_info": {"id": f"{number:040x}", "branch": "main", "dirty": False},
+            "datetime": time,
+            "version": "5.3.1",
+            "benchmarks": [{"name": "test_it", "fullname": "test_a.py::test_it", "stats": stats}],
+        }
+        (tmp_path / f"{number:04}.json").write_text(json.dumps(content))
+    for known in (False, True):
+        for number in range(24):
+            status, output, errors = plumbline("import", f"{number:04}.json")
+            assert status == 0, errors
+            assert ("1 runs added" in output) is not known
+    status, output, _ = plumbline("history", "--store", "results/history")
+    assert "1 series, 24 points" in output
+    status, output, errors = plumbline(
+        "history", "test_a.py::test_it", "--store", "results/history", "--json"
+    )
+    assert status == 0, errors
+    (series,) = decoded(output)["series"]
+    assert [(step["index"], step["state"]) for step in series["steps"]] == [(12, "confirmed")]
+
+
+@pytest.mark.parametrize("form", ["pytest-benchmark", "github-action-benchmark", "bencher"])
+def test_a_run_is_exported_for_other_tools(plumbline: Plumbline, tmp_path: Path, form: str) -> None:
+    nights(tmp_path / "results", [1.0])
+    status, output, _ = plumbline("export", "latest", "--format", form)
+    assert status == 0
+    assert NAME in output
+    decoded(output)
+    status, output, _ = plumbline("export", "latest", "--format", form, "-o", "out.json")
+    assert (status, output) == (0, "")
+    assert NAME in Path("out.json").read_text()
+
+
+def test_runs_are_exported_for_otava_a_line_each(plumbline: Plumbline, tmp_path: Path) -> None:
+    nights(tmp_path / "results", [1.0, 1.1])
+    names = sorted(path.name for path in (tmp_path / "results").iterdir())
+    status, output, _ = plumbline("export", *names, "--format", "otava")
+    assert status == 0
+    assert len(output.strip().splitlines()) == 3
+    assert output.startswith("time,commit,")
