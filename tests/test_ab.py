@@ -21,6 +21,7 @@ from harness.ab.worktree import PREFIX, commit_of, merge_base, worktree
 from harness.errors import UsageError
 from harness.measure.crew import Launch
 from harness.measure.imports import pack_workload
+from harness.records import Reading
 from harness.records.noise import KindNoise, NoiseProfile
 from harness.records.trial import Trial
 from harness.workload import Call, Workload
@@ -188,16 +189,42 @@ def test_more_work_fails_though_no_time_was_lost(compared: Plumbline) -> None:
     assert status == 0
 
 
+@pytest.mark.parametrize(("side", "expected"), [("candidate", 1), ("base", 0)])
 def test_a_case_that_takes_its_process_down_costs_itself_alone(
-    compared: Plumbline, monkeypatch: pytest.MonkeyPatch
+    compared: Plumbline, monkeypatch: pytest.MonkeyPatch, side: str, expected: int
 ) -> None:
-    monkeypatch.setattr(trial, "WorkerProcess", lambda _: InProcess(lose="deadly"))
+    monkeypatch.setattr(
+        trial, "WorkerProcess", lambda launch: InProcess(lose="deadly" if launch.variables else None)
+    )
     work = {"deadly": Made(100), "fine": Made(100)}
-    status, output, _ = compared(work, work)
-    assert status == 1
-    assert "deadly: missing, it takes its process down: the worker process was killed by SIGSEGV" in output
+    status, output, _ = compared(work, work, f"--{side}-set", "DEADLY=1")
+    assert status == expected
+    said = f"{side}: it takes its process down: the worker process was killed by SIGSEGV"
+    assert said in (output if side == "candidate" else the_trial().cases[0].trouble)
     cases = {case.case.id: case for case in the_trial().cases}
     assert len(cases["fine"].pairs) == 10
+    assert cases["deadly"].pairs == ()
+
+
+def test_a_round_in_which_the_card_slowed_one_side_down_does_not_count(
+    compared: Plumbline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class HotCard:
+        """Slows down in one burst of 20."""
+
+        reads = 0
+
+        def read(self, at: float) -> Reading:
+            self.reads += 1
+            hot = ("hw_thermal_slowdown", "gpu_idle") if self.reads % 20 == 0 else ("gpu_idle",)
+            return Reading(at, throttle_reasons=hot)
+
+    card = HotCard()
+    monkeypatch.setattr(trial, "card_of", lambda _: card)
+    status, output, _ = compared({"a": Made(100)}, {"a": Made(100)})
+    assert status == 0
+    assert "20 rounds were dropped, as the card slowed itself down in one burst" in output
+    assert {len(pair.base) for pair in the_trial().cases[0].pairs} == {16}
 
 
 def test_a_lost_process_is_replaced_and_its_case_measured_again(

@@ -11,8 +11,9 @@ import scipy.stats
 from harness import stats
 from harness.check.decision import ALPHA, decide, discoveries, effect, shift, signed_rank
 from harness.measure.pairs import reading
+from harness.records import Case
 from harness.records.judgement import Decision
-from harness.records.trial import paired_log_ratio
+from harness.records.trial import Burst, CaseTrial, Pair
 
 FLOOR = 0.02
 
@@ -165,9 +166,9 @@ def samples(chance: np.random.Generator, pace: float) -> np.ndarray[tuple[int, i
     return pace * np.exp(0.2 * noise).reshape(2 * ROUNDS, SAMPLES)
 
 
-def bursts(chance: np.random.Generator, pace: float) -> tuple[float, ...]:
+def bursts(chance: np.random.Generator, pace: float) -> tuple[Burst, ...]:
     """What is read of them."""
-    return tuple(reading("cpu", list(burst)) for burst in samples(chance, pace))
+    return tuple(reading([float(one) for one in burst]) for burst in samples(chance, pace))
 
 
 def process(chance: np.random.Generator) -> float:
@@ -175,12 +176,32 @@ def process(chance: np.random.Generator) -> float:
     return math.exp(chance.normal(0.0, 0.05))
 
 
+CASE = Case(id="a", suite="s", family="f", dtype="", sizes={})
+
+
 def hierarchical(chance: np.random.Generator, slower: float) -> list[float]:
     """Ten pairs of processes that differ by 5 % for good, the second doing more work."""
-    return [
-        paired_log_ratio(bursts(chance, process(chance)), bursts(chance, slower * process(chance)))
-        for _ in range(10)
+    pairs = [
+        Pair(bursts(chance, process(chance)), bursts(chance, slower * process(chance))) for _ in range(10)
     ]
+    return list(CaseTrial(CASE, tuple(pairs)).log_ratios)
+
+
+def test_the_reading_is_the_one_that_repeats_best() -> None:
+    chance = np.random.default_rng(3)
+    spread = tuple(Pair(bursts(chance, 1.0), bursts(chance, 1.0)) for _ in range(6))
+    assert CaseTrial(CASE, spread).reading == "typical"
+
+    def disturbed() -> tuple[Burst, ...]:
+        """Most samples wait for a core, some do not."""
+        rows = (
+            1.0
+            + 0.001 * chance.random((20, 40))
+            + chance.exponential(0.5, (20, 40)) * (chance.random((20, 40)) < 0.8)
+        )
+        return tuple(reading([float(one) for one in row]) for row in rows)
+
+    assert CaseTrial(CASE, tuple(Pair(disturbed(), disturbed()) for _ in range(6))).reading == "fastest"
 
 
 def test_noise_of_processes_and_of_samples_raises_no_alarm_and_hides_no_loss() -> None:

@@ -1,8 +1,9 @@
 """A gate beside others: false alarms, and true slowdowns of 5 % found, quiet and with another program on the machine.
 
     python docs/benchmarks/gate.py [PAIRS] > results/reference/benchmarks/gate.json
+    python docs/benchmarks/gate.py --table results/reference/benchmarks/gate.json
 The table goes to standard error. One thread. In each pair of fresh processes: base in one, the same and the same made 5 % longer
-in the other, as `plumbline ab` measures them, with all samples kept; after each pair two fresh processes of pytest-benchmark measure the same work. A trial is
+in the other, as `plumbline ab` measures them; after each pair two fresh processes of pytest-benchmark measure the same work. A trial is
 10 of the pairs (and 10 more where nothing can be said), drawn again and again; which side of a pair of the same thing is called candidate makes no difference, so
 both count. pytest-benchmark compares two of its processes at a gate of 5 and of 2 %; Mann-Whitney's test gets the pooled samples of five of them against those of five others.
 
@@ -15,8 +16,7 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
 
@@ -24,7 +24,6 @@ from harness.measure.openmp import bound_spinning
 
 bound_spinning()
 
-import msgspec  # noqa: E402
 import numpy as np  # noqa: E402
 import scipy.signal  # noqa: E402
 import scipy.stats  # noqa: E402
@@ -37,12 +36,14 @@ from harness.measure.conductor import SAMPLING  # noqa: E402
 from harness.measure.crew import Crew  # noqa: E402
 from harness.measure.imports import pack_workload  # noqa: E402
 from harness.measure.pairs import Arm, Pairs, reading  # noqa: E402
+from harness.records import Case  # noqa: E402
 from harness.records.judgement import Decision  # noqa: E402
-from harness.records.trial import paired_log_ratio  # noqa: E402
+from harness.records.trial import Burst, CaseTrial, Pair  # noqa: E402
 from harness.selftest.work import Product, Step  # noqa: E402
 
 WORK = {"matmul 512": Product(512), "MLP step": Step(256)}
 SLOWER, PAIRS, DRAWS = 0.05, 10, 2000
+CASE = Case(id="", suite="", family="", dtype="", sizes={})
 PEER = """
 import json, sys
 from harness.measure.openmp import bound_spinning
@@ -66,26 +67,14 @@ json.dump(found, open(sys.argv[1] + "/found.json", "w"))
 """
 
 
-class Keeping(Pairs):
-    """Pairs that keep all samples."""
-
-    def __init__(self) -> None:
-        super().__init__(SAMPLING["quick"], BURST_SECONDS)
-        self.samples: dict[str, list[list[float]]] = {}
-
-    def read(self, arm: Arm, seconds: Sequence[float]) -> float:
-        self.samples.setdefault(arm.order.case, []).append(list(seconds))
-        return super().read(arm, seconds)
-
-
-def pair() -> dict[str, dict[str, list[list[float]]]]:
+def pair() -> dict[str, dict[str, list[Burst]]]:
     """The bursts of one fresh pair of processes: by work, then base, same and slower."""
     crew = Crew("cpu", 1, lambda _: None)
-    found: dict[str, dict[str, list[list[float]]]] = {}
+    found: dict[str, dict[str, list[Burst]]] = {}
     try:
         crew.grow(2)
         for name, work in WORK.items():
-            pairs, packed = Keeping(), pack_workload(work)
+            pairs, packed = Pairs(SAMPLING["quick"], BURST_SECONDS), pack_workload(work)
             base = pairs.prepare(Arm(Order("base", *packed, 1), crew, 0))
             same = pairs.prepare(Arm(Order("same", *packed, 1), crew, 1))
             more = SLOWER * min(base.seconds, same.seconds)
@@ -93,16 +82,25 @@ def pair() -> dict[str, dict[str, list[list[float]]]]:
             for _ in range(ROUNDS):
                 pairs.round([base, same, slower])
             pairs.release([base, same, slower])
-            found[name] = pairs.samples
+            found[name] = {"base": base.bursts, "same": same.bursts, "slower": slower.bursts}
     finally:
         crew.close()
     return found
 
 
-def peer() -> dict[str, list[float]]:
+def peer() -> dict[str, dict[str, float | list[float]]]:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-c", PEER, folder], stdout=subprocess.DEVNULL, check=True)
-        return json.loads((Path(folder) / "found.json").read_text())
+        found = json.loads((Path(folder) / "found.json").read_text())
+    # A thousand samples, evenly spaced, stand for all in the pooled test; median and fastest are of all.
+    return {
+        name: {
+            "median": float(np.median(data)),
+            "min": min(data),
+            "samples": [float(f"{one:.5g}") for one in data[:: max(1, len(data) // 1000)]],
+        }
+        for name, data in found.items()
+    }
 
 
 def measured(pairs: int, hogs: int) -> dict[str, list[object]]:
@@ -150,16 +148,19 @@ def rates(same: Sequence[float], slower: Sequence[float], *, doubled: bool) -> t
     return (*share(alarms), *share(found))
 
 
-def readings(bursts: Sequence[dict[str, list[list[float]]]], arm: str, how: str) -> list[float]:
-    read: Callable[[list[float]], float] = min if how == "min" else partial(reading, "cpu")
-    return [paired_log_ratio(tuple(map(read, one["base"])), tuple(map(read, one[arm]))) for one in bursts]
+def readings(pairs: Sequence[dict[str, list[Burst]]], arm: str) -> CaseTrial:
+    """The trial of an arm against the base, of all pairs."""
+    told = tuple(
+        Pair(tuple(Burst(*b) for b in one["base"]), tuple(Burst(*b) for b in one[arm])) for one in pairs
+    )
+    return CaseTrial(CASE, told)
 
 
-def peers(data: Sequence[list[float]]) -> dict[str, tuple[float, float]]:
+def peers(data: Sequence[dict[str, list[float]]]) -> dict[str, tuple[float, float]]:
     """False alarms and slowdowns found, for each rule."""
     found: dict[str, tuple[float, float]] = {}
-    for name, of in (("median", np.median), ("min", np.min)):
-        values = [float(of(one)) for one in data]
+    for name in ("median", "min"):
+        values = [one[name] for one in data]
         ratios = [b / a for a, b in permutations(values, 2)]
         for gate in (0.05, 0.02):
             alarms = sum(r > 1 + gate for r in ratios) / len(ratios)
@@ -167,7 +168,7 @@ def peers(data: Sequence[list[float]]) -> dict[str, tuple[float, float]]:
             found[f"pytest-benchmark {name} {gate:.0%}"] = alarms, caught
     chance, alarms, caught, draws = random.Random(0), 0, 0, 200  # noqa: S311
     for _ in range(draws):
-        drawn = chance.sample(list(data), 10)
+        drawn = [one["samples"] for one in chance.sample(list(data), 10)]
         one, other = (np.concatenate(half) for half in (drawn[:5], drawn[5:]))
         slower = np.median(other) > np.median(one)
         alarms += bool(scipy.stats.mannwhitneyu(one, other).pvalue < 0.05 and slower)
@@ -179,30 +180,33 @@ def peers(data: Sequence[list[float]]) -> dict[str, tuple[float, float]]:
     return found
 
 
-def synthetic(count: int = 1000) -> dict[str, tuple[float, ...]]:
+def synthetic(count: int = 300) -> dict[str, tuple[float, ...]]:
     chance = np.random.default_rng(0)
 
     def process(slower: float) -> np.ndarray:
         noise = scipy.signal.lfilter([math.sqrt(0.75)], [1.0, -0.5], chance.normal(0, 1, 2 * ROUNDS * 40))
         return slower * math.exp(chance.normal(0, 0.05)) * np.exp(0.2 * noise).reshape(2 * ROUNDS, 40)
 
-    def one(slower: float) -> float:
-        sides = (process(1.0), process(slower))
-        return paired_log_ratio(*(tuple(reading("cpu", list(b)) for b in side) for side in sides))
+    def bursts(slower: float) -> tuple[Burst, ...]:
+        return tuple(reading([float(one) for one in burst]) for burst in process(slower))
+
+    def many(slower: float) -> list[float]:
+        pairs = tuple(Pair(bursts(1.0), bursts(slower)) for _ in range(2 * PAIRS))
+        return list(CaseTrial(CASE, pairs).log_ratios)
 
     found: dict[str, tuple[float, ...]] = {}
     for doubled in (False, True):
-        same = [trial([one(1.0) for _ in range(20)], doubled=doubled) for _ in range(count)]
-        slower = [trial([one(1.10) for _ in range(20)], doubled=doubled) for _ in range(count)]
+        same = [trial(many(1.0), doubled=doubled) for _ in range(count)]
+        slower = [trial(many(1.10), doubled=doubled) for _ in range(count)]
         found["doubled" if doubled else "10 pairs"] = (*share(same), *share(slower))
     pooled = [
         scipy.stats.mannwhitneyu(
             *(np.concatenate([process(1.0).ravel() for _ in range(10)]) for _ in range(2))
         ).pvalue
         < 0.05
-        for _ in range(count // 5)
+        for _ in range(count)
     ]
-    found["Mann-Whitney, pooled"] = (sum(pooled) / len(pooled),)
+    found["Mann-Whitney, pooled"] = (float(np.mean(pooled)),)
     return found
 
 
@@ -212,36 +216,33 @@ def row(condition: str, name: str, rule: str, cells: Sequence[float]) -> None:
     print(f"| {condition} | {name} | {rule} | {told} |", file=sys.stderr, flush=True)
 
 
-def main() -> None:
-    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 24
-    kept: dict[str, object] = {}
-    for hogs, condition in ((0, "quiet"), (1, "one hog")):
-        raw = measured(pairs, hogs)
-        summed: dict[str, object] = {}
+def table(kept: dict[str, dict[str, list]]) -> dict[str, object]:
+    """The rates of every rule, printed as they are found."""
+    found: dict[str, object] = {}
+    for condition, raw in kept.items():
         for name in WORK:
-            bursts = [one[name] for one in raw["pairs"]]
-            table: dict[str, object] = {}
-            for how in ("p10", "min"):
-                same, slower = (readings(bursts, arm, how) for arm in ("same", "slower"))
-                table[f"plumbline, 10 pairs ({how})"] = rates(same, slower, doubled=False)
-                table[f"plumbline, doubled ({how})"] = rates(same, slower, doubled=True)
-                table[f"readings ({how})"] = {"same": same, "slower": slower}
-            table |= peers([one[name] for one in raw["peers"]])
-            summed[name] = table
-            for rule, cells in table.items():
-                if not rule.startswith("readings"):
-                    row(condition, name, rule, cells)
-        kept[condition] = {
-            "rates": summed,
-            "peers": [
-                {n: [float(np.median(d)), float(np.min(d)), len(d)] for n, d in one.items()}
-                for one in raw["peers"]
-            ],
-        }
-    kept["synthetic"] = synthetic_rates = synthetic()
-    for rule, cells in synthetic_rates.items():
+            pairs = [one[name] for one in raw["pairs"]]
+            trials = readings(pairs, "same"), readings(pairs, "slower")
+            rows: dict[str, tuple[float, ...]] = {}
+            for doubled, called in ((False, "10 pairs"), (True, "10 pairs, 10 more where undecided")):
+                rows[called] = rates(trials[0].log_ratios, trials[1].log_ratios, doubled=doubled)
+            rows |= peers([one[name] for one in raw["peers"]])
+            for rule, cells in rows.items():
+                row(condition, f"{name} ({trials[0].reading})", rule, cells)
+            found[f"{condition}, {name}"] = rows
+    found["synthetic"] = synthetic()
+    for rule, cells in found["synthetic"].items():
         row("synthetic", "", rule, cells)
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(kept), indent=1))
+    return found
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--table"]:
+        table(json.loads(Path(sys.argv[2]).read_text())["raw"])
+        return
+    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 24
+    raw = {condition: measured(pairs, hogs) for condition, hogs in (("quiet", 0), ("one hog", 1))}
+    json.dump({"raw": raw, "rates": table(raw)}, sys.stdout)
 
 
 if __name__ == "__main__":

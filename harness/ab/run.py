@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,8 +76,11 @@ def compare(ask: Ask, note: Callable[[str], None]) -> tuple[Trial, Judgement, Pa
 
     with sides(ask.wanted, *named(ask.device, ask.threads)) as (base, candidate):
         note("collecting what both sides measure")
-        there = collect_on(candidate, question)
-        here = there if _alike(base, candidate) else collect_on(base, question)
+        with ThreadPoolExecutor(2) as pool:
+            asked = pool.submit(collect_on, candidate, question)
+            here = {} if _alike(base, candidate) else collect_on(base, question)
+            there = asked.result()
+        here = there if _alike(base, candidate) else here
         if not here and not there:
             among = f" matches -k {ask.expression!r}" if ask.expression else " is there on either side"
             raise UsageError(f"no workload{among}: `plumbline list` shows all")
@@ -145,4 +149,5 @@ class _Leader:
             missing=self._missing,
             new=self._new,
             lost_pairs=self._ring.lost_pairs,
+            dropped_rounds=self._ring.dropped_rounds,
         )

@@ -18,6 +18,7 @@ from harness.measure.conductor import SAMPLING, describe
 from harness.measure.crew import Crew, DeclinedError, LostError, SpoiledError, WorkerProcess
 from harness.measure.messages import AskModules, Modules
 from harness.measure.pairs import Arm, Pairs
+from harness.measure.sensors import Card, card_of
 from harness.records import Case, Environment, Failed, Sampling
 from harness.records.trial import CaseTrial, Pair
 
@@ -67,7 +68,7 @@ class Ring:
         self._chance = random.Random(seed)  # noqa: S311 - the order of cases, not a secret
         self._sampling: Sampling = msgspec.structs.replace(SAMPLING["quick"], limit_seconds=LIMIT_SECONDS)
         self.environments: tuple[Environment, Environment] | None = None
-        self.seed, self.lost_pairs = seed, 0
+        self.lost_pairs = self.dropped_rounds = 0
 
     def pair(self, contests: Sequence[Contest], number: int) -> None:
         """Adds the reading of a fresh pair of processes to each contest, in an order of its own.
@@ -84,13 +85,14 @@ class Ring:
                     self.environments = (describe(crews[0]), describe(crews[1]))
                 while waiting:
                     contest = waiting[0]
+                    pairs = Pairs(self._sampling, BURST_SECONDS, self._card(crews))
                     try:
-                        self._hold(contest, crews, weigh=number < WEIGHINGS)
+                        self._hold(contest, crews, pairs, weigh=number < WEIGHINGS)
                     except (LostError, SpoiledError) as lost:
                         contest.losses += 1
                         self.lost_pairs += 1
                         if contest.losses >= MOST_LOSSES:
-                            contest.trouble, contest.broken = f"it takes its process down: {lost}", True
+                            self._give_up(contest, pairs, crews, f"it takes its process down: {lost}")
                             waiting.pop(0)
                         break
                     waiting.pop(0)
@@ -114,36 +116,43 @@ class Ring:
     def _crew(self, side: Placed) -> Crew:
         return Crew(side.device, side.threads, self._note, lambda: WorkerProcess(side.launch))
 
-    def _hold(self, contest: Contest, crews: tuple[Crew, Crew], *, weigh: bool) -> None:
+    def _hold(self, contest: Contest, crews: tuple[Crew, Crew], pairs: Pairs, *, weigh: bool) -> None:
         """One case in one pair: rounds of bursts."""
-        pairs = Pairs(self._sampling, BURST_SECONDS)
-        arms = []
-        for side, crew, found in zip(self._sides, crews, (contest.base, contest.candidate), strict=True):
-            try:
-                arms.append(pairs.prepare(Arm(_order(found, side), crew), weigh=weigh))
-            except DeclinedError as declined:
-                failed = isinstance(declined.outcome, Failed)
-                contest.trouble = f"{side.name}: {declined.outcome.reason}"
-                contest.broken = failed or contest.broken
-                pairs.release(arms)
-                return
-        longest = max(max(BURST_SECONDS, arm.seconds * arm.calls) for arm in arms)
-        rounds = min(ROUNDS, max(LEAST_ROUNDS, int(MOST_SECONDS / (4 * longest))))
+        arms: list[Arm] = []
         try:
+            for side, crew, found in zip(self._sides, crews, (contest.base, contest.candidate), strict=True):
+                arms.append(pairs.prepare(Arm(_order(found, side), crew), weigh=weigh))
+            longest = max(max(BURST_SECONDS, arm.seconds * arm.calls) for arm in arms)
+            rounds = min(ROUNDS, max(LEAST_ROUNDS, int(MOST_SECONDS / (4 * longest))))
             for _ in range(rounds):
-                pairs.round(arms if self._chance.random() < 0.5 else arms[::-1])
+                if not pairs.round(arms if self._chance.random() < 0.5 else arms[::-1]):
+                    self.dropped_rounds += 1
         except DeclinedError as declined:
-            contest.trouble, contest.broken = str(declined), True
-            pairs.release(arms)
-            return
-        base, candidate = arms
-        contest.view = base.view
-        contest.pairs.append(Pair(tuple(base.bursts), tuple(candidate.bursts)))
+            self._give_up(contest, pairs, crews, declined.outcome.reason)
+            contest.broken = isinstance(declined.outcome, Failed)
+        else:
+            self._keep(contest, *arms)
+        pairs.release(arms)
+
+    def _keep(self, contest: Contest, base: Arm, candidate: Arm) -> None:
+        """Adds what a pair read, if it read anything."""
+        contest.losses, contest.view = 0, base.view
+        if base.bursts:
+            contest.pairs.append(Pair(tuple(base.bursts), tuple(candidate.bursts)))
         for arm, work in ((base, contest.base_work), (candidate, contest.candidate_work)):
             if arm.peak_memory_bytes is not None:
                 known = work.get("peak memory", arm.peak_memory_bytes)
                 work["peak memory"] = min(known, arm.peak_memory_bytes)
-        pairs.release(arms)
+
+    def _give_up(self, contest: Contest, pairs: Pairs, crews: tuple[Crew, Crew], reason: str) -> None:
+        """Says which side it was, and does not try again."""
+        guilty = crews.index(pairs.asked.crew) if pairs.asked is not None else 1
+        contest.trouble, contest.broken = f"{('base', 'candidate')[guilty]}: {reason}", True
+
+    def _card(self, crews: tuple[Crew, Crew]) -> Card | None:
+        """The sensors of the card both sides run on; None where they run on two, or on none that tells."""
+        cards = {crew.opened.uuid if crew.opened else None for crew in crews}
+        return card_of(cards.pop()) if len(cards) == 1 else None
 
     def _check_origins(self, crew: Crew) -> None:
         """A base that loads the candidate's modules is no base: an editable install does that."""

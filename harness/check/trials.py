@@ -143,4 +143,6 @@ def _notes(trial: Trial, profile: NoiseProfile | None) -> Iterator[str]:
             yield f"{key}: {before or 'as it is'} in the base, {after or 'as it is'} in the candidate"
     if trial.lost_pairs:
         yield f"{trial.lost_pairs} times a process was lost, and its case measured again"
+    if trial.dropped_rounds:
+        yield f"{trial.dropped_rounds} rounds were dropped, as the card slowed itself down in one burst and not in another"
     yield from trial.notes

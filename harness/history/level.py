@@ -16,11 +16,11 @@ NEAR, WIDE, FAR = 30, 60, 150
 # Timers and clocks have ticks: no series counts as quieter than this.
 LEAST_SIGMA = 0.002
 # Standard errors a change must exceed: of a level known well, and of one of a few points, at which fewer looks are taken.
-Z, Z_YOUNG = 4.1, 3.6
+Z, Z_YOUNG = 3.6, 3.3
 # Where a level has been is told by medians of so many points; a change must exceed so many times what nearly all of them were off by.
-WINDOW, NEARLY_ALL, BEYOND = 7, 0.95, 1.8
+WINDOW, NEARLY_ALL, BEYOND = 7, 0.95, 2.2
 # Successive points are taken to be correlated by this before the series says otherwise, with the weight of so many points.
-PRIOR_CORRELATION, PRIOR_POINTS = 0.35, 30
+PRIOR_CORRELATION, PRIOR_POINTS = 0.3, 20
 # Noise that looks so many times larger than before counts: that of the last points, and that of the points after a change, beside
 # which the noise before it weighs as much as so many points.
 CHANGED, PRIOR_SCATTER = 1.4, 3

@@ -16,12 +16,15 @@ from harness.measure.chapter import Order
 from harness.measure.crew import Crew
 from harness.measure.host import affinity
 from harness.measure.messages import Prepared, TakeBlock, Taken
+from harness.measure.sensors import Card
 from harness.records import Sampling
+from harness.records.measurement import HARMLESS
+from harness.records.trial import Burst
 
 
 @dataclass
 class Arm:
-    """One side: an order, and the worker of a crew that carries it out. `bursts` are the readings of each, in seconds per call."""
+    """One side: an order, and the worker of a crew that carries it out. `bursts` are what each reads."""
 
     order: Order
     crew: Crew
@@ -30,18 +33,21 @@ class Arm:
     calls: int = 0
     view: str = ""
     peak_memory_bytes: int | None = None
-    bursts: list[float] = field(default_factory=list)
+    bursts: list[Burst] = field(default_factory=list)
 
 
 class Pairs:
-    """Measures arms against each other."""
+    """Measures arms against each other. `asked` is the arm that was asked last: whatever goes wrong is its doing."""
 
-    def __init__(self, sampling: Sampling, burst_seconds: float) -> None:
-        self._sampling, self._burst_seconds = sampling, burst_seconds
+    def __init__(self, sampling: Sampling, burst_seconds: float, card: Card | None = None) -> None:
+        self._sampling, self._burst_seconds, self._card = sampling, burst_seconds, card
         self._cpus = affinity() or (None,)
+        self._rounds = 0
+        self.asked: Arm | None = None
 
     def prepare(self, arm: Arm, *, weigh: bool = False) -> Arm:
         """Makes an arm's tensors and warms it up."""
+        self.asked = arm
         request = arm.order.prepare(self._sampling, weigh=weigh, capture=False)
         reply = arm.crew.ask(arm.worker, request, Prepared, self._sampling.limit_seconds)
         view = reply.views[0]
@@ -49,14 +55,17 @@ class Pairs:
         arm.peak_memory_bytes = reply.peak_memory_bytes
         return arm
 
-    def round(self, arms: Sequence[Arm]) -> None:
-        """A burst of each arm, and another of each in the opposite order.
+    def round(self, arms: Sequence[Arm]) -> bool:
+        """A burst of each arm, and another of each in the opposite order; False where the round does not count.
 
-        A burst reads as what a tenth of its samples are below on a CPU, as what disturbs one there only ever adds; on a device, where the clock
-        wanders both ways, as their median.
+        It does not where the card slowed itself down in one burst and not in another: their difference is not the arms'.
         """
-        cpu = self._cpus[(len(arms[0].bursts) // 2) % len(self._cpus)]
+        cpu = self._cpus[self._rounds % len(self._cpus)]
+        self._rounds += 1
+        readings: list[tuple[Arm, Burst]] = []
+        slowed: set[frozenset[str]] = set()
         for arm in (*arms, *reversed(arms)):
+            self.asked = arm
             request = TakeBlock(
                 case=arm.order.case,
                 view=arm.view,
@@ -66,11 +75,18 @@ class Pairs:
                 cpu=cpu if arm.order.threads == 1 else None,
             )
             taken = arm.crew.ask(arm.worker, request, Taken, self._sampling.limit_seconds)
-            arm.bursts.append(self.read(arm, taken.samples.seconds))
+            readings.append((arm, self.read(arm, taken.samples.seconds)))
+            if self._card is not None:
+                slowed.add(frozenset(self._card.read(0.0).throttle_reasons or ()) - HARMLESS)
+        if len(slowed) > 1:
+            return False
+        for arm, burst in readings:
+            arm.bursts.append(burst)
+        return True
 
-    def read(self, arm: Arm, seconds: Sequence[float]) -> float:
-        """What a burst reads, of its samples."""
-        return reading(arm.view, seconds)
+    def read(self, arm: Arm, seconds: Sequence[float]) -> Burst:  # noqa: ARG002 - who keeps all samples overrides it
+        """What a burst reads, of its samples in seconds per call."""
+        return reading(seconds)
 
     def release(self, arms: Sequence[Arm]) -> None:
         """Lets go of them."""
@@ -78,10 +94,10 @@ class Pairs:
             arm.crew.release(arm.order.case, self._sampling.limit_seconds)
 
 
-# The fastest sample of all is less certain than those a tenth lie below, where samples spread both ways too.
+# What a tenth of the samples are below.
 LOW = 0.1
 
 
-def reading(view: str, seconds: Sequence[float]) -> float:
-    """What a burst reads, in seconds per call."""
-    return stats.quantile(seconds, LOW) if view == "cpu" else stats.median(seconds)
+def reading(seconds: Sequence[float]) -> Burst:
+    """The fastest sample of a burst, a low one and the middle one: which of them tells most is seen when all are there."""
+    return Burst(min(seconds), stats.quantile(seconds, LOW), stats.median(seconds))

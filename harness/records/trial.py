@@ -1,6 +1,8 @@
 """A base and a candidate measured side by side on one host, now: the raw readings."""
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -9,8 +11,16 @@ from harness.records.base import Record
 from harness.records.case import Case
 from harness.records.environment import Environment
 
-# Readings of a pair: the bursts of the base and those of the candidate, two of each a round, in seconds per call.
-Bursts = tuple[float, ...]
+
+class Burst(NamedTuple):
+    """What a burst of samples reads, in seconds per call: the fastest of them, what a tenth are below, the middle one."""
+
+    fastest: float
+    low: float
+    typical: float
+
+
+READINGS = ("fastest", "low", "typical")
 
 
 class Side(Record, frozen=True):
@@ -24,15 +34,14 @@ class Side(Record, frozen=True):
 
 
 class Pair(Record, frozen=True):
-    """What one pair of fresh processes read of a case."""
+    """What one pair of fresh processes read of a case: rounds of two bursts of each side."""
 
-    base: Bursts
-    candidate: Bursts
+    base: tuple[Burst, ...]
+    candidate: tuple[Burst, ...]
 
-    @property
-    def log_ratio(self) -> float:
-        """The logarithm of candidate over base: per round the difference of the mean logarithms, then their centre."""
-        return paired_log_ratio(self.base, self.candidate)
+    def rounds(self, reading: str) -> list[float]:
+        """The logarithm of candidate over base in each round."""
+        return round_log_ratios(column(self.base, reading), column(self.candidate, reading))
 
 
 class CaseTrial(Record, frozen=True):
@@ -52,23 +61,46 @@ class CaseTrial(Record, frozen=True):
     altered: bool = False
 
     @property
+    def reading(self) -> str:
+        """Which reading of a burst is used: the one whose rounds scatter least, within pairs, as the median of them.
+
+        Where others take CPU time away, the fastest sample is what repeats; where samples spread both ways, as on a GPU, it is the typical one. The choice
+        is blind to what it is to decide: neither the ratio nor what pairs differ by goes into it.
+        """
+        return min(READINGS, key=self._scatter)
+
+    def _scatter(self, reading: str) -> float:
+        return stats.median([stats.deviation(pair.rounds(reading)) for pair in self.pairs])
+
+    @property
     def log_ratios(self) -> tuple[float, ...]:
-        """A reading of each pair."""
-        return tuple(pair.log_ratio for pair in self.pairs)
+        """The logarithm of candidate over base as each pair tells it: the centre of its rounds by Hodges and Lehmann.
+
+        Their median would throw a third of the readings' worth away where rounds spread evenly.
+        """
+        reading = self.reading if self.pairs else ""
+        return tuple(stats.hodges_lehmann(pair.rounds(reading)) for pair in self.pairs)
 
     @property
     def base_seconds(self) -> float | None:
-        """The typical time of a call of the base: the median over pairs of the medians over bursts."""
-        return _typical([pair.base for pair in self.pairs])
+        """The time of a call of the base: the median over pairs of the medians over bursts, as read."""
+        return self._typical([pair.base for pair in self.pairs])
 
     @property
     def candidate_seconds(self) -> float | None:
         """The same of the candidate."""
-        return _typical([pair.candidate for pair in self.pairs])
+        return self._typical([pair.candidate for pair in self.pairs])
+
+    def _typical(self, bursts: list[tuple[Burst, ...]]) -> float | None:
+        reading = self.reading if bursts else ""
+        return stats.median([stats.median(column(one, reading)) for one in bursts]) if bursts else None
 
 
 class Trial(Record, frozen=True):
-    """A trial as it is kept. `looks` is how often the readings may be judged: 2 where pairs are doubled once if nothing can be said."""
+    """A trial as it is kept. `looks` is how often the readings may be judged: 2 where pairs are doubled once if nothing can be said.
+
+    `lost_pairs` counts processes that were lost, `dropped_rounds` rounds in which a card slowed itself down for one side alone.
+    """
 
     id: str
     schema_version: int
@@ -84,26 +116,25 @@ class Trial(Record, frozen=True):
     notes: tuple[str, ...] = ()
     finished_at: str | None = None
     lost_pairs: int = 0
+    dropped_rounds: int = 0
 
 
-def paired_log_ratio(base: Bursts, other: Bursts) -> float:
-    """The logarithm of `other` over `base`, both in rounds of two bursts: the centre of the rounds by Hodges and Lehmann.
+def column(bursts: Sequence[Burst], reading: str) -> list[float]:
+    """One reading of each burst."""
+    return [getattr(burst, reading) for burst in bursts]
 
-    Their median would throw a third of the readings' worth away where rounds spread evenly.
 
-    >>> round(math.exp(paired_log_ratio((1.0, 1.0, 2.0, 2.0), (1.1, 1.1, 2.2, 2.2))), 3)
-    1.1
+def round_log_ratios(base: Sequence[float], other: Sequence[float]) -> list[float]:
+    """The logarithm of `other` over `base` in each round of two bursts: the difference of the mean logarithms.
+
+    >>> [round(math.exp(one), 3) for one in round_log_ratios((1.0, 1.0, 2.0, 2.0), (1.1, 1.1, 2.4, 2.4))]
+    [1.1, 1.2]
     """
-    rounds = zip(_by_round(base), _by_round(other), strict=True)
-    return stats.hodges_lehmann([b - a for a, b in rounds])
+    return [b - a for a, b in zip(_by_round(base), _by_round(other), strict=True)]
 
 
-def _by_round(bursts: Bursts) -> list[float]:
+def _by_round(bursts: Sequence[float]) -> list[float]:
     return [
         (math.log(first) + math.log(second)) / 2
         for first, second in zip(bursts[::2], bursts[1::2], strict=True)
     ]
-
-
-def _typical(bursts: list[Bursts]) -> float | None:
-    return stats.median([stats.median(one) for one in bursts]) if bursts else None

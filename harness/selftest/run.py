@@ -17,10 +17,12 @@ from harness.measure.pairs import Arm, Pairs
 from harness.measure.sensors import HostWatch
 from harness.records import Environment, Measurement
 from harness.records.noise import INJECTED, PAIRS, KindNoise, NoiseProfile, Repeat, TimerReading
-from harness.records.trial import paired_log_ratio
+from harness.records.trial import column, round_log_ratios
 from harness.selftest.work import SPINS, Kind, kinds
 
 ROUNDS, BURST_SECONDS = 8, 0.03
+# What a burst is read as.
+READING = "fastest"
 REPEATED = msgspec.structs.replace(SAMPLING["quick"], limit_seconds=120.0)
 
 
@@ -110,9 +112,14 @@ def _measure(crew: Crew, found: Sequence[_Found]) -> None:
             if isinstance(task.outcome, Measurement) and task.outcome.interval is not None:
                 low, high = task.outcome.interval
                 one.repeats.append(Repeat(task.outcome.typical, low, high, task.outcome.flags))
-            one.call_seconds.append(min(base.bursts))
-            one.same.append(paired_log_ratio(tuple(base.bursts), tuple(same.bursts)))
-            one.slower.append(paired_log_ratio(tuple(base.bursts), tuple(slower.bursts)))
+            one.call_seconds.append(min(column(base.bursts, READING)))
+            one.same.append(_log_ratio(base, same))
+            one.slower.append(_log_ratio(base, slower))
+
+
+def _log_ratio(base: Arm, other: Arm) -> float:
+    """The logarithm of `other` over `base`: the median over rounds."""
+    return stats.median(round_log_ratios(column(base.bursts, READING), column(other.bursts, READING)))
 
 
 def _compare(crew: Crew, members: Sequence[_Found]) -> list[tuple[Arm, Arm, Arm]]:
