@@ -1,23 +1,27 @@
 """Base against candidate: on a simulated device whose truth is known, and the sides with real git and real interpreters."""
 
+import itertools
 import math
 import random
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import msgspec
+import psutil
 import pytest
 import torch
 
-from harness import Cost, store
+from harness import Cost, Unsupported, store
 from harness.ab import run, trial
 from harness.ab.collector import Found
 from harness.ab.sides import Placed, Wanted, probed, sides
-from harness.ab.worktree import PREFIX, commit_of, merge_base, worktree
+from harness.ab.worktree import PREFIX, commit_of, merge_base, packages_in, worktree
 from harness.errors import UsageError
 from harness.measure.crew import Launch
 from harness.measure.imports import pack_workload
@@ -41,26 +45,41 @@ class Made(Workload):
     amount: float
     spread: float = 0.0
     trouble: str = ""
-    flops: int = 100
+    every_third: float = 0.0
+    work: str = "100"
 
     def cost(self) -> Cost:
-        return Cost(flops=self.flops, bytes_read=4, bytes_written=4, memory_bytes=0)
+        return Cost(flops=int(self.work), bytes_read=4, bytes_written=4, memory_bytes=0)
 
     def prepare(self, device: torch.device) -> Call:
+        if self.trouble.startswith("needs"):
+            raise Unsupported(self.trouble)
         if self.trouble:
             raise RuntimeError(self.trouble)
         pace = 40e-6 * self.amount * math.exp(CHANCE.gauss(0.0, self.spread))
         output = torch.ones(1)
 
+        calls = itertools.count()
+
         def call() -> torch.Tensor:
-            simulated.CURRENT.submit(pace)
+            simulated.CURRENT.submit(pace * (1.0 + (self.every_third if next(calls) % 3 == 0 else 0.0)))
             return output
 
         return call
 
 
+@dataclass(frozen=True)
+class Sized(Made):
+    """The same with a size to tell."""
+
+    size: int = 7
+
+
 def found(name: str, made: Made) -> Found:
-    return Found(msgspec.structs.replace(made.describe("made"), id=name, threads=None), *pack_workload(made))
+    """As it is collected, but for its name, and its amount, which no size tells of."""
+    case = made.describe("made")
+    sizes = {size: value for size, value in case.sizes.items() if size == "size"}
+    return Found(msgspec.structs.replace(case, id=name, sizes=sizes), *pack_workload(made))
 
 
 Collected = dict[str, Made]
@@ -162,12 +181,51 @@ def test_a_case_that_is_gone_fails_and_a_new_one_does_not(compared: Plumbline) -
     assert status == 0
 
 
-def test_nothing_in_common_is_said(compared: Plumbline) -> None:
-    status, _, errors = compared({"old": Made(100)}, {"new": Made(100)})
-    assert status == 2
-    assert "no case in common: 1 of the base alone, 1 new" in errors
+def test_the_first_suite_of_a_project_passes_and_the_last_that_is_gone_fails(compared: Plumbline) -> None:
+    status, output, _ = compared({}, {"new": Made(100)}, "--junit", "out.xml")
+    assert status == 0
+    assert "passes: 1 new" in output
+    assert Path("out.xml").exists()
+    status, output, _ = compared({"old": Made(100)}, {})
+    assert status == 1
+    assert "FAILS: 1 missing" in output
     status, _, errors = compared({}, {})
     assert status == 2
+    assert "no workload is there on either side" in errors
+
+
+def test_a_call_that_is_slow_now_and_then_is_no_less_slow(compared: Plumbline) -> None:
+    """Two of three calls are as fast as ever: the fastest and the middle sample know nothing."""
+    status, output, _ = compared({"a": Made(100)}, {"a": Made(100, every_third=1.0)}, "--json", "out.json")
+    assert status == 1
+    (case,) = decoded(Path("out.json").read_text())["cases"]
+    assert (case["decision"], case["reading"]) == ("regressed", "mean")
+    assert case["ratio"] == pytest.approx(1.4, abs=0.02)  # four of ten samples
+    assert "some calls take longer, as the mean of all samples shows" in output
+
+
+def test_what_the_candidate_cannot_do_here_any_more_fails(compared: Plumbline) -> None:
+    lacking = Made(100, trouble="needs more memory")
+    status, output, _ = compared({"a": Made(100), "b": Made(100)}, {"a": lacking, "b": Made(100)})
+    assert status == 1
+    assert "a: missing, candidate: needs more memory" in output
+    status, output, _ = compared({"a": lacking, "b": Made(100)}, {"a": lacking, "b": Made(100)})
+    assert status == 0
+    assert "a: base: needs more memory" in output
+
+
+def test_other_work_under_one_name_is_not_timed_against_each_other(compared: Plumbline) -> None:
+    status, output, _ = compared({"a": Made(100)}, {"a": Sized(200)})
+    assert status == 0
+    assert "other work under the same name: sizes is" in output
+    assert "passes, as nothing was decided" in output
+
+
+def test_too_few_pairs_to_single_one_case_out_are_refused(compared: Plumbline) -> None:
+    many = {f"case{k}": Made(100) for k in range(30)}
+    status, _, errors = compared(many, many, "--pairs", 6, "--once")
+    assert status == 2
+    assert "6 pairs cannot single out one of 30 cases: give --pairs 11, or fewer cases" in errors
 
 
 def test_a_candidate_that_breaks_fails_and_one_that_was_broken_before_does_not(compared: Plumbline) -> None:
@@ -182,10 +240,10 @@ def test_a_candidate_that_breaks_fails_and_one_that_was_broken_before_does_not(c
 
 
 def test_more_work_fails_though_no_time_was_lost(compared: Plumbline) -> None:
-    status, output, _ = compared({"a": Made(100)}, {"a": Made(100, flops=110)})
+    status, output, _ = compared({"a": Made(100)}, {"a": Made(100, work="110")})
     assert status == 1
     assert "FLOPs from 100 to 110 (+10.00 %)" in output
-    status, output, _ = compared({"a": Made(100)}, {"a": Made(100, flops=90)})
+    status, output, _ = compared({"a": Made(100)}, {"a": Made(100, work="90")})
     assert status == 0
 
 
@@ -199,8 +257,7 @@ def test_a_case_that_takes_its_process_down_costs_itself_alone(
     work = {"deadly": Made(100), "fine": Made(100)}
     status, output, _ = compared(work, work, f"--{side}-set", "DEADLY=1")
     assert status == expected
-    said = f"{side}: it takes its process down: the worker process was killed by SIGSEGV"
-    assert said in (output if side == "candidate" else the_trial().cases[0].trouble)
+    assert f"{side}: it takes its process down: the worker process was killed by SIGSEGV" in output
     cases = {case.case.id: case for case in the_trial().cases}
     assert len(cases["fine"].pairs) == 10
     assert cases["deadly"].pairs == ()
@@ -334,6 +391,8 @@ def test_annotations_are_escaped_as_github_wants_them(
         (["--base-set", "threads"], "settings are KEY=VALUE, such as threads=1"),
         (["--base-set", "speed=9"], "a setting is threads=N, device=NAME, or an environment variable"),
         (["--base-set", "device=cuda:99"], "no device 'cuda:99' here"),
+        (["--base-set", "PYTHONPATH=/old"], "has no effect on a worker: give --base-python or --base-rev"),
+        (["--base-set", "OMP_NUM_THREADS=1"], "has no effect on a worker: give threads=N"),
         (["--install", "true"], "--install prepares the checkout of --base-rev: give both"),
         (["--base-python", "/no/python"], "/no/python does not run: give the path of a Python"),
         (["--base-rev", "main"], "a base revision needs a git checkout"),
@@ -442,6 +501,37 @@ def test_a_branch_that_is_only_at_origin_is_found(repository: Path, tmp_path: Pa
     git(tmp_path, "clone", "-q", "--depth", "1", f"file://{repository}", str(shallow))
     with pytest.raises(UsageError, match="this clone is shallow: fetch the history"):
         commit_of(shallow, "main")
+    git(
+        tmp_path,
+        "clone",
+        "-q",
+        "--depth",
+        "1",
+        "--no-single-branch",
+        f"file://{repository}",
+        str(tmp_path / "both"),
+    )
+    with pytest.raises(UsageError, match=r"share no commit; this clone is shallow"):
+        merge_base(tmp_path / "both", "main")
+
+
+def test_a_worktree_that_a_killed_process_left_is_swept(repository: Path, tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    left = tmp_path / f"{PREFIX}{gone.pid}-abc" / "repository"
+    git(repository, "worktree", "add", "--detach", str(left), "main")
+    assert len(worktrees(repository)) == 1
+    with worktree(repository, commit_of(repository, "main")):
+        (only,) = worktrees(repository)
+        assert str(left) not in only
+    assert not left.parent.exists()
+
+
+def test_packages_of_a_checkout_are_known_wherever_they_lie(repository: Path) -> None:
+    (repository / "sub" / "src" / "deep").mkdir(parents=True)
+    (repository / "sub" / "src" / "deep" / "__init__.py").write_text("")
+    git(repository, "add", "-A")
+    assert {"deep", "part"} <= packages_in(repository)
 
 
 def test_a_base_that_does_not_install_is_said_and_removed(repository: Path) -> None:
@@ -490,6 +580,28 @@ WORKLOADS = Sweep(quick=[Mine(32)])
 def test_mine(workload, bench):
     bench(workload)
 """
+
+
+@pytest.mark.worker
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_being_told_to_end_leaves_nothing_behind(
+    repository: Path, tmp_path: Path, sent: signal.Signals
+) -> None:
+    marker = tmp_path / "begun"
+    install = f"touch {marker}; sleep 60"
+    command = [sys.executable, "-m", "harness.cli", "gate", "--base", "main", "--install", install]
+    process = subprocess.Popen(command, cwd=repository, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not marker.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert worktrees(repository)
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert not worktrees(repository)
+    sleeping = [one.info["cmdline"] for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"]]
+    assert not any(str(marker) in " ".join(line) for line in sleeping)
 
 
 @pytest.mark.worker

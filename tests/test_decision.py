@@ -148,11 +148,11 @@ def test_a_small_loss_everywhere_is_seen_in_all_cases_together() -> None:
     cases = [[chance.gauss(0.01, 0.01) for _ in range(10)] for _ in range(20)]
     found = {str(k): effect(values) for k, values in enumerate(cases)}
     assert Decision.REGRESSED not in decide(found, dict.fromkeys(found, FLOOR)).values()
-    overall = shift(cases)
+    overall = shift([dict(enumerate(one)) for one in cases])
     assert overall is not None
     assert overall.shifted
     assert overall.ratio == pytest.approx(1.01, abs=0.004)
-    assert shift(cases[:1]) is None
+    assert shift([dict(enumerate(cases[0]))]) is None
 
 
 # Bursts of one process: so many samples, of which the fastest counts.
@@ -182,14 +182,15 @@ CASE = Case(id="a", suite="s", family="f", dtype="", sizes={})
 def hierarchical(chance: np.random.Generator, slower: float) -> list[float]:
     """Ten pairs of processes that differ by 5 % for good, the second doing more work."""
     pairs = [
-        Pair(bursts(chance, process(chance)), bursts(chance, slower * process(chance))) for _ in range(10)
+        Pair(number, bursts(chance, process(chance)), bursts(chance, slower * process(chance)))
+        for number in range(10)
     ]
     return list(CaseTrial(CASE, tuple(pairs)).log_ratios)
 
 
 def test_the_reading_is_the_one_that_repeats_best() -> None:
     chance = np.random.default_rng(3)
-    spread = tuple(Pair(bursts(chance, 1.0), bursts(chance, 1.0)) for _ in range(6))
+    spread = tuple(Pair(k, bursts(chance, 1.0), bursts(chance, 1.0)) for k in range(6))
     assert CaseTrial(CASE, spread).reading == "typical"
 
     def disturbed() -> tuple[Burst, ...]:
@@ -201,7 +202,7 @@ def test_the_reading_is_the_one_that_repeats_best() -> None:
         )
         return tuple(reading([float(one) for one in row]) for row in rows)
 
-    assert CaseTrial(CASE, tuple(Pair(disturbed(), disturbed()) for _ in range(6))).reading == "fastest"
+    assert CaseTrial(CASE, tuple(Pair(k, disturbed(), disturbed()) for k in range(6))).reading == "fastest"
 
 
 def test_noise_of_processes_and_of_samples_raises_no_alarm_and_hides_no_loss() -> None:

@@ -357,8 +357,13 @@ def test_a_broken_file_in_a_folder_is_named(tmp_path: Path) -> None:
     put(tmp_path / "Linux" / "0001.json", saved())
     put(tmp_path / "Linux" / "0002.json", "{")
 
+    found = read(tmp_path)
+    assert found.rows == imported(tmp_path / "Linux" / "0001.json")
+    (told,) = found.unreadable
+    assert "0002.json is not JSON" in told
+    (tmp_path / "Linux" / "0001.json").unlink()
     with pytest.raises(RecordError, match=r"0002\.json is not JSON"):
-        imported(tmp_path)
+        read(tmp_path)
 
 
 def test_nothing_to_import_is_a_usage_error(tmp_path: Path) -> None:

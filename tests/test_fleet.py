@@ -109,3 +109,25 @@ def test_builds_that_some_hosts_skipped_are_one_axis() -> None:
 def test_nothing_is_blamed_on_a_quiet_fleet_or_on_none() -> None:
     assert blame([]) == ()
     assert blame([host(number) for number in range(HOSTS)]) == ()
+
+
+@pytest.mark.parametrize("builds", [1, 2])
+def test_a_change_that_no_commit_came_with_is_not_the_codes(builds: int) -> None:
+    """All machines of a room got slower, days after the last commit."""
+
+    def renamed(one: History) -> History:
+        names = [f"b{(index + 10) * builds // (COUNT + 20)}" for index in range(len(one.points))]
+        points = tuple(
+            msgspec.structs.replace(point, build=name) for point, name in zip(one.points, names, strict=True)
+        )
+        return msgspec.structs.replace(one, points=points)
+
+    (found,) = blame([renamed(host(number, {40: 1.2})) for number in range(4)])
+    assert found.points_at is PointsAt.UNCLEAR
+    assert found.reason == "4 of 4 hosts changed alike, and the code did not change"
+
+
+def test_changes_of_very_different_size_are_not_one() -> None:
+    found = blame([host(number, {30: ratio}) for number, ratio in enumerate((1.1, 3.0, 1.1, 1.1, 1.1))])
+    told = {(one.points_at, len(one.hosts)) for one in found}
+    assert told == {(PointsAt.CODE, 4), (PointsAt.HARDWARE, 1)}

@@ -281,3 +281,14 @@ def test_a_change_of_unit_or_direction_changes_no_verdict() -> None:
     assert places
     assert [(step.index, step.confirmed_at) for step in confirmed(1000.0 * values)] == places
     assert [(step.index, step.confirmed_at) for step in confirmed(1.0 / values)] == places
+
+
+@pytest.mark.parametrize("first", range(1, 10))
+def test_a_few_points_of_another_level_in_front_hide_no_later_step(first: int) -> None:
+    found = 0
+    for seed in range(10):
+        values = quiet(first + 40, seed)
+        values[:first] /= 1.5
+        values[first + 20 :] *= 1.15
+        found += any(abs(step.index - first - 20) <= 2 for step in confirmed(values))
+    assert found >= 9

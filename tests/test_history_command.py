@@ -1,6 +1,7 @@
 """Series over stored runs, from the command line: made-up nights on made-up machines."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 
 from harness import store
-from harness.history.recorded import histories
+from harness.history.recorded import ANOTHER, histories
 from harness.records import Environment, Result, Run
 from harness.records.history import StepState
 from harness.records.row import Row
@@ -111,8 +112,8 @@ def test_a_data_set_and_run_folders_tell_the_same(plumbline: Plumbline, tmp_path
     _, beside, _ = plumbline("history", NAME, "--json")
     _, alone, _ = plumbline("history", NAME, "--store", "results/history", "--json")
     assert decoded(before) == decoded(beside) == decoded(alone)
-    _, listed, _ = plumbline("history", "--store", "results/history")
-    assert "1 series, 30 points" in listed
+    _, shown, _ = plumbline("history", "--store", "results/history")
+    assert "30 points on Made-up CPU, 2 threads, host 00000000" in shown
 
 
 def test_all_cases_are_listed_with_what_changed(plumbline: Plumbline, tmp_path: Path) -> None:
@@ -164,7 +165,8 @@ def test_few_points_constant_ones_and_missing_ones_are_no_trouble() -> None:
     assert [(step.index, step.state) for step in stepped.steps] == [(20, StepState.CONFIRMED)]
     (holes,) = histories(rows([1.0, None, 1.0, None, 1.0]))
     assert len(holes.points) == 3
-    assert holes.notes == ("2 runs have no such measurement",)
+    assert holes.notes[0] == "2 runs have no such measurement"
+    assert holes.notes[1].startswith("inconclusive: 3 points on one stack at most")
     (none,) = histories(rows([None, None]))
     assert none.points == ()
 
@@ -184,6 +186,8 @@ def test_a_renamed_case_and_one_whose_code_changed_are_series_of_their_own() -> 
         ("a", 1),
         ("b", 1),
     ]
+    changed = [one for one in histories([*found, *other, *renamed]) if ANOTHER in one.notes]
+    assert [one.name for one in changed] == ["a", "a"]
 
 
 @pytest.mark.parametrize(
@@ -250,7 +254,7 @@ def test_what_other_tools_measured_is_taken_in_once(plumbline: Plumbline, tmp_pa
             assert status == 0, errors
             assert ("1 runs added" in output) is not known
     status, output, _ = plumbline("history", "--store", "results/history")
-    assert "1 series, 24 points" in output
+    assert "24 points on Old CPU" in output
     status, output, errors = plumbline(
         "history", "test_a.py::test_it", "--store", "results/history", "--json"
     )
@@ -278,3 +282,73 @@ def test_runs_are_exported_for_otava_a_line_each(plumbline: Plumbline, tmp_path:
     assert status == 0
     assert len(output.strip().splitlines()) == 3
     assert output.startswith("time,commit,")
+
+
+def test_more_than_can_be_looked_through_is_listed(
+    plumbline: Plumbline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights(tmp_path / "results", [1.0] * 12)
+    plumbline("compact", "--to", "kept")
+    monkeypatch.setattr("harness.cli.keeping.MOST_POINTS", 10)
+    status, output, _ = plumbline("history", "--store", "kept")
+    assert status == 0
+    assert "1 series, 12 points: name a case to see its steps" in output
+    _, output, _ = plumbline("history", "--store", "kept", "--json")
+    assert decoded(output)["listed"][0]["points"] == 12
+
+
+def test_a_data_set_alone_is_a_history_after_the_run_folders_are_gone(
+    plumbline: Plumbline, tmp_path: Path
+) -> None:
+    nights(tmp_path / "results", STEP)
+    plumbline("compact")
+    for folder in (tmp_path / "results").glob("2026*"):
+        shutil.rmtree(folder)
+    status, output, _ = plumbline("history", NAME)
+    assert status == 0
+    assert "confirmed at point" in output
+
+
+def test_a_host_is_named_by_the_beginning_of_its_id(plumbline: Plumbline, tmp_path: Path) -> None:
+    nights(tmp_path / "results", STEP, host="abcdef0123456789")
+    nights(tmp_path / "results", STEP, host="1" * 16)
+    for store_option in ((), ("--store", "kept")):
+        if store_option:
+            plumbline("compact", "--to", "kept")
+        status, output, _ = plumbline("history", NAME, "--host", "abcdef", "--json", *store_option)
+        assert [one["host"] for one in decoded(output)["series"]] == ["abcdef0123456789"]
+        status, _, errors = plumbline("history", NAME, "--host", "99", *store_option)
+        assert status == 2
+        assert f"no series of a case '{NAME}' with --host 99 there" in errors
+
+
+def test_what_was_not_committed_has_no_build() -> None:
+    dirty = [
+        msgspec.structs.replace(row, commit="c", dirty=row.run == "r001") for row in rows([1.0, 1.0, 1.0])
+    ]
+    (one,) = histories(dirty)
+    assert [point.build for point in one.points] == ["c", None, "c"]
+
+
+def test_options_that_a_table_cannot_heed_are_refused(plumbline: Plumbline, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("value\n1\n2\n")
+    for option in (("--host", "a"), ("--since", "2026"), ("--metric", "flops"), ("--fleet",)):
+        status, _, errors = plumbline("history", "--csv", "x.csv", *option)
+        assert (status, "leave out CASE and all options but --json" in errors) == (2, True)
+    status, output, _ = plumbline("history", "--csv", "x.csv")
+    assert status == 0
+    assert "no step was seen" not in output
+    assert "inconclusive: 2 points on one stack at most" in output
+
+
+def test_values_at_the_ends_of_what_numbers_can_be_are_no_trouble(
+    plumbline: Plumbline, tmp_path: Path
+) -> None:
+    extremes = ["1e-320"] * 20 + ["1e308"] * 20
+    (tmp_path / "x.csv").write_text("\n".join(["value", *extremes]))
+    status, output, errors = plumbline("history", "--csv", "x.csv", "--json")
+    assert (status, errors) == (0, "")
+    assert [step["index"] for step in decoded(output)["steps"]] == [20]
+    assert plumbline("history", "--csv", "x.csv")[0] == 0
+    (tmp_path / "y.csv").write_text("value,build\n1.7e308,a\n1.7e308,a\n5e-324,b\n1e-323,c\n")
+    assert plumbline("history", "--csv", "y.csv")[0] == 0

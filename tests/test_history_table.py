@@ -59,7 +59,9 @@ def test_values_that_have_no_logarithm_are_left_out_with_a_note(tmp_path: Path) 
     history = read_table(table(tmp_path, "build,value\na,1\na,nan\nb,0\nc,-1\nd,inf\ne,2\n"))
 
     assert values(history) == [1.0, 2.0]
-    assert history.notes == ("4 of 6 values left out, zero, negative or not finite: lines 3, 4, 5, 6",)
+    assert history.notes[:1] == (
+        "4 of 6 values left out, missing, zero, negative or not finite: lines 3, 4, 5, 6",
+    )
 
 
 def test_times_that_go_backwards_are_told_and_kept(tmp_path: Path) -> None:
@@ -67,8 +69,18 @@ def test_times_that_go_backwards_are_told_and_kept(tmp_path: Path) -> None:
     history = read_table(table(tmp_path, text))
 
     assert values(history) == [1.0, 2.0, 3.0, 4.0]
-    assert history.notes == ("times go backwards, the order of the file is kept: line 3",)
-    assert read_table(table(tmp_path, "time,value\n9,1\n10,2\n")).notes == ()
+    assert history.notes[:1] == ("times go backwards, the order of the file is kept: line 3",)
+    (short,) = read_table(table(tmp_path, "time,value\n9,1\n10,2\n")).notes
+    assert short.startswith("inconclusive: 2 points on one stack at most")
+
+
+def test_a_missing_value_is_left_out_and_cells_are_kept_whole(tmp_path: Path) -> None:
+    history = read_table(table(tmp_path, 'value,build\n1,a\n,b\n2,"c\nd\x85e"\n'))
+    assert [(point.value, point.build, point.row) for point in history.points] == [
+        (1.0, "a", 0),
+        (2.0, "c\nd\x85e", 2),
+    ]
+    assert history.notes[0].startswith("1 of 3 values left out, missing")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +91,10 @@ def test_times_that_go_backwards_are_told_and_kept(tmp_path: Path) -> None:
         ("seconds,build\n1,a\n", "no column 'value': its columns are seconds, build"),
         ("value,value\n1,2\n", "the column 'value' more than once"),
         ("value\n1\n\nfast\n", "line 4: 'fast' is not a number"),
-        ("value,build\n1,a\n,b\n", "line 3: the value is missing"),
+        (
+            'value,build\n"1,5",a\n',
+            "line 2: '1,5' is not a number: a decimal point, and nothing between thousands",
+        ),
         ("value\n0\n-1\n", "no value that is positive and finite"),
         ("a\x1b[2J\n1\n", r"its columns are a\x1b[2J"),
     ],

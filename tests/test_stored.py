@@ -17,6 +17,7 @@ from harness.records import (
     Measurement,
     Result,
     Run,
+    Rung,
     Skipped,
 )
 from harness.records.judgement import Decision, Judgement
@@ -97,6 +98,26 @@ def test_a_machine_that_changed_its_pace_widens_the_floor() -> None:
     assert by_case(told)[name(256)] is Decision.EQUIVALENT
     assert any("the machine itself: compute float32 -20.00 %" in note for note in told.notes)
     assert told.cases[0].floor == pytest.approx(0.25 + FLOOR)
+
+
+def test_a_torch_that_lost_a_third_does_not_hide_it_behind_its_own_ceiling() -> None:
+    here = made_up.environment()
+    newer = msgspec.structs.replace(
+        here.software, torch=msgspec.structs.replace(here.software.torch, version="2.14.0")
+    )
+    lost = msgspec.structs.replace(
+        made_up.CEILINGS,
+        compute=tuple(
+            msgspec.structs.replace(one, flops_per_second=0.66 * one.flops_per_second)
+            if one.rung is Rung.TORCH
+            else one
+            for one in made_up.CEILINGS.compute
+        ),
+    )
+    slower = results(slower=dict.fromkeys(SIZES, 1.5))
+    environment = msgspec.structs.replace(here, software=newer)
+    told = judged(BASE, a_run(slower, environment=environment, ceilings=(lost,)), FLOOR)
+    assert set(by_case(told).values()) == {Decision.REGRESSED}
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,8 @@ def rates(same: Sequence[float], slower: Sequence[float], *, doubled: bool) -> t
 def readings(pairs: Sequence[dict[str, list[Burst]]], arm: str) -> CaseTrial:
     """The trial of an arm against the base, of all pairs."""
     told = tuple(
-        Pair(tuple(Burst(*b) for b in one["base"]), tuple(Burst(*b) for b in one[arm])) for one in pairs
+        Pair(number, tuple(Burst(*b) for b in one["base"]), tuple(Burst(*b) for b in one[arm]))
+        for number, one in enumerate(pairs)
     )
     return CaseTrial(CASE, told)
 
@@ -191,7 +192,7 @@ def synthetic(count: int = 300) -> dict[str, tuple[float, ...]]:
         return tuple(reading([float(one) for one in burst]) for burst in process(slower))
 
     def many(slower: float) -> list[float]:
-        pairs = tuple(Pair(bursts(1.0), bursts(slower)) for _ in range(2 * PAIRS))
+        pairs = tuple(Pair(k, bursts(1.0), bursts(slower)) for k in range(2 * PAIRS))
         return list(CaseTrial(CASE, pairs).log_ratios)
 
     found: dict[str, tuple[float, ...]] = {}

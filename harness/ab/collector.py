@@ -44,7 +44,8 @@ def collect_on(side: Placed, question: Question) -> dict[str, Found]:
     suites = tuple(str(path) for path in there if path.is_file())
     if not suites and not question.models:
         return {}
-    asked = msgspec.json.encode(msgspec.structs.replace(question, suites=suites)).decode()
+    models = tuple(_placed(side, model) for model in question.models)
+    asked = msgspec.json.encode(msgspec.structs.replace(question, suites=suites, models=models)).decode()
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "found"
         done = subprocess.run(
@@ -62,6 +63,12 @@ def collect_on(side: Placed, question: Question) -> dict[str, Found]:
             raise error(f"{side.name}: {said}")
         found = msgspec.msgpack.decode(answer.read_bytes(), type=list[Found])
     return {one.case.id: one for one in found}
+
+
+def _placed(side: Placed, model: str) -> str:
+    """A model of that side; one named by its module, or by a file from here on, is found there without help."""
+    file, colon, function = model.rpartition(":")
+    return f"{side.place(Path(file))}{colon}{function}" if Path(file).is_absolute() else model
 
 
 def main() -> None:

@@ -1,8 +1,10 @@
 """Leads a trial from the wish to the judgement; what was measured is kept after each pair."""
 
+import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from harness import store
 from harness.ab.collector import Question, collect_on
 from harness.ab.sides import Placed, Wanted, sides
 from harness.ab.trial import Contest, Matched, Ring, contests, lasting
+from harness.check.decision import least_pairs
 from harness.check.trials import judged, undecided
 from harness.collection import suite_paths
 from harness.errors import UsageError
@@ -35,7 +38,10 @@ USUAL_CASES = (
 
 @dataclass(frozen=True)
 class Ask:
-    """What the user wants compared, and how surely. `floor`: a change up to this share is none."""
+    """What the user wants compared, and how surely. `floor`: a change up to this share is none.
+
+    `of_checkout`: something of this checkout must be measured, or nothing is said of it.
+    """
 
     wanted: Wanted
     suites: tuple[str, ...] = ()
@@ -47,6 +53,7 @@ class Ask:
     pairs: int = 10
     doubling: bool = True
     floor: float = 0.02
+    of_checkout: bool = False
     results: Path = field(default_factory=lambda: store.DEFAULT_RESULTS)
 
     @property
@@ -74,7 +81,7 @@ def compare(ask: Ask, note: Callable[[str], None]) -> tuple[Trial, Judgement, Pa
     bound_spinning()
     from harness.measure.device import named  # noqa: PLC0415 - loads torch, after the line above
 
-    with sides(ask.wanted, *named(ask.device, ask.threads)) as (base, candidate):
+    with _interruptible(), sides(ask.wanted, *named(ask.device, ask.threads), note) as (base, candidate):
         note("collecting what both sides measure")
         with ThreadPoolExecutor(2) as pool:
             asked = pool.submit(collect_on, candidate, question)
@@ -84,12 +91,29 @@ def compare(ask: Ask, note: Callable[[str], None]) -> tuple[Trial, Judgement, Pa
         if not here and not there:
             among = f" matches -k {ask.expression!r}" if ask.expression else " is there on either side"
             raise UsageError(f"no workload{among}: `plumbline list` shows all")
-        held, missing, new = contests(here, there)
-        if not held:
+        found = contests(here, there)
+        least = least_pairs(len(found[0]))
+        if ask.pairs * (1 + ask.doubling) < least:
             raise UsageError(
-                f"base and candidate have no case in common: {len(missing)} of the base alone, {len(new)} new"
+                f"{ask.pairs} pairs cannot single out one of {len(found[0])} cases: give --pairs "
+                f"{least if not ask.doubling else (least + 1) // 2}, or fewer cases"
             )
-        return _Leader(ask, (base, candidate), (held, missing, new), note).lead()
+        return _Leader(ask, (base, candidate), found, note).lead()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Until it ends, being told to end is being interrupted: what was made is removed."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {one: signal.signal(one, interrupt) for one in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _alike(base: Placed, candidate: Placed) -> bool:
@@ -104,11 +128,14 @@ class _Leader:
     ) -> None:
         self._ask, self._sides, self._note = ask, sides, note
         self._held, self._missing, self._new = found
+        self._done = 0
         self._id, self._started = store.new_id(None), store.now()
         self._ring = Ring(*sides, note, seed=int(self._id.rpartition("-")[2], 16))
 
     def lead(self) -> tuple[Trial, Judgement, Path]:
         """Measures the pairs that were asked for, then as many again of what is undecided."""
+        if all(one.trouble for one in self._held):
+            return self._nothing_shared()
         self._measure(self._held)
         _, judgement = self._judge()
         if self._ask.doubling and (names := undecided(judgement)):
@@ -118,11 +145,22 @@ class _Leader:
         return trial, judgement, store.put_trial(self._ask.results, trial)
 
     def _measure(self, these: Sequence[Contest]) -> None:
-        began, first = time.monotonic(), max(len(one.pairs) for one in self._held)
+        began, first = time.monotonic(), self._done
         for number in range(self._ask.pairs):
             self._ring.pair([one for one in these if not one.trouble], first + number)
+            self._done += 1
             store.put_trial(self._ask.results, self._trial())
+            if self._ask.of_checkout and not self._ring.own_modules:
+                raise UsageError(
+                    "nothing of this checkout is measured: name a suite that uses it, as in `plumbline gate bench/suite.py --base main`"
+                )
             self._note(lasting(began, number + 1, self._ask.pairs))
+
+    def _nothing_shared(self) -> tuple[Trial, Judgement, Path]:
+        """What there is to say where no case can be compared: some are gone, or all are new, or other work."""
+        self._ring.describe()
+        trial = msgspec.structs.replace(self._trial(), finished_at=store.now())
+        return trial, judged(trial, None), store.put_trial(self._ask.results, trial)
 
     def _judge(self, finished_at: str | None = None) -> tuple[Trial, Judgement]:
         trial = msgspec.structs.replace(self._trial(), finished_at=finished_at)

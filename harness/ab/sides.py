@@ -1,10 +1,14 @@
 """The two sides of a trial: with which interpreter, from which checkout, under which settings each of them runs."""
 
 import json
+import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +25,11 @@ missing = [name for name in {NEEDED!r} if importlib.util.find_spec(name) is None
 print(json.dumps({{"version": sys.version_info[:2], "path": sys.path[1:], "missing": missing}}))
 """
 OLDEST_PYTHON = (3, 11)
+# Variables that a worker takes no notice of, with what it does.
+NO_EFFECT = {
+    **dict.fromkeys(("PYTHONPATH", "PYTHONHOME"), "give --base-python or --base-rev"),
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "give threads=N"),
+}
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
@@ -55,6 +64,8 @@ class Placed:
         """Where a file of this checkout lies on that side."""
         if self.root is None or self.there is None or not path.is_relative_to(self.root):
             return path
+        if path.is_relative_to(sys.prefix):  # installed, if within the checkout
+            return path
         return self.there / path.relative_to(self.root)
 
     def with_settings(self, texts: Sequence[str]) -> "Placed":
@@ -79,6 +90,8 @@ def _with(side: Placed, key: str, value: str) -> Placed:
         from harness.measure.device import named  # noqa: PLC0415 - loads torch
 
         return replace(side, device=named(value)[0])
+    if key in NO_EFFECT:
+        raise UsageError(f"{key}={value} has no effect on a worker: {NO_EFFECT[key]}")
     if _VARIABLE.fullmatch(key):
         return replace(side, launch=replace(side.launch, variables={**side.launch.variables, key: value}))
     raise UsageError(
@@ -87,24 +100,28 @@ def _with(side: Placed, key: str, value: str) -> Placed:
 
 
 @contextmanager
-def sides(wanted: Wanted, device: str, threads: int) -> Iterator[tuple[Placed, Placed]]:
+def sides(
+    wanted: Wanted, device: str, threads: int, note: Callable[[str], object] = lambda _: None
+) -> Iterator[tuple[Placed, Placed]]:
     """Base and candidate, ready to be started; a worktree is there as long as this lasts.
 
     Raises:
         UsageError: no such interpreter or revision, or it does not install.
     """
+    asked = _interpreter(wanted.python)
     candidate = Placed("candidate", Launch(), device, threads).with_settings(wanted.candidate)
     base = Placed("base", Launch(), device, threads).with_settings(wanted.base)
     if wanted.revision is None:
         if wanted.install:
             raise UsageError("--install prepares the checkout of --base-rev: give both")
-        yield _on(base, wanted.python), candidate
+        yield _on(base, asked), candidate
         return
     root = toplevel(Path.cwd())
     commit = commit_of(root, wanted.revision)
     with worktree(root, commit) as there:
         called = wanted.called or wanted.revision
-        python = wanted.python or _installed(there, wanted.install, called)
+        made = _installed(there, wanted.install, called, note)
+        python = asked or made
         base = replace(_on(base, python), name=f"base ({called}, {commit[:8]})", root=root, there=there)
         yield _moved(base, there), _moved(replace(candidate, root=root, there=root), root)
 
@@ -113,8 +130,19 @@ def _on(side: Placed, python: str | None) -> Placed:
     """The side with another interpreter, and what that has installed."""
     if python is None:
         return side
-    path = tuple(probed(python))
-    return replace(side, launch=replace(side.launch, python=python, path=(str(Path.cwd()), *path)))
+    here = str(Path.cwd())
+    path = (*((here,) if here in side.launch.path else ()), *probed(python))
+    return replace(side, launch=replace(side.launch, python=python, path=path))
+
+
+def _interpreter(python: str | None) -> str | None:
+    """Its whole path: of one that is named from here, or found where commands are. Links are kept, as a venv's interpreter is one."""
+    if python is None:
+        return None
+    found = shutil.which(python)
+    if found is None:
+        raise UsageError(f"--base-python {python} does not run: give the path of a Python")
+    return os.path.abspath(found)  # noqa: PTH100 - `resolve` would follow the link
 
 
 def _moved(side: Placed, there: Path) -> Placed:
@@ -159,17 +187,26 @@ def probed(python: str) -> list[str]:
     return [str(one) for one in told["path"]]
 
 
-def _installed(there: Path, command: str | None, revision: str) -> str | None:
+def _installed(there: Path, command: str | None, revision: str, note: Callable[[str], object]) -> str | None:
     """Prepares a checkout by the user's command; the interpreter that left behind in `.venv`, if it did."""
     if command is None:
         return None
-    done = subprocess.run(["/bin/sh", "-c", command], cwd=there, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        last = f": {said[-1].strip()}" if said else ""
-        raise UsageError(
-            f"{revision} does not install: {command!r} ended with status {done.returncode}{last}"
+    note(f"preparing the base: {command}")
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", command], cwd=there, stdout=output, stderr=output, start_new_session=True
         )
+        try:
+            status = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # and all it started
+            process.wait()
+            raise
+        output.seek(0)
+        said = [line for line in output.read().decode(errors="replace").splitlines() if line.strip()]
+    if status:
+        last = f": {said[-1].strip()}" if said else ""
+        raise UsageError(f"{revision} does not install: {command!r} ended with status {status}{last}")
     python = there / ".venv" / "bin" / Path(sys.executable).name
     found = python if python.exists() else python.with_name("python")
     return str(found) if found.exists() else None

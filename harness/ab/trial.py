@@ -12,6 +12,8 @@ import msgspec
 from harness import units
 from harness.ab.collector import Found
 from harness.ab.sides import Placed
+from harness.ab.worktree import packages_in
+from harness.check.comparison import unlike
 from harness.errors import StartError, UsageError
 from harness.measure.chapter import Order
 from harness.measure.conductor import SAMPLING, describe
@@ -19,7 +21,7 @@ from harness.measure.crew import Crew, DeclinedError, LostError, SpoiledError, W
 from harness.measure.messages import AskModules, Modules
 from harness.measure.pairs import Arm, Pairs
 from harness.measure.sensors import Card, card_of
-from harness.records import Case, Environment, Failed, Sampling
+from harness.records import Case, Environment, Sampling
 from harness.records.trial import CaseTrial, Pair
 
 ROUNDS, LEAST_ROUNDS, BURST_SECONDS = 10, 4, 0.04
@@ -27,9 +29,10 @@ ROUNDS, LEAST_ROUNDS, BURST_SECONDS = 10, 4, 0.04
 MOST_SECONDS = 4.0
 # In the first pairs each case is weighed too; the lesser reading counts, as what disturbs it only ever adds.
 WEIGHINGS = 2
-# A case that loses its process so often is given up.
-MOST_LOSSES = 2
+# A case that loses its process so often, in a row or not, is given up.
+MOST_LOSSES = 3
 LIMIT_SECONDS = 120.0
+PEAK = "peak memory"
 
 
 @dataclass
@@ -43,7 +46,7 @@ class Contest:
     base_work: dict[str, int] = field(default_factory=dict)
     candidate_work: dict[str, int] = field(default_factory=dict)
     trouble: str = ""
-    broken: bool = False
+    guilty: str = ""
     losses: int = 0
 
     def told(self) -> CaseTrial:
@@ -55,7 +58,7 @@ class Contest:
             base_work={**work_of(self.base.case), **self.base_work},
             candidate_work={**work_of(self.candidate.case), **self.candidate_work},
             trouble=self.trouble,
-            broken=self.broken,
+            guilty=self.guilty,
             altered=self.base.case.source != self.candidate.case.source,
         )
 
@@ -69,6 +72,7 @@ class Ring:
         self._sampling: Sampling = msgspec.structs.replace(SAMPLING["quick"], limit_seconds=LIMIT_SECONDS)
         self.environments: tuple[Environment, Environment] | None = None
         self.lost_pairs = self.dropped_rounds = 0
+        self.own_modules: set[str] = set()
 
     def pair(self, contests: Sequence[Contest], number: int) -> None:
         """Adds the reading of a fresh pair of processes to each contest, in an order of its own.
@@ -81,13 +85,14 @@ class Ring:
         self._chance.shuffle(waiting)
         while waiting:
             with self._crews() as crews:
-                if self.environments is None:
-                    self.environments = (describe(crews[0]), describe(crews[1]))
+                self._describe(crews)
                 while waiting:
                     contest = waiting[0]
                     pairs = Pairs(self._sampling, BURST_SECONDS, self._card(crews))
                     try:
-                        self._hold(contest, crews, pairs, weigh=number < WEIGHINGS)
+                        self._hold(contest, crews, pairs, number)
+                        if number == 0:
+                            self._check_origins(crews)
                     except (LostError, SpoiledError) as lost:
                         contest.losses += 1
                         self.lost_pairs += 1
@@ -96,8 +101,15 @@ class Ring:
                             waiting.pop(0)
                         break
                     waiting.pop(0)
-                if number == 0 and not waiting:
-                    self._check_origins(crews[0])
+
+    def describe(self) -> None:
+        """Asks both sides what they are, where no pair does."""
+        with self._crews() as crews:
+            self._describe(crews)
+
+    def _describe(self, crews: tuple[Crew, Crew]) -> None:
+        if self.environments is None:
+            self.environments = (describe(crews[0]), describe(crews[1]))
 
     @contextmanager
     def _crews(self) -> Iterator[tuple[Crew, Crew]]:
@@ -116,12 +128,12 @@ class Ring:
     def _crew(self, side: Placed) -> Crew:
         return Crew(side.device, side.threads, self._note, lambda: WorkerProcess(side.launch))
 
-    def _hold(self, contest: Contest, crews: tuple[Crew, Crew], pairs: Pairs, *, weigh: bool) -> None:
+    def _hold(self, contest: Contest, crews: tuple[Crew, Crew], pairs: Pairs, number: int) -> None:
         """One case in one pair: rounds of bursts."""
         arms: list[Arm] = []
         try:
             for side, crew, found in zip(self._sides, crews, (contest.base, contest.candidate), strict=True):
-                arms.append(pairs.prepare(Arm(_order(found, side), crew), weigh=weigh))
+                arms.append(pairs.prepare(Arm(_order(found, side), crew), weigh=number < WEIGHINGS))
             longest = max(max(BURST_SECONDS, arm.seconds * arm.calls) for arm in arms)
             rounds = min(ROUNDS, max(LEAST_ROUNDS, int(MOST_SECONDS / (4 * longest))))
             for _ in range(rounds):
@@ -129,43 +141,50 @@ class Ring:
                     self.dropped_rounds += 1
         except DeclinedError as declined:
             self._give_up(contest, pairs, crews, declined.outcome.reason)
-            contest.broken = isinstance(declined.outcome, Failed)
-        else:
-            self._keep(contest, *arms)
         pairs.release(arms)
+        if not contest.trouble:
+            self._keep(contest, number, *arms)
 
-    def _keep(self, contest: Contest, base: Arm, candidate: Arm) -> None:
+    def _keep(self, contest: Contest, number: int, base: Arm, candidate: Arm) -> None:
         """Adds what a pair read, if it read anything."""
-        contest.losses, contest.view = 0, base.view
+        contest.view = base.view
         if base.bursts:
-            contest.pairs.append(Pair(tuple(base.bursts), tuple(candidate.bursts)))
+            contest.pairs.append(Pair(number, tuple(base.bursts), tuple(candidate.bursts)))
         for arm, work in ((base, contest.base_work), (candidate, contest.candidate_work)):
             if arm.peak_memory_bytes is not None:
-                known = work.get("peak memory", arm.peak_memory_bytes)
-                work["peak memory"] = min(known, arm.peak_memory_bytes)
+                known = work.get(PEAK, arm.peak_memory_bytes)
+                work[PEAK] = min(known, arm.peak_memory_bytes)
 
     def _give_up(self, contest: Contest, pairs: Pairs, crews: tuple[Crew, Crew], reason: str) -> None:
         """Says which side it was, and does not try again."""
         guilty = crews.index(pairs.asked.crew) if pairs.asked is not None else 1
-        contest.trouble, contest.broken = f"{('base', 'candidate')[guilty]}: {reason}", True
+        contest.trouble, contest.guilty = reason, ("base", "candidate")[guilty]
 
     def _card(self, crews: tuple[Crew, Crew]) -> Card | None:
         """The sensors of the card both sides run on; None where they run on two, or on none that tells."""
         cards = {crew.opened.uuid if crew.opened else None for crew in crews}
         return card_of(cards.pop()) if len(cards) == 1 else None
 
-    def _check_origins(self, crew: Crew) -> None:
-        """A base that loads the candidate's modules is no base: an editable install does that."""
+    def _check_origins(self, crews: tuple[Crew, Crew]) -> None:
+        """Whether each side measures its own: a base that loads the candidate's modules, or the very same ones, is no base."""
         root = self._sides[1].root
         if root is None:
             return
-        found = crew.ask(0, AskModules(str(root)), Modules, LIMIT_SECONDS).files
-        if found:
-            more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        base, candidate = (crew.ask(0, AskModules(str(root)), Modules, LIMIT_SECONDS) for crew in crews)
+        self.own_modules |= set(candidate.files)
+        if base.files:
+            more = f" and {len(base.files) - 1} more" if len(base.files) > 1 else ""
             raise UsageError(
-                f"the base loads {found[0]}{more} from the candidate's checkout, where it is installed: "
+                f"the base loads {base.files[0]}{more} from the candidate's checkout, where it is installed: "
                 "prepare the base's own with --install, or name its interpreter with --base-python"
             )
+        tracked = packages_in(root)
+        for name, file in candidate.packages.items():
+            if base.packages.get(name) == file and name in tracked:
+                raise UsageError(
+                    f"both sides load one and the same {name}, as it is installed, though this checkout holds it: "
+                    "prepare the base's own with --install"
+                )
 
 
 def _started(crew: Crew) -> StartError | UsageError | None:
@@ -198,6 +217,8 @@ Matched = tuple[list[Contest], tuple[tuple[str, str], ...], tuple[str, ...]]
 def contests(base: Mapping[str, Found], candidate: Mapping[str, Found]) -> Matched:
     """The cases both sides have; those that the candidate has no more; those it alone has."""
     shared = [Contest(base[name], found) for name, found in candidate.items() if name in base]
+    for one in shared:
+        one.trouble = unlike(one.base.case, one.candidate.case) or ""
     missing = tuple((name, "the candidate has no such case") for name in base if name not in candidate)
     return shared, missing, tuple(name for name in candidate if name not in base)
 

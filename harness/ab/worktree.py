@@ -1,11 +1,15 @@
 """A git worktree of a revision, for as long as it is needed; it is removed whatever happens."""
 
+import os
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from harness.errors import UsageError
 
@@ -31,9 +35,9 @@ def commit_of(directory: Path, revision: str) -> str:
         found = _try(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         if found is not None:
             return found
-    shallow = _try(directory, "rev-parse", "--is-shallow-repository") == "true"
-    hint = "; this clone is shallow: fetch the history (fetch-depth: 0)" if shallow else ""
-    raise UsageError(f"no revision {revision!r} in this repository: give a branch, a tag or a commit{hint}")
+    raise UsageError(
+        f"no revision {revision!r} in this repository: give a branch, a tag or a commit{_hint(directory)}"
+    )
 
 
 def merge_base(directory: Path, revision: str) -> str:
@@ -43,7 +47,30 @@ def merge_base(directory: Path, revision: str) -> str:
         UsageError: there is no such revision, or they have nothing in common.
     """
     commit = commit_of(directory, revision)
-    return _git(directory, "merge-base", commit, "HEAD", said=f"{revision} and this checkout share no commit")
+    found = _try(directory, "merge-base", commit, "HEAD")
+    if found is None:
+        raise UsageError(f"{revision} and this checkout share no commit{_hint(directory)}")
+    return found
+
+
+def _hint(directory: Path) -> str:
+    shallow = _try(directory, "rev-parse", "--is-shallow-repository") == "true"
+    return "; this clone is shallow: fetch the history (fetch-depth: 0)" if shallow else ""
+
+
+def unchanged_since(directory: Path, commit: str) -> bool:
+    """Whether this checkout is that commit, with no file changed."""
+    return (
+        _try(directory, "rev-parse", "HEAD") == commit
+        and _try(directory, "status", "--porcelain", "--untracked-files=no") == ""
+    )
+
+
+def packages_in(directory: Path) -> set[str]:
+    """The names of all packages and modules that a checkout holds, wherever in it."""
+    tracked = (_try(directory, "ls-files", "-z", "*.py") or "").split("\0")
+    paths = [Path(one) for one in tracked if one]
+    return {path.parent.name for path in paths if path.name == "__init__.py"} | {path.stem for path in paths}
 
 
 @contextmanager
@@ -53,7 +80,8 @@ def worktree(repository: Path, commit: str) -> Iterator[Path]:
     Raises:
         UsageError: git cannot make it.
     """
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+    _sweep(repository)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")).resolve()
     place = folder / repository.name
     try:
         said = f"git cannot check out {commit[:12]}"
@@ -63,6 +91,15 @@ def worktree(repository: Path, commit: str) -> Iterator[Path]:
         _try(repository, "worktree", "remove", "--force", "--force", str(place))
         shutil.rmtree(folder, ignore_errors=True)
         _try(repository, "worktree", "prune")
+
+
+def _sweep(repository: Path) -> None:
+    """Removes the worktrees of processes that were killed before they could."""
+    for line in (_try(repository, "worktree", "list", "--porcelain") or "").splitlines():
+        left = re.fullmatch(rf"worktree (.*/{PREFIX}(\d+)-[^/]*)/[^/]*", line)
+        if left and not psutil.pid_exists(int(left[2])):
+            shutil.rmtree(left[1], ignore_errors=True)
+    _try(repository, "worktree", "prune")
 
 
 def _git(directory: Path, *arguments: str, said: str) -> str:

@@ -70,10 +70,10 @@ def _compared(mine: Result, here: Measurement, theirs: Result | None, other: Run
         return f"{'failed' if isinstance(there, Failed) else 'skipped'} there: {there.reason}"
     if here.view.name != there.view.name:
         return f"timed as {here.view.name} in the base, as {there.view.name} there"
-    return _unlike(mine.case, theirs.case) or _of_case(mine.case, here, there)
+    return unlike(mine.case, theirs.case) or _of_case(mine.case, here, there)
 
 
-def _unlike(mine: Case, theirs: Case) -> str | None:
+def unlike(mine: Case, theirs: Case) -> str | None:
     """What makes two cases of one id different work; None where they say the same of themselves."""
     for field in ("dtype", "sizes", "threads"):
         here, there = getattr(mine, field), getattr(theirs, field)
@@ -114,7 +114,7 @@ def _exact(base: Run, theirs: dict[str, Result]) -> Iterator[Exact]:
     """What both runs know of the same work, and know differently; of skipped cases too."""
     for result in base.results:
         found = theirs.get(result.case.id)
-        if found is None or _unlike(result.case, found.case) is not None:
+        if found is None or unlike(result.case, found.case) is not None:
             continue
         there = _metrics(found)
         for metric, value in _metrics(result).items():

@@ -109,16 +109,33 @@ def discoveries(p_values: Mapping[str, float], rate: float = FALSE_DISCOVERIES) 
     return set(ordered[:kept])
 
 
-def shift(readings: Sequence[Sequence[float]], alpha: float = ALPHA) -> Overall | None:
+def shift(readings: Sequence[Mapping[int, float]], alpha: float = ALPHA) -> Overall | None:
     """What all cases have in common: per pair of processes the median over cases, then as for one case. None for too few.
 
-    `readings` are the log ratios of each case, in the order of the pairs; only as many pairs as all cases have count.
+    `readings` are the log ratios of each case by the number of the pair; pairs that at least half of the cases have count.
     """
-    pairs = min((len(one) for one in readings), default=0)
-    if pairs < 2 or len(readings) < 2:
+    numbers = sorted({number for one in readings for number in one})
+    medians = [
+        stats.median(told)
+        for number in numbers
+        if 2 * len(told := [one[number] for one in readings if number in one]) >= len(readings)
+    ]
+    if len(medians) < 2 or len(readings) < 2:
         return None
-    found = effect([stats.median([one[k] for one in readings]) for k in range(pairs)], alpha)
+    found = effect(medians, alpha)
     return Overall(found.ratio, found.low, found.high, len(readings))
+
+
+def least_pairs(cases: int) -> int:
+    """The fewest pairs by whose ranks one case can stand out among so many.
+
+    >>> least_pairs(1), least_pairs(8), least_pairs(437)
+    (6, 9, 15)
+    """
+    pairs = 1
+    while 2.0 / 2**pairs > FALSE_DISCOVERIES / max(cases, 1):
+        pairs += 1
+    return pairs
 
 
 def signed_rank(values: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ from harness import units
 from harness.check.comparison import compare
 from harness.check.decision import Effect, decide
 from harness.errors import UsageError
-from harness.records import Comparison, Exact, Flag, Result, Run
+from harness.records import Comparison, Exact, Flag, Result, Run, Rung
 from harness.records.judgement import CaseDecision, Decision, Judgement, Overall
 from harness.records.measurement import speedup_interval
 
@@ -68,19 +68,31 @@ def judged(base: Run, candidate: Run, floor: float) -> Judgement:
 
 
 def moved(base: Run, candidate: Run, result: Result) -> float:
-    """How far the machine's own pace moved between two runs, as a share: the ceiling that a case stands under; 0 where none was measured."""
-    here, there = base.ceilings, candidate.ceilings
+    """How far the machine's own pace moved between two runs, as a share: the ceiling that a case stands under; 0 where none was measured.
+
+    Where torch differs, its own products and copies say nothing of the machine: a torch that lost a third would hide what it lost.
+    """
+    versions = [run.header.environment.software.torch.version for run in (base, candidate)]
+    aside = {Rung.TORCH} if versions[0] != versions[1] else set()
     threads = result.case.threads or base.header.settings.threads
+    best = [
+        max(
+            (
+                one.flops_per_second
+                for one in run.ceilings.compute_ladder(result.case.dtype, threads)
+                if one.rung.achieved and one.rung not in aside
+            ),
+            default=None,
+        )
+        for run in (base, candidate)
+    ]
+    rates = [(best[0], best[1])]
     level = result.prediction.level if result.prediction else None
-    rates: list[tuple[float, float]] = []
-    if (a := here.compute_ceiling(result.case.dtype, threads)) and (
-        b := there.compute_ceiling(result.case.dtype, threads)
-    ):
-        rates.append((a.flops_per_second, b.flops_per_second))
     if level and result.prediction and result.prediction.bound == "memory":
-        c, d = here.bandwidth_ceiling(level, threads), there.bandwidth_ceiling(level, threads)
-        rates += [(c.bytes_per_second, d.bytes_per_second)] if c and d else []
-    return max((math.expm1(abs(math.log(one / other))) for one, other in rates), default=0.0)
+        found = [run.ceilings.bandwidth_ceiling(level, threads) for run in (base, candidate)]
+        known = [one.bytes_per_second if one and one.rung not in aside else None for one in found]
+        rates.append((known[0], known[1]))
+    return max((math.expm1(abs(math.log(one / other))) for one, other in rates if one and other), default=0.0)
 
 
 def _check_same(base: Run, candidate: Run, found: Comparison) -> None:

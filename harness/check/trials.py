@@ -7,7 +7,7 @@ from harness.check.decision import ALPHA, Effect, decide, effect, shift
 from harness.records.comparison import Exact
 from harness.records.judgement import CaseDecision, Decision, Judgement
 from harness.records.noise import NoiseProfile
-from harness.records.trial import CaseTrial, Trial
+from harness.records.trial import ALL_CALLS, CaseTrial, Trial
 
 # Fewer readings make no comparison.
 LEAST_PAIRS = 3
@@ -19,35 +19,50 @@ def judged(trial: Trial, profile: NoiseProfile | None) -> Judgement:
     A change counts from the floor on: what the user said, or what pairs of one and the same thing read apart on this host, if that is more.
     """
     alpha = ALPHA / trial.looks
-    effects = {
-        one.case.id: effect(one.log_ratios, alpha) for one in trial.cases if len(one.pairs) >= LEAST_PAIRS
-    }
-    floors = {
-        one.case.id: max(trial.floor, _host_floor(one, trial, profile))
-        for one in trial.cases
-        if one.case.id in effects
-    }
-    decisions = decide(effects, floors)
-    lost = [one for one in trial.cases if _lost(one)]
+    told = {one.case.id: one for one in trial.cases if len(one.pairs) >= LEAST_PAIRS and not one.guilty}
+    floors = {name: max(trial.floor, _host_floor(one, trial, profile)) for name, one in told.items()}
+    found = {name: _effect(one, floors[name], alpha) for name, one in told.items()}
+    decisions = decide({name: effect for name, (_, effect) in found.items()}, floors)
+    same_settings = trial.base.settings == trial.candidate.settings
+    lost = [one for one in trial.cases if one.guilty == "candidate"]
     return Judgement(
         base=trial.base.name,
         candidate=trial.candidate.name,
         method="side by side",
         level=1.0 - alpha,
         cases=tuple(
-            _decision(one, effects[one.case.id], decisions[one.case.id], floors[one.case.id])
-            if one.case.id in effects
+            _decision(one, found[one.case.id], decisions[one.case.id], floors[one.case.id], same_settings)
+            if one.case.id in told
             else _untold(one, trial.floor)
             for one in trial.cases
             if one not in lost
         ),
-        overall=shift([one.log_ratios for one in trial.cases if one.case.id in effects], alpha),
-        missing=(*trial.missing, *((one.case.id, one.trouble) for one in lost)),
+        overall=shift([_by_number(one) for one in told.values()], alpha),
+        missing=(*trial.missing, *((one.case.id, f"candidate: {one.trouble}") for one in lost)),
         new=trial.new,
-        differences=trial.base.environment.differences(trial.candidate.environment),
+        differences=tuple(
+            one
+            for one in trial.base.environment.differences(trial.candidate.environment)
+            if not one.field.startswith("code.")
+        ),
         notes=tuple(_notes(trial, profile)),
         trial=trial.id,
     )
+
+
+def _effect(one: CaseTrial, floor: float, alpha: float) -> tuple[str, Effect]:
+    """What the pairs tell by the reading that repeats best; or by the mean of all samples, where that shows a loss beyond what its noise can do.
+
+    A slow path that a call takes now and then scatters: the reading that repeats best is blind to it.
+    """
+    steady = one.reading, effect(one.log_ratios, alpha)
+    whole = effect(one.ratios_by(ALL_CALLS), alpha)
+    hidden = whole.low > 1.0 + max(floor, whole.detectable) and not steady[1].beyond(floor)
+    return (ALL_CALLS, whole) if hidden else steady
+
+
+def _by_number(one: CaseTrial) -> dict[int, float]:
+    return dict(zip((pair.number for pair in one.pairs), one.log_ratios, strict=True))
 
 
 def gates(found: Effect, floor: float) -> bool:
@@ -68,7 +83,14 @@ def undecided(judgement: Judgement) -> set[str]:
     }
 
 
-def _decision(one: CaseTrial, found: Effect, decision: Decision, floor: float) -> CaseDecision:
+def _decision(
+    one: CaseTrial,
+    told: tuple[str, Effect],
+    decision: Decision,
+    floor: float,
+    same_settings: bool,  # noqa: FBT001 - a fact
+) -> CaseDecision:
+    reading, found = told
     grew, shrank = _work(one)
     informs = ""
     if one.altered:
@@ -93,27 +115,26 @@ def _decision(one: CaseTrial, found: Effect, decision: Decision, floor: float) -
         candidate_seconds=one.candidate_seconds,
         gates=not informs,
         informs=informs,
+        reason="some calls take longer, as the mean of all samples shows" if reading == ALL_CALLS else "",
         work_grew=grew,
         work_shrank=shrank,
+        work_gates=same_settings and not one.altered,
+        reading=reading,
     )
 
 
 def _untold(one: CaseTrial, floor: float) -> CaseDecision:
-    reason = one.trouble or f"{len(one.pairs)} pairs were measured: at least {LEAST_PAIRS} make a comparison"
+    few = f"{len(one.pairs)} pairs were measured: at least {LEAST_PAIRS} make a comparison"
+    reason = f"{one.guilty}: {one.trouble}" if one.guilty else one.trouble or few
     return CaseDecision(
         case=one.case.id,
         suite=one.case.suite,
         decision=Decision.INCONCLUSIVE,
         floor=floor,
         gates=False,
-        informs="no readings",
+        informs=reason,
         reason=reason,
     )
-
-
-def _lost(one: CaseTrial) -> bool:
-    """Whether the candidate cannot measure what the base can."""
-    return one.broken and not one.trouble.startswith("base")
 
 
 def _work(one: CaseTrial) -> tuple[tuple[Exact, ...], tuple[Exact, ...]]:
@@ -143,6 +164,10 @@ def _notes(trial: Trial, profile: NoiseProfile | None) -> Iterator[str]:
             yield f"{key}: {before or 'as it is'} in the base, {after or 'as it is'} in the candidate"
     if trial.lost_pairs:
         yield f"{trial.lost_pairs} times a process was lost, and its case measured again"
+    for one in trial.cases:
+        alone = set(one.base_work) ^ set(one.candidate_work)
+        if alone and one.pairs:
+            yield f"{one.case.id}: {', '.join(sorted(alone))} known of one side alone, and not compared"
     if trial.dropped_rounds:
         yield f"{trial.dropped_rounds} rounds were dropped, as the card slowed itself down in one burst and not in another"
     yield from trial.notes

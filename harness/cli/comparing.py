@@ -132,11 +132,14 @@ def gate(
     """Say whether this checkout is slower than where it left a branch; exit status 1 on a confirmed regression alone."""
     from harness.ab.run import Ask
     from harness.ab.sides import Wanted
-    from harness.ab.worktree import merge_base, toplevel
+    from harness.ab.worktree import merge_base, toplevel, unchanged_since
     from harness.plan.amounts import share
 
     share_of_floor = share(floor, "--floor")
-    left = merge_base(toplevel(Path.cwd()), base)
+    root = toplevel(Path.cwd())
+    left = merge_base(root, base)
+    if unchanged_since(root, left):
+        typer.echo(f"this checkout is no further than {base}: it is compared with itself", file=sys.stderr)
     ask = Ask(
         wanted=Wanted(python=base_python, revision=left, called=base, install=install),
         suites=tuple(suite or ()),
@@ -148,6 +151,7 @@ def gate(
         pairs=pairs,
         doubling=not once,
         floor=share_of_floor,
+        of_checkout=True,
         results=results,
     )
     _side_by_side(ask, markdown, junit, json)

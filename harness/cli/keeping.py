@@ -10,13 +10,19 @@ import typer
 from harness.cli.app import RESULTS, Json, Results, app, print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from harness.records.history import History
     from harness.records.row import Row
-    from harness.report.content import Page
 
-DATA_SET = "history"
+DATA_SET, METRIC = "history", "typical_seconds"
+# Of a data set with more points than this the series are listed, unless one is named.
+MOST_POINTS = 50_000
+# What a series needs of a row besides the metric.
+COLUMNS = {
+    *("run", "started_at", "case", "series", "host", "machine", "threads"),
+    *("stack", "torch", "cuda", "driver", "commit", "dirty"),
+}
 
 Store = Annotated[
     str | None,
@@ -58,7 +64,7 @@ def history(
         typer.Option(
             help="typical_seconds, best_seconds, peak_memory_bytes, flops, kernels or joules_per_call."
         ),
-    ] = "typical_seconds",
+    ] = METRIC,
     host: Annotated[str | None, typer.Option(metavar="ID", help="Of one host.")] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="ISO 8601.")] = None,
     fleet: Annotated[
@@ -71,107 +77,118 @@ def history(
     from harness.errors import UsageError
     from harness.history.recorded import histories
     from harness.history.table import read_table
-    from harness.report.history import page
-    from harness.report.terminal import screen, show_page
 
     if csv is not None:
-        if case or store or fleet:
-            raise UsageError("--csv is a series of its own: leave out CASE, --store and --fleet")
-        one = read_table(csv)
-        _shown(one, page([one]), json=json)
+        if case or store or fleet or host or since or metric != METRIC:
+            raise UsageError("--csv is a series of its own: leave out CASE and all options but --json")
+        _tell([read_table(csv)], json=json, alone=True)
         return
-    if not case and store is not None and not fleet:
-        _list(store, json=json)
+    filters = [f"--{name} {value}" for name, value in (("host", host), ("since", since)) if value]
+    if store is not None and not (case or filters or fleet or metric != METRIC) and _listed(store, json=json):
         return
     rows = list(_rows(store, results, case, host, since, metric))
     if not rows:
-        raise UsageError(
-            f"no series{f' of a case {case!r}' if case else ''} there: `plumbline history` lists all"
-        )
+        of = " ".join([f" of a case {case!r}" if case else "", *(f"with {one}" for one in filters)])
+        raise UsageError(f"no series{of} there: `plumbline history` without them lists all")
     found = histories(rows, metric)
     if fleet:
         _blame(found, json=json)
-    elif json:
-        print_json({"series": found})
     else:
-        show_page(page(found), screen())
+        _tell(found, json=json)
 
 
 def _rows(
     store: str | None, results: Path, case: str, host: str | None, since: str | None, metric: str
 ) -> "Iterator[Row]":
     from harness.errors import UsageError
-    from harness.store import is_dataset, rows_of
+    from harness.history.recorded import METRICS
+    from harness.store import DataSet, is_dataset, rows_of, run_folders
 
-    if store is None and not results.is_dir():
-        raise UsageError(f"no run in {results}: `plumbline bench` makes one")
-    columns = {
-        "run",
-        "started_at",
-        "case",
-        "series",
-        "host",
-        "machine",
-        "stack",
-        "torch",
-        "cuda",
-        "driver",
-        "commit",
-        metric,
-    }
+    if metric not in METRICS:
+        raise UsageError(f"no metric {metric!r}: one of {', '.join(METRICS)}")
+    columns = COLUMNS | {metric}
+    if store is not None:
+        return iter(
+            DataSet(store, _complain).rows(case=case or None, host=host, since=since, columns=columns)
+        )
     kept = str(results / DATA_SET)
-    sources = [store] if store is not None else [results, *([kept] if is_dataset(kept) else [])]
+    sources: list[str | Path] = [
+        *([results] if run_folders(results) else []),
+        *([kept] if is_dataset(kept) else []),
+    ]
+    if not sources:
+        raise UsageError(f"no run in {results}: `plumbline bench` makes one")
     return rows_of(
         *sources, case=case or None, host=host, since=since, results=results, columns=columns, note=_complain
     )
 
 
-def _list(store: str, *, json: bool) -> None:
+def _listed(store: str, *, json: bool) -> bool:
+    """Lists the series of a data set with more points than are looked through at once; False where there are fewer."""
     from harness.report.content import Page, section, table
     from harness.report.terminal import screen, show_page
     from harness.store import DataSet
 
     found = DataSet(store, _complain).series()
+    points = sum(one.points for one in found)
+    if points <= MOST_POINTS:
+        return False
     if json:
         print_json({"listed": found})
-        return
+        return True
     rows = [
-        (one.case, one.machine or "", str(one.threads or ""), str(one.points), str(one.hosts), one.latest)
+        (
+            one.case,
+            one.machine or "",
+            str(one.threads or ""),
+            str(one.points),
+            str(one.hosts),
+            one.latest[:10],
+        )
         for one in found
     ]
     columns = ("case", "machine", "threads", "points", "hosts", "latest")
-    listed = section("series", "Series", (table(columns, rows, "Series", ("latest", "threads")),))
-    about = (f"{len(found)} series, {sum(one.points for one in found):,} points",)
-    show_page(Page(f"Plumbline: {store}", about, (listed,) if listed else ()), screen())
+    listed = section("series", "Series", (table(columns, rows, "Series", ("latest",)),))
+    about = f"{len(found):,} series, {points:,} points: name a case to see its steps"
+    show_page(Page(f"Plumbline: {store}", (about,), (listed,) if listed else ()), screen())
+    return True
 
 
-def _blame(found: "tuple[History, ...]", *, json: bool) -> None:
+def _blame(found: "Sequence[History]", *, json: bool) -> None:
     from itertools import groupby
 
     from harness.history.fleet import blame
     from harness.report.history import fleet_page
     from harness.report.terminal import screen, show_page
 
-    told = []
-    for _, group in groupby(found, key=lambda one: one.series):
-        members = list(group)
-        changes = blame(members)
-        told.append(
-            {"case": members[0].name, "series": members[0].series, "hosts": len(members), "changes": changes}
-        )
-        if not json:
-            show_page(fleet_page(members[0].name, members, changes), screen())
-    if json:
-        print_json({"fleet": told})
+    groups = [list(group) for _, group in groupby(found, key=lambda one: one.series)]
+    told = [(members, blame(members)) for members in groups]
+    if not json:
+        show_page(fleet_page(told), screen())
+        return
+    print_json(
+        {
+            "fleet": [
+                {
+                    "case": members[0].name,
+                    "series": members[0].series,
+                    "hosts": len(members),
+                    "changes": changes,
+                }
+                for members, changes in told
+            ]
+        }
+    )
 
 
-def _shown(one: "History", shown: "Page", *, json: bool) -> None:
+def _tell(found: "Sequence[History]", *, json: bool, alone: bool = False) -> None:
+    from harness.report.history import page
     from harness.report.terminal import screen, show_page
 
     if json:
-        print_json(one)
+        print_json(found[0] if alone else {"series": found})
     else:
-        show_page(shown, screen())
+        show_page(page(found), screen())
 
 
 def _complain(text: object) -> None:
@@ -234,7 +251,8 @@ def export(
     from harness.report.publish import check_places, put
 
     check_places([output])
-    runs = [store.read(store.find(reference, results)) for reference in references]
+    folders = dict.fromkeys(store.find(reference, results) for reference in references)
+    runs = [store.read(folder) for folder in folders]
     text = exported(form.value, runs)
     if form is Format.OTAVA and (partial := not_in_all(runs)):
         _complain(
@@ -276,6 +294,8 @@ def import_history(
                 "left_out": found.left_out,
             }
         )
+        for wrong in found.unreadable:
+            _complain(f"{wrong}; left out")
         if not json:
             left = (
                 f"; neither time nor memory, left out: {', '.join(found.left_out)}" if found.left_out else ""

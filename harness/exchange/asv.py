@@ -95,25 +95,38 @@ def read(path: Path) -> Imported:
     """The rows of a folder of results, of the folder of one machine, or of one file.
 
     Raises:
-        RecordError: a file cannot be read, or is of another version.
+        RecordError: the one file cannot be read, or is of another version; of a folder such files are named.
     """
     folder = path if path.is_dir() else path.parent
     known = _benchmarks(folder)
     files = sorted(folder.rglob("*.json")) if path.is_dir() else [path]
     rows: list[Row] = []
     left_out: dict[str, None] = {}
+    unreadable: list[str] = []
     for file in files:
         if file.name in {BENCHMARKS, MACHINE}:
             continue
-        content = read_json(file)
-        saved, run = _saved(content, file), run_id(TOOL, content)
-        for name, told in saved.results.items():
-            kind = known.get(name) or _Benchmark(unit=_unit_by_name(name))
-            if kind.unit in _SECONDS or kind.unit == "bytes":
-                rows += _rows(_Found(run, saved, file, name, kind, _entry(saved, name, told, file)))
-            else:
-                left_out[name] = None
-    return Imported(tuple(rows), tuple(left_out))
+        try:
+            rows += _of_file(file, known, left_out)
+        except RecordError as error:
+            if file == path:
+                raise
+            unreadable.append(str(error))
+    return Imported(tuple(rows), tuple(left_out), tuple(unreadable))
+
+
+def _of_file(file: Path, known: dict[str, _Benchmark], left_out: dict[str, None]) -> list[Row]:
+    """The rows of one file. Each benchmark is a run of its own: asv adds those that are new to the file of their commit."""
+    saved = _saved(read_json(file), file)
+    rows: list[Row] = []
+    for name, told in saved.results.items():
+        kind = known.get(name) or _Benchmark(unit=_unit_by_name(name))
+        if kind.unit in _SECONDS or kind.unit == "bytes":
+            run = run_id(TOOL, [saved.params.machine, saved.commit_hash, file.stem, name])
+            rows += _rows(_Found(run, saved, file, name, kind, _entry(saved, name, told, file)))
+        else:
+            left_out[name] = None
+    return rows
 
 
 def _benchmarks(folder: Path) -> dict[str, _Benchmark]:

@@ -20,10 +20,11 @@ _Kind = TypeVar("_Kind")
 
 
 class Imported(Record, frozen=True):
-    """What was found: rows, and the names of benchmarks that measure neither time nor memory."""
+    """What was found: rows, the names of benchmarks that measure neither time nor memory, and of a folder what is wrong with files in it."""
 
     rows: tuple[Row, ...]
     left_out: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
 
 def read_json(path: Path) -> Any:

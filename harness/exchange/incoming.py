@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import msgspec
+
 from harness.errors import RecordError, UsageError
 from harness.exchange import asv, pytest_benchmark
 from harness.exchange.foreign import Imported, read_json
@@ -11,11 +13,11 @@ from harness.records.row import Row
 def read(path: Path) -> Imported:
     """What a file or a folder holds: runs that pytest-benchmark saved, or results of asv.
 
-    A run that stands in it twice counts once. Its id follows from its content: importing it again gives the same rows.
+    A run that stands in it twice counts once. Its id follows from what it is: importing it again gives the same rows.
 
     Raises:
         UsageError: it does not exist, or there is nothing to import in it.
-        RecordError: a file in it cannot be read.
+        RecordError: the file, or every file of the folder, cannot be read.
     """
     if not path.exists():
         raise UsageError(
@@ -23,8 +25,10 @@ def read(path: Path) -> Imported:
         )
     found = asv.read(path) if _is_of_asv(path) else pytest_benchmark.read(path)
     if not found.rows and not found.left_out:
+        if found.unreadable:
+            raise RecordError(found.unreadable[0])
         raise UsageError(f"nothing to import in {path}: no run of pytest-benchmark and no results of asv")
-    return Imported(_once(found.rows), found.left_out)
+    return msgspec.structs.replace(found, rows=_once(found.rows))
 
 
 def imported(path: Path) -> tuple[Row, ...]:

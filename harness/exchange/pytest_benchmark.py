@@ -85,13 +85,21 @@ def is_saved_run(content: Any) -> bool:
 
 
 def read(path: Path) -> Imported:
-    """The rows of a file, or of all files of a storage folder with a folder for each interpreter.
+    """The rows of a file, or of all files of a storage folder with a folder for each interpreter that can be read.
 
     Raises:
-        RecordError: a file cannot be read, or is no run of pytest-benchmark.
+        RecordError: the file cannot be read, or is no run of pytest-benchmark.
     """
-    paths = sorted(path.rglob("*.json")) if path.is_dir() else [path]
-    return Imported(tuple(row for one in paths for row in _rows(one)))
+    if not path.is_dir():
+        return Imported(tuple(_rows(path)))
+    rows: list[Row] = []
+    unreadable: list[str] = []
+    for one in sorted(path.rglob("*.json")):
+        try:
+            rows += list(_rows(one))
+        except RecordError as error:
+            unreadable.append(str(error))
+    return Imported(tuple(rows), unreadable=tuple(unreadable))
 
 
 def _rows(path: Path) -> Iterator[Row]:

@@ -11,31 +11,36 @@ from harness.records.history import History, Point, PointsAt, Shared, Step
 from harness.stats import median
 
 # Steps so many builds apart may be one: a step is placed to within two points.
-APART = 2.0
+APART, APART_POINTS = 2.0, 3
+# Steps are one change only if they differ by less than this factor, as logarithms.
+ALIKE = 2.0
+# Where a build has more points than this, they are placed by their times.
+POINTS_OF_BUILD = 3
 # A change on at most this share of at least so many hosts is theirs alone.
 FEW, MANY = 0.25, 4
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """A step of a host; `place` is where it stands on the axis that all hosts share."""
+    """A step of a host; `place` is where it stands on the axis that all hosts share. `same_build`: its code was the same before it."""
 
     place: float
     host: str
     step: Step
+    same_build: bool
 
 
 def blame(histories: Sequence[History]) -> tuple[Shared, ...]:
     """What each confirmed change points at, in order of their places.
 
-    `histories` are of one series, one for each host. Changes in one direction at one build, give or take two, are one change; without
+    `histories` are of one series, one for each host. Changes in one direction and about as far at one build, give or take two, are one change; without
     builds, at one time, give or take two points; with neither, at one index. A host counts where it has enough points on both sides to show it, and the same
     stack throughout. More than half of at least two hosts point at code; at most a quarter of at least four, at hardware.
     """
     place = _axis(histories)
     places = [[place(index, point) for index, point in enumerate(one.points)] for one in histories]
     seen = [
-        _Seen(where[step.index], _name(one, number), step)
+        _Seen(where[step.index], _name(one, number), step, _same_build(one, step.index))
         for number, (one, where) in enumerate(zip(histories, places, strict=True))
         for step in one.confirmed
     ]
@@ -52,6 +57,12 @@ def blame(histories: Sequence[History]) -> tuple[Shared, ...]:
     return tuple(found)
 
 
+def _same_build(history: History, index: int) -> bool:
+    """Whether the points around an index are all of one build: then no change of the code explains what happened there."""
+    near = {point.build for point in history.points[max(0, index - APART_POINTS) : index + APART_POINTS]}
+    return len(near) == 1 and None not in near
+
+
 def _name(history: History, number: int) -> str:
     return history.host or f"host {number + 1}"
 
@@ -59,7 +70,8 @@ def _name(history: History, number: int) -> str:
 def _axis(histories: Sequence[History]) -> Callable[[int, Point], float]:
     """What all points can be placed by: their builds in an order that every host agrees with, their times in typical distances, or their index."""
     points = [point for one in histories for point in one.points]
-    if all(point.build is not None for point in points):
+    builds = {point.build for point in points}
+    if None not in builds and len(points) <= POINTS_OF_BUILD * len(histories) * len(builds):
         order = {build: float(rank) for rank, build in enumerate(_builds(histories))}
         return lambda _, point: order[point.build or ""]
     times = [[seconds(point.time) for point in one.points] for one in histories]
@@ -88,12 +100,12 @@ def _builds(histories: Sequence[History]) -> list[str]:
 
 
 def _gathered(seen: Sequence[_Seen]) -> list[list[_Seen]]:
-    """Steps in one direction that are near to the middle of those before them, one a host."""
+    """Steps of one kind that are near to the middle of those before them, one a host."""
     groups: list[list[_Seen]] = []
     for one in sorted(seen, key=lambda each: (each.place, each.host)):
         for group in reversed(groups):
             if (
-                (group[0].step.ratio > 1.0) == (one.step.ratio > 1.0)
+                _alike(group, one)
                 and one.place - median([each.place for each in group]) <= APART
                 and one.host not in {each.host for each in group}
             ):
@@ -102,6 +114,12 @@ def _gathered(seen: Sequence[_Seen]) -> list[list[_Seen]]:
         else:
             groups.append([one])
     return groups
+
+
+def _alike(group: Sequence[_Seen], one: _Seen) -> bool:
+    """Whether a step goes in the direction of some others, and about as far."""
+    typical, mine = median([math.log(each.step.ratio) for each in group]), math.log(one.step.ratio)
+    return typical * mine > 0.0 and 1.0 / ALIKE <= mine / typical <= ALIKE
 
 
 def _able(history: History, places: Sequence[float], centre: float) -> bool:
@@ -118,6 +136,8 @@ def _shared(together: Sequence[_Seen], hosts: set[str], of: int) -> Shared:
     count = len(hosts)
     if of < 2:
         points_at, why = PointsAt.UNCLEAR, "no other host has points around it"
+    elif 2 * count > of and count > 1 and all(one.same_build for one in together):
+        points_at, why = PointsAt.UNCLEAR, f"{count} of {of} hosts changed alike, and the code did not change"
     elif 2 * count > of and count > 1:
         points_at, why = PointsAt.CODE, f"{count} of {of} hosts changed alike at one place"
     elif of >= MANY and count <= FEW * of:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
@@ -21,6 +22,8 @@ METRICS = {
     "kernels": "",
     "joules_per_call": "J",
 }
+# Said of series that are of one case on one machine and yet several.
+ANOTHER = "the code of its workload changed: there is another series of this case, from before or after"
 # What of a stack a row tells in words.
 TOLD = ("torch", "cuda", "driver")
 
@@ -37,9 +40,16 @@ def histories(rows: Iterable[Row], metric: str = "typical_seconds") -> tuple[His
         rows,
         key=lambda row: (row.case, row.machine or "", row.series, row.host or "", row.started_at, row.run),
     )
-    return tuple(
+    found = [
         _history(list(group), metric)
         for _, group in itertools.groupby(ordered, key=attrgetter("case", "machine", "series", "host"))
+    ]
+    alike = Counter((one.name, one.machine, one.threads, one.host) for one in found)
+    return tuple(
+        msgspec.structs.replace(one, notes=(*one.notes, ANOTHER))
+        if alike[one.name, one.machine, one.threads, one.host] > 1
+        else one
+        for one in found
     )
 
 
@@ -50,7 +60,14 @@ def _history(rows: Sequence[Row], metric: str) -> History:
     if len(kept) < len(known):
         notes.append(f"{len(known) - len(kept)} values left out, zero, negative or not finite")
     points = [
-        Point(value=value, row=place, time=row.started_at, build=row.commit, run=row.run, stack=row.stack)
+        Point(
+            value=value,
+            row=place,
+            time=row.started_at,
+            build=None if row.dirty else row.commit,  # what was not committed has no name
+            run=row.run,
+            stack=row.stack,
+        )
         for place, (row, value) in enumerate(kept)
     ]
     history = analysed(rows[0].case, METRICS[metric], points, notes=notes, host=rows[0].host)
@@ -58,6 +75,7 @@ def _history(rows: Sequence[Row], metric: str) -> History:
     return msgspec.structs.replace(
         history,
         machine=rows[0].machine,
+        threads=rows[0].threads,
         series=rows[0].series,
         boundaries=tuple(_explained(one, told) for one in history.boundaries),
     )

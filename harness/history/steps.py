@@ -32,6 +32,8 @@ LOOK, CLIP, PENALTY = 80, 3.5, 8.0
 PIECES = 6
 # So much of the points after must be past half of the change; so much of those before must not have been at the new level.
 HOLDING, VISITED, LATEST = 0.7, 0.15, 0.3
+# The logarithm of no ratio is beyond this.
+LARGEST = 700.0
 # A change is a drift where a ramp of at least so many points explains the points better than a step does.
 RAMP = 12
 # A slow drift is looked for every so many points, by the last ten, on a level of at least so many, of at most so many.
@@ -74,7 +76,7 @@ def steps(points: Sequence[Point]) -> tuple[Step, ...]:
             found.append(
                 Step(
                     index=begin + change.index,
-                    ratio=math.exp(watcher.rise(change, before, after)),
+                    ratio=math.exp(min(LARGEST, max(-LARGEST, watcher.rise(change, before, after)))),
                     state=StepState.SUSPECTED if change.confirmed_at is None else StepState.CONFIRMED,
                     kind=change.kind,
                     build=point.build,
@@ -156,7 +158,10 @@ class _Watcher:
     def _confirms(self, now: int, index: int) -> bool:
         """Suspects or confirms a new level from an index on; tells whether it confirmed it."""
         after = self.logs[index : now + 1]
-        if index - self._begin < HISTORY or len(after) < SUSPECTED:
+        if len(after) < SUSPECTED:
+            return False
+        if index - self._begin < HISTORY:
+            self._begin_later(index, after)
             return False
         before, residuals = self._level(index)
         near, wide = before[-NEAR:], before[-WIDE:]
@@ -180,6 +185,18 @@ class _Watcher:
         else:
             self._confirm(_Change(index, rise, StepKind.STEP, index, now))
         return True
+
+    def _begin_later(self, index: int, after: Vector) -> None:
+        """Leaves the first few points of a level aside where those after them hold another: too few to tell a change of, and no part of what follows."""
+        before = self.logs[self._begin : index]
+        if len(before) == 0 or len(after) < CONFIRMED:
+            return
+        rise = shift(before, after)
+        scatter = noise(after - np.median(after))
+        if abs(rise) >= allowed(scatter, len(before), after) and _holds(
+            (before - np.median(before)) / rise, (after - np.median(before)) / rise
+        ):
+            self._begin = index
 
     def _look_for_drift(self, now: int) -> None:
         """Whether the last points have slowly left where the level was when it was new."""

@@ -1,6 +1,7 @@
 """A user's own series: a CSV of values, with what they were measured at."""
 
 import csv
+import io
 import itertools
 import math
 from collections.abc import Iterable, Sequence
@@ -8,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.history.steps import boundaries, steps
+from harness.history.steps import CONFIRMED, HISTORY, boundaries, steps
 from harness.records.history import History, Point
 from harness.stats import median
 
@@ -26,13 +27,21 @@ def analysed(
     name: str, unit: str, points: Sequence[Point], *, notes: Iterable[str] = (), host: str | None = None
 ) -> History:
     """A series with its steps and the boundaries between which they were looked for. Values must be positive and finite."""
+    parts = boundaries(points)
+    edges = [0, *(part.index for part in parts), len(points)]
+    longest = max(last - first for first, last in itertools.pairwise(edges))
+    told = list(notes)
+    if longest < HISTORY + CONFIRMED:
+        told.append(
+            f"inconclusive: {longest} points on one stack at most, where a step is told by {HISTORY} before it and {CONFIRMED} after"
+        )
     return History(
         name=name,
         unit=unit,
         points=tuple(points),
         steps=steps(points),
-        boundaries=boundaries(points),
-        notes=tuple(notes),
+        boundaries=parts,
+        notes=tuple(told),
         host=host,
     )
 
@@ -55,7 +64,9 @@ def read_table(path: Path, unit: str = "") -> History:
     notes = []
     if left_out:
         which = _lines(left_out)
-        notes.append(f"{len(left_out)} of {len(rows)} values left out, zero, negative or not finite: {which}")
+        notes.append(
+            f"{len(left_out)} of {len(rows)} values left out, missing, zero, negative or not finite: {which}"
+        )
     back = [
         line
         for ((_, before), (line, after)) in itertools.pairwise(rows)
@@ -74,13 +85,18 @@ def _points(rows: Sequence[_Row], values: Sequence[float]) -> list[Point]:
             grouped.setdefault(cells[BUILD] or place, []).append(place)
     return [
         Point(
-            value=median([values[place] for place in places]),
+            value=_middle([values[place] for place in places]),
             row=places[0],
             time=rows[places[0]][1][TIME] or None,
             build=rows[places[0]][1][BUILD] or None,
         )
         for places in grouped.values()
     ]
+
+
+def _middle(values: Sequence[float]) -> float:
+    """Their median, where the mean of two of them is not beyond what a number can be, too."""
+    return min(median(values), max(values))
 
 
 def _read(path: Path) -> list[_Row]:
@@ -93,8 +109,8 @@ def _read(path: Path) -> list[_Row]:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not a table in UTF-8: {error}") from error
-    lines = text.splitlines()
-    first = next((line for line in lines if line.strip()), "")
+    lines = io.StringIO(text, newline="")
+    first = next((line for line in io.StringIO(text) if line.strip()), "")
     reader = csv.reader(lines, delimiter=max(DELIMITERS, key=first.count))
     try:
         told = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
@@ -126,11 +142,13 @@ def _columns(path: Path, header: Sequence[str]) -> dict[str, int | None]:
 
 
 def _value(path: Path, line: int, cell: str) -> float:
+    if not cell:
+        return math.nan
     try:
         return float(cell)
     except ValueError:
-        shown = f"{cell[:40]!r} is not a number" if cell else "the value is missing"
-        raise UsageError(f"{path}, line {line}: {shown}") from None
+        hint = ": a decimal point, and nothing between thousands" if "," in cell else ""
+        raise UsageError(f"{path}, line {line}: {cell[:40]!r} is not a number{hint}") from None
 
 
 def _is_before(this: str, other: str) -> bool:

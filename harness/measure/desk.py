@@ -16,7 +16,7 @@ from harness.measure import ceilings, environment
 from harness.measure import device as devices
 from harness.measure.device import Device, impossible
 from harness.measure.host import on_cpu, usable_physical_cores
-from harness.measure.imports import load_workload, modules_below
+from harness.measure.imports import load_workload, modules_below, packages_beside
 from harness.measure.memory import Weighed
 from harness.measure.messages import (
     AskFree,
@@ -98,7 +98,7 @@ class Desk:
             case AskFree():
                 return Free(self.device.free_bytes())
             case AskModules(directory=directory):
-                return Modules(modules_below(directory))
+                return Modules(modules_below(directory), packages_beside(directory))
             case Follow():
                 return self._follow(request)
             case Prepare():

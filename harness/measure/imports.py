@@ -54,6 +54,21 @@ def modules_below(directory: str) -> tuple[str, ...]:
     )
 
 
+def packages_beside(directory: str) -> dict[str, str]:
+    """The files of the top-level packages that were loaded from elsewhere than below a folder; without the harness."""
+    below = Path(directory)
+    found = {
+        name: str(file)
+        for name, module in tuple(sys.modules.items())
+        if "." not in name and name != "harness" and (file := getattr(module, "__file__", None))
+    }
+    return {
+        name: file
+        for name, file in found.items()
+        if not Path(file).is_relative_to(below) or Path(file).is_relative_to(sys.prefix)
+    }
+
+
 class _Pickler(pickle.Pickler):
     def __init__(self, file: io.BytesIO, module: str) -> None:
         super().__init__(file)

@@ -139,9 +139,10 @@ class Free(Message, frozen=True, tag=True):
 
 
 class Modules(Message, frozen=True, tag=True):
-    """These, by the paths of their files from that folder on."""
+    """These, by the paths of their files from that folder on; and the file of each top-level package that lies elsewhere."""
 
     files: tuple[str, ...]
+    packages: dict[str, str] = {}
 
 
 class Followed(Message, frozen=True, tag=True):

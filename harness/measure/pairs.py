@@ -91,6 +91,7 @@ class Pairs:
     def release(self, arms: Sequence[Arm]) -> None:
         """Lets go of them."""
         for arm in arms:
+            self.asked = arm
             arm.crew.release(arm.order.case, self._sampling.limit_seconds)
 
 
@@ -99,5 +100,7 @@ LOW = 0.1
 
 
 def reading(seconds: Sequence[float]) -> Burst:
-    """The fastest sample of a burst, a low one and the middle one: which of them tells most is seen when all are there."""
-    return Burst(min(seconds), stats.quantile(seconds, LOW), stats.median(seconds))
+    """The fastest sample of a burst, a low one, the middle one and the mean: which of them tells most is seen when all are there."""
+    return Burst(
+        min(seconds), stats.quantile(seconds, LOW), stats.median(seconds), sum(seconds) / len(seconds)
+    )

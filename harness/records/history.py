@@ -68,6 +68,7 @@ class History(Record, frozen=True):
     notes: tuple[str, ...] = ()
     host: str | None = None
     machine: str | None = None
+    threads: int | None = None
     series: str | None = None
 
     @property

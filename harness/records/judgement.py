@@ -21,7 +21,8 @@ class CaseDecision(Record, frozen=True):
 
     From `low` to `high` lies the true `ratio`, as sure as `Judgement.level`; above 1 the candidate is slower. A change up to `floor` (a share) is no
     change for practice. `detectable`: the least change that as many pairs find here in 80 of 100 cases. `p`: two-sided, of no change at all. `gates`:
-    whether a regression of its time fails; where it does not, `informs` says why. `work_grew` are metrics without noise that grew.
+    whether a regression of its time fails; where it does not, `informs` says why. `work_grew` are metrics without noise that grew, which
+    fails where `work_gates`. `reading`: what of a burst of samples the ratio is of, where it was measured side by side.
     """
 
     case: str
@@ -41,6 +42,8 @@ class CaseDecision(Record, frozen=True):
     reason: str = ""
     work_grew: tuple[Exact, ...] = ()
     work_shrank: tuple[Exact, ...] = ()
+    work_gates: bool = True
+    reading: str = ""
 
     @property
     def change(self) -> float | None:
@@ -50,7 +53,9 @@ class CaseDecision(Record, frozen=True):
     @property
     def fails(self) -> bool:
         """Whether it is a reason to stop: a regression that gates, or more work than before."""
-        return bool(self.work_grew) or (self.gates and self.decision is Decision.REGRESSED)
+        return (self.work_gates and bool(self.work_grew)) or (
+            self.gates and self.decision is Decision.REGRESSED
+        )
 
 
 class Overall(Record, frozen=True):
@@ -96,6 +101,13 @@ class Judgement(Record, frozen=True):
     def failed(self) -> bool:
         """Whether a gate stops here."""
         return bool(self.failing or self.missing)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing in it could have stopped a gate."""
+        return not self.missing and not any(
+            one.gates and one.decision is not Decision.INCONCLUSIVE for one in self.cases
+        )
 
     def counted(self, decision: Decision) -> int:
         """How many cases came out so."""

@@ -13,14 +13,16 @@ from harness.records.environment import Environment
 
 
 class Burst(NamedTuple):
-    """What a burst of samples reads, in seconds per call: the fastest of them, what a tenth are below, the middle one."""
+    """What a burst of samples reads, in seconds per call: the fastest of them, what a tenth are below, the middle one, and the mean of all."""
 
     fastest: float
     low: float
     typical: float
+    mean: float
 
 
-READINGS = ("fastest", "low", "typical")
+# The readings that one is chosen of; and the one that no slow call escapes.
+READINGS, ALL_CALLS = ("fastest", "low", "typical"), "mean"
 
 
 class Side(Record, frozen=True):
@@ -34,8 +36,9 @@ class Side(Record, frozen=True):
 
 
 class Pair(Record, frozen=True):
-    """What one pair of fresh processes read of a case: rounds of two bursts of each side."""
+    """What one pair of fresh processes read of a case: rounds of two bursts of each side. `number` counts the pairs of a trial from 0."""
 
+    number: int
     base: tuple[Burst, ...]
     candidate: tuple[Burst, ...]
 
@@ -47,8 +50,8 @@ class Pair(Record, frozen=True):
 class CaseTrial(Record, frozen=True):
     """One case on both sides, a reading for each pair of processes.
 
-    `base_work` and `candidate_work` are what it comes to without noise, by metric: FLOPs, kernels, bytes. `trouble`: why there are no readings; `broken`: it is a fault, and no
-    lack of this device. `altered`: the code of the workload's class differs between the sides.
+    `base_work` and `candidate_work` are what it comes to without noise, by metric: FLOPs, kernels, bytes. `trouble`: why there are no readings, or no more; `guilty`: the side
+    it lies with, "base" or "candidate". `altered`: the code of the workload's class differs between the sides.
     """
 
     case: Case
@@ -57,7 +60,7 @@ class CaseTrial(Record, frozen=True):
     base_work: dict[str, int] = msgspec.field(default_factory=dict)
     candidate_work: dict[str, int] = msgspec.field(default_factory=dict)
     trouble: str = ""
-    broken: bool = False
+    guilty: str = ""
     altered: bool = False
 
     @property
@@ -74,11 +77,14 @@ class CaseTrial(Record, frozen=True):
 
     @property
     def log_ratios(self) -> tuple[float, ...]:
-        """The logarithm of candidate over base as each pair tells it: the centre of its rounds by Hodges and Lehmann.
+        """The logarithm of candidate over base as each pair tells it, by the reading that repeats best."""
+        return self.ratios_by(self.reading) if self.pairs else ()
+
+    def ratios_by(self, reading: str) -> tuple[float, ...]:
+        """The same by a reading: the centre of the rounds of each pair, by Hodges and Lehmann.
 
         Their median would throw a third of the readings' worth away where rounds spread evenly.
         """
-        reading = self.reading if self.pairs else ""
         return tuple(stats.hodges_lehmann(pair.rounds(reading)) for pair in self.pairs)
 
     @property

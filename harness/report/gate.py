@@ -71,7 +71,11 @@ def _test(suite: ET.Element, one: CaseDecision, *, skipped: bool) -> None:
 
 def _clean(text: str) -> str:
     """Without the characters XML 1.0 has no place for."""
-    return "".join(one if one in "\t\n\r" or ord(one) >= 0x20 else "?" for one in text)
+    allowed = ((0x20, 0xD7FF), (0xE000, 0xFFFD), (0x10000, 0x10FFFF))
+    return "".join(
+        one if one in "\t\n\r" or any(low <= ord(one) <= high for low, high in allowed) else "?"
+        for one in text
+    )
 
 
 def annotations(judgement: Judgement) -> list[str]:

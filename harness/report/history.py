@@ -13,6 +13,8 @@ WIDTH = 72
 # Points of one series that are shown one by one: the latest.
 LATEST = 15
 _SHORT = 8
+# Hosts that are named; more are counted.
+NAMED = 3
 
 
 def page(histories: Sequence[History]) -> Page:
@@ -22,17 +24,18 @@ def page(histories: Sequence[History]) -> Page:
     stepped = [one for one in histories if one.steps]
     cases, hosts = {one.name for one in histories}, {one.host for one in histories}
     about = f"{len(histories)} series of {len(cases)} cases on {len(hosts)} hosts; {len(stepped)} with steps"
-    found = section(
-        "series", "Series", (table(_COLUMNS, [_row(one) for one in histories], "Series", _DISPENSABLE),)
+    # What is the same everywhere, and what there is room for last, goes first where there is no room.
+    spare = ["history", "last step", *(["host"] if len(hosts) == 1 else [])]
+    spare += ["machine", "threads"] if len({(one.machine, one.threads) for one in histories}) == 1 else []
+    rows = [_row(one) for one in histories]
+    found = (
+        section("series", "Series", (table(_COLUMNS, rows, "Series", tuple(spare)),)),
+        section("notes", "Notes", (lines(f"{one.name}: {note}" for one in histories for note in one.notes),)),
     )
-    notes = section(
-        "notes", "Notes", (lines(f"{one.name}: {note}" for one in histories for note in one.notes),)
-    )
-    return Page("Plumbline: history", (about,), tuple(one for one in (found, notes) if one is not None))
+    return Page("Plumbline: history", (about,), tuple(one for one in found if one is not None))
 
 
-_COLUMNS = ("case", "machine", "host", "points", "latest", "steps", "last step", "history")
-_DISPENSABLE = ("history", "machine", "host")
+_COLUMNS = ("case", "machine", "threads", "host", "points", "latest", "steps", "last step", "history")
 
 
 def _row(one: History) -> tuple[str, ...]:
@@ -40,6 +43,7 @@ def _row(one: History) -> tuple[str, ...]:
     return (
         one.name,
         one.machine or "",
+        str(one.threads or ""),
         (one.host or "")[:_SHORT],
         str(len(one.points)),
         shown(one.points[-1].value, one.unit) if one.points else "",
@@ -50,8 +54,11 @@ def _row(one: History) -> tuple[str, ...]:
 
 
 def _one(one: History) -> Page:
-    of = ", ".join(part for part in (one.machine, f"host {one.host[:_SHORT]}" if one.host else "") if part)
-    about = [f"{len(one.points)} points{f' on {of}' if of else ''}"]
+    threads = f"{one.threads} {'thread' if one.threads == 1 else 'threads'}" if one.threads else ""
+    of = ", ".join(
+        part for part in (one.machine, threads, f"host {one.host[:_SHORT]}" if one.host else "") if part
+    )
+    about = [f"{_count(len(one.points), 'point')}{f' on {of}' if of else ''}"]
     about += [f"{bars([point.value for point in one.points])}"] if one.points else []
     return Page(f"Plumbline: history of {one.name}", tuple(about), tuple(_sections(one)))
 
@@ -59,7 +66,7 @@ def _one(one: History) -> Page:
 def _sections(one: History) -> Iterator[Section]:
     told = [sentence(step) for step in one.steps]
     found = (
-        section("steps", "Steps", (lines(told or ["no step was seen"]),)),
+        section("steps", "Steps", (lines(told or ([] if _inconclusive(one) else ["no step was seen"])),)),
         section(
             "boundaries",
             "Where the machine ran it with another stack",
@@ -67,8 +74,8 @@ def _sections(one: History) -> Iterator[Section]:
                 table(
                     ("point", "time", "what changed"),
                     [
-                        (str(b.index), one.points[b.index].time or "", ", ".join(b.changes))
-                        for b in one.boundaries
+                        (str(b.index), _moment(one.points[b.index].time), ", ".join(b.changes))
+                        for b in one.boundaries[-LATEST:]
                     ],
                     "Where the machine ran it with another stack: no step is looked for across",
                 ),
@@ -90,12 +97,26 @@ def _sections(one: History) -> Iterator[Section]:
     yield from (part for part in found if part is not None)
 
 
+def _inconclusive(one: History) -> bool:
+    """Whether there are too few points to see a step, as a note says."""
+    return any(note.startswith("inconclusive") for note in one.notes)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _moment(time: str | None) -> str:
+    """A time to the minute, without the zone, which is UTC in records."""
+    return (time or "").replace("T", " ")[:16]
+
+
 def sentence(step: Step) -> str:
     """A step with where it stands and how sure it is."""
     what = units.signed_percent(step.ratio - 1)
     kind = "drifts by" if step.kind is StepKind.DRIFT else "changes by"
     at = f" (build {step.build[:12]})" if step.build else ""
-    when = f", {step.time}" if step.time else ""
+    when = f", {_moment(step.time)}" if step.time else ""
     sure = (
         f"confirmed at point {step.confirmed_at}"
         if step.state is StepState.CONFIRMED
@@ -110,36 +131,46 @@ def _latest(one: History) -> Iterator[tuple[str, ...]]:
         before = one.points[place - 1].value if place else None
         yield (
             str(place),
-            point.time or "",
+            _moment(point.time),
             (point.build or "")[:12],
             shown(point.value, one.unit),
             units.signed_percent(point.value / before - 1) if before else "",
         )
 
 
-def fleet_page(name: str, histories: Sequence[History], found: Sequence[Shared]) -> Page:
-    """What the changes of one series on many hosts point at."""
-    about = (f"{len(histories)} hosts, {sum(len(one.points) for one in histories)} points",)
+def fleet_page(found: Sequence[tuple[Sequence[History], Sequence[Shared]]]) -> Page:
+    """What the changes of series on many hosts point at; each series with its hosts."""
+    hosts = {one.host for members, _ in found for one in members}
+    quiet = sum(not changes for _, changes in found)
+    about = (
+        f"{len(found)} series on {_count(len(hosts), 'host')}; {quiet} without a confirmed change",
+        "code: most hosts changed alike; hardware: few did, and the others could have",
+    )
     rows = [
         (
-            one.points_at.value,
-            units.signed_percent(one.ratio - 1),
-            (one.build or "")[:12],
-            one.time or "",
-            f"{len(one.hosts)} of {one.of}",
-            one.reason,
+            members[0].name,
+            change.points_at.value,
+            units.signed_percent(change.ratio - 1),
+            (change.build or "")[:12],
+            _moment(change.time),
+            f"{len(change.hosts)} of {change.of}",
+            _some([host[:_SHORT] for host in change.hosts]),
+            change.reason,
         )
-        for one in found
+        for members, changes in found
+        for change in changes
     ]
-    shared = section(
-        "shared",
+    columns = ("case", "points at", "change", "build", "time", "hosts", "which", "why")
+    told = section(
+        "changes",
         "Changes",
-        (
-            table(("points at", "change", "build", "time", "hosts", "why"), rows, "Changes")
-            or lines(["no confirmed change on any host"]),
-        ),
+        (table(columns, rows, "Changes", ("why", "time")) or lines(["no confirmed change on any host"]),),
     )
-    return Page(f"Plumbline: {name} on many hosts", about, (shared,) if shared else ())
+    return Page("Plumbline: code or machine", about, (told,) if told else ())
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def shown(value: float, unit: str) -> str:
@@ -162,5 +193,8 @@ def bars(values: Iterable[float]) -> str:
     if not every:
         return ""
     low, high = min(every), max(every)
-    scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(_BARS[round((value - low) * scale)] for value in every)
+    if not high > low:
+        return _BARS[0] * len(every)
+    return "".join(
+        _BARS[round((value / high - low / high) / (1.0 - low / high) * (len(_BARS) - 1))] for value in every
+    )

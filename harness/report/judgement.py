@@ -31,10 +31,10 @@ _ORDER = {
 
 def page(judgement: Judgement) -> Page:
     """All that is to be said, the verdict first."""
-    about = (
-        verdict(judgement),
-        f"Base: {judgement.base}. Candidate: {judgement.candidate}. Measured {_METHODS[judgement.method]}.",
-    )
+    measured = _METHODS[judgement.method]
+    sure = f"an interval holds the true change in {100 * judgement.level:.3g} of 100 cases"
+    sides = f"Base: {judgement.base}. Candidate: {judgement.candidate}."
+    about = (verdict(judgement), f"{sides} Measured {measured}; {sure}.")
     return Page("Plumbline: base and candidate", about, tuple(_sections(judgement)))
 
 
@@ -55,7 +55,8 @@ def verdict(judgement: Judgement) -> str:
     counts += [f"{len(judgement.new)} new"] if judgement.new else []
     informing = sum(not one.gates for one in judgement.cases)
     counts += [f"{informing} only inform"] if informing else []
-    return f"{'FAILS' if judgement.failed else 'passes'}: {', '.join(counts) or 'no cases'}"
+    passes = "passes, as nothing was decided" if judgement.idle and judgement.cases else "passes"
+    return f"{'FAILS' if judgement.failed else passes}: {', '.join(counts) or 'no cases'}"
 
 
 def sentence(one: CaseDecision) -> str:
@@ -68,6 +69,8 @@ def sentence(one: CaseDecision) -> str:
         )
     else:
         parts.append(f"{one.decision.value}: {one.reason}")
+    if one.ratio is not None and one.reason:
+        parts.append(one.reason)
     parts += [f"{told(change)}" for change in one.work_grew]
     if one.informs and one.informs != one.reason:
         parts.append(f"only informs, as {one.informs}")

@@ -4,7 +4,7 @@ from harness.store.addition import add
 from harness.store.compaction import Compacted, compact
 from harness.store.dataset import DataSet, ListedSeries
 from harness.store.documents import NOISE, TRIALS, profile, put_profile, put_trial
-from harness.store.frames import is_dataset, load, rows_of
+from harness.store.frames import is_dataset, load, rows_of, run_folders
 from harness.store.runs import (
     CASES,
     DEFAULT_RESULTS,
@@ -69,6 +69,7 @@ __all__ = [
     "read",
     "replays",
     "rows_of",
+    "run_folders",
     "samples",
     "sensors",
     "write_whole",

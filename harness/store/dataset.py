@@ -94,7 +94,9 @@ class DataSet:
         self.connection.execute(f"CREATE TABLE shape ({columns})")
         self.connection.execute("CREATE TABLE twice (address VARCHAR, run VARCHAR)")
         self._look()
-        if not self.parts and not self.unreadable and not fresh:
+        if not self.parts and not fresh:
+            if self.unreadable:
+                raise RecordError(f"no file of the data set in {target} can be read")
             raise UsageError(f"no data set in {target}: `plumbline compact --to {target}` makes one")
 
     def series(self, case: str | None = None) -> tuple[ListedSeries, ...]:
@@ -160,7 +162,7 @@ class DataSet:
                 return list(self.connection.execute(query, parameters).fetchall())
             except asked_wrongly as error:
                 raise UsageError(f"cannot answer the query: {one_line(error)}") from error
-            except (duckdb.Error, OSError) as error:
+            except (duckdb.Error, OSError, UnicodeDecodeError) as error:
                 before = self.parts
                 self._look(thorough=True)
                 if attempt + 1 == _ATTEMPTS or self.parts == before:
@@ -219,7 +221,7 @@ class DataSet:
             try:
                 runs = msgspec.json.decode(told.get(address, b""), type=tuple[str, ...])
                 parts.append(Part(name, address, runs, count))
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 bad[name] = "no `plumbline compact` wrote it"
         return parts, bad
 
@@ -270,14 +272,17 @@ def _where(
     *, case: str | None, series: str | None = None, host: str | None = None, since: str | None = None
 ) -> tuple[str, list[str]]:
     glob = case is not None and any(sign in case for sign in "*?[")
-    asked = {
-        '"case" GLOB ?' if glob else '"case" = ?': case,
-        "series = ?": series,
-        "host = ?": host,
-        "started_at >= ?::TIMESTAMPTZ": since,
-    }
-    known = {condition: value for condition, value in asked.items() if value is not None}
-    return (" WHERE " + " AND ".join(known) if known else ""), list(known.values())
+    asked: list[tuple[str, list[str | None]]] = [
+        ('("case" = ? OR "case" GLOB ?)', [case, case]) if glob else ('"case" = ?', [case]),
+        ("series = ?", [series]),
+        ("host GLOB ?", [None if host is None else f"{host}*"]),
+        ("started_at >= ?::TIMESTAMPTZ", [since]),
+    ]
+    known = [
+        (condition, told) for condition, values in asked if (told := [v for v in values if v is not None])
+    ]
+    where = " WHERE " + " AND ".join(condition for condition, _ in known) if known else ""
+    return where, [value for _, told in known for value in told]
 
 
 def _time(microseconds: int) -> str:

@@ -36,7 +36,7 @@ class FolderRows(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """Which rows: of a case or a pattern of cases, of a host, of runs started then (UTC) or later."""
+    """Which rows: of a case or a pattern of cases, of a host (or the start of its id), of runs started then (UTC) or later."""
 
     case: str | None = None
     host: str | None = None
@@ -52,13 +52,18 @@ class Wanted(msgspec.Struct, frozen=True):
         """Those of a run."""
         if not self.includes(header):
             return ()
-        named = (one for one in results if self.case is None or fnmatchcase(one.case.id, self.case))
+        named = (
+            one
+            for one in results
+            if self.case is None or one.case.id == self.case or fnmatchcase(one.case.id, self.case)
+        )
         return tuple(flat(header, named))
 
     def includes(self, told: Header | Told) -> bool:
         """Whether a run may have any."""
         at = utc(told.started_at, told.id)
-        return self.host in {None, told.environment.host.id} and (self.since is None or at >= self.since)
+        here = self.host is None or told.environment.host.id.startswith(self.host)
+        return here and (self.since is None or at >= self.since)
 
 
 EVERYTHING = Wanted()
