@@ -21,7 +21,7 @@ from harness import Cost, Unsupported, store
 from harness.ab import run, trial
 from harness.ab.collector import Found
 from harness.ab.sides import Placed, Wanted, probed, sides
-from harness.ab.worktree import PREFIX, commit_of, merge_base, packages_in, worktree
+from harness.ab.worktree import PREFIX, commit_of, merge_base, packages_in, suites_in, worktree
 from harness.errors import UsageError
 from harness.measure.crew import Launch
 from harness.measure.imports import pack_workload
@@ -527,6 +527,21 @@ def test_a_worktree_that_a_killed_process_left_is_swept(repository: Path, tmp_pa
     assert not left.parent.exists()
 
 
+def test_the_suites_of_a_checkout_are_what_a_gate_takes(repository: Path) -> None:
+    (repository / "bench").mkdir()
+    (repository / "bench" / "speed.py").write_text(SUITE)
+    (repository / "pkg" / "other.py").write_text("from harness import Sweep\n")
+    (repository / ".gitignore").write_text("ignored/\n")
+    (repository / "ignored").mkdir()
+    (repository / "ignored" / "speed.py").write_text(SUITE)
+    assert suites_in(repository) == [repository / "bench" / "speed.py"]
+    asked = run.Ask(Wanted(revision="main"), of_checkout=True).question
+    assert asked.suites == (str(repository / "bench" / "speed.py"),)
+    assert asked.expression == ""
+    usual = run.Ask(Wanted(revision="main")).question
+    assert "matmul-float32-m512-n512-k512" in usual.expression
+
+
 def test_packages_of_a_checkout_are_known_wherever_they_lie(repository: Path) -> None:
     (repository / "sub" / "src" / "deep").mkdir(parents=True)
     (repository / "sub" / "src" / "deep" / "__init__.py").write_text("")
@@ -589,7 +604,7 @@ def test_being_told_to_end_leaves_nothing_behind(
 ) -> None:
     marker = tmp_path / "begun"
     install = f"touch {marker}; sleep 60"
-    command = [sys.executable, "-m", "harness.cli", "gate", "--base", "main", "--install", install]
+    command = [sys.executable, "-m", "harness.cli", "gate", "matmul", "--base", "main", "--install", install]
     process = subprocess.Popen(command, cwd=repository, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     while not marker.exists() and time.monotonic() < until:

@@ -14,6 +14,7 @@ from harness import store
 from harness.ab.collector import Question, collect_on
 from harness.ab.sides import Placed, Wanted, sides
 from harness.ab.trial import Contest, Matched, Ring, contests, lasting
+from harness.ab.worktree import suites_in, toplevel
 from harness.check.decision import least_pairs
 from harness.check.trials import judged, undecided
 from harness.collection import suite_paths
@@ -21,7 +22,7 @@ from harness.errors import UsageError
 from harness.measure.openmp import bound_spinning
 from harness.records.judgement import Judgement
 from harness.records.trial import Side, Trial
-from harness.session import OWN_MODELS
+from harness.session import BUNDLED_SUITES, OWN_MODELS
 
 # The ranks of fewer pairs cannot be certain of anything; more take a day.
 LEAST_PAIRS, MOST_PAIRS = 6, 200
@@ -59,12 +60,20 @@ class Ask:
     @property
     def question(self) -> Question:
         """What each side collects."""
-        usual = not self.suites and not self.models
-        suites = suite_paths(self.suites or USUAL_SUITES) if self.suites or usual else []
+        own = self._own_suites
+        usual = not (self.suites or self.models or own)
+        suites = own or (suite_paths(self.suites or USUAL_SUITES) if self.suites or usual else [])
         if self.models:
             suites.append(OWN_MODELS)
         expression = self.expression or (USUAL_CASES if usual else "")
         return Question(tuple(map(str, suites)), self.models, expression, self.profile)
+
+    @property
+    def _own_suites(self) -> list[Path]:
+        """The suites of this checkout, where something of it must be measured and nothing is named; not those that come with the harness."""
+        if not self.of_checkout or self.suites or self.models:
+            return []
+        return [one for one in suites_in(toplevel(Path.cwd())) if one.parent != BUNDLED_SUITES]
 
 
 def compare(ask: Ask, note: Callable[[str], None]) -> tuple[Trial, Judgement, Path]:
@@ -82,7 +91,8 @@ def compare(ask: Ask, note: Callable[[str], None]) -> tuple[Trial, Judgement, Pa
     from harness.measure.device import named  # noqa: PLC0415 - loads torch, after the line above
 
     with _interruptible(), sides(ask.wanted, *named(ask.device, ask.threads), note) as (base, candidate):
-        note("collecting what both sides measure")
+        names = ", ".join(Path(one).name for one in question.suites)
+        note(f"collecting what both sides measure: {names}")
         with ThreadPoolExecutor(2) as pool:
             asked = pool.submit(collect_on, candidate, question)
             here = {} if _alike(base, candidate) else collect_on(base, question)

@@ -14,6 +14,7 @@ import psutil
 from harness.errors import UsageError
 
 PREFIX = "plumbline-base-"
+_FRONT_DOOR = re.compile(r"^(?:from harness import|import harness\b)", re.MULTILINE)
 
 
 def toplevel(directory: Path) -> Path:
@@ -91,6 +92,18 @@ def worktree(repository: Path, commit: str) -> Iterator[Path]:
         _try(repository, "worktree", "remove", "--force", "--force", str(place))
         shutil.rmtree(folder, ignore_errors=True)
         _try(repository, "worktree", "prune")
+
+
+def suites_in(directory: Path) -> list[Path]:
+    """The suites of a checkout: Python files git does not ignore that take what the harness gives, and sweep."""
+    listed = _try(directory, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.py") or ""
+    found = []
+    for name in filter(None, listed.split("\0")):
+        path = directory / name
+        text = path.read_text(errors="replace") if path.is_file() else ""
+        if _FRONT_DOOR.search(text) and "WORKLOADS" in text and "def test_" in text:
+            found.append(path)
+    return found
 
 
 def _sweep(repository: Path) -> None:

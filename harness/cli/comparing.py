@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 Suites = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Bundled suites by name, or your own by path (default: eight usual cases).", show_default=False
+        help="Bundled suites by name, or your own by path (default: eight usual cases; gate: the suites of this checkout).",
+        show_default=False,
     ),
 ]
 Models = Annotated[
