@@ -12,7 +12,15 @@ import time
 from harness import stats, units
 
 ROUNDS = 9
-COMMANDS = (["--help"], ["report", "latest"], ["check", "latest"], ["list"], ["env"])
+COMMANDS = (
+    ["--help"],
+    ["report", "latest"],
+    ["check", "latest"],
+    ["plan", "llama-2-7b"],
+    ["history", "matmul-float32-m512-n512-k512"],
+    ["list"],
+    ["env"],
+)
 
 
 def main() -> None:

@@ -29,7 +29,10 @@ HOSTS, RUNS, CASES, ROUNDS, VARIANTS = 1000, 25, 40, 7, 50
 FIRST, APART = datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=14)
 MODELS = ("AMD EPYC", "Intel(R) Xeon(R) Processor", "Neoverse-V2", "AMD EPYC 9554 64-Core Processor")
 # The command line's own question: `CASE` and the data set are put in.
-COMMAND = ("history", "CASE", "--store", "DIR", "--json")
+COMMANDS = {
+    "one_host": ("history", "CASE", "--store", "DIR", "--host", "HOST", "--json"),
+    "all_hosts": ("history", "CASE", "--store", "DIR", "--json"),
+}
 AGGREGATE = (
     'SELECT "case", host, median(typical_seconds),'
     " quantile_cont(typical_seconds, 0.75) - quantile_cont(typical_seconds, 0.25), count(*)"
@@ -162,22 +165,24 @@ def asked(data: Path, cases: list[str], chance: random.Random) -> dict[str, obje
     return {f"{name}_seconds": values for name, values in seconds.items()}
 
 
-def commanded(data: Path, case: str) -> list[float] | None:
-    """Seconds of the command line's question; None where there is no such command."""
-    words = [{"CASE": case, "DIR": str(data)}.get(word, word) for word in COMMAND]
-    seconds = []
+def commanded(data: Path, case: str) -> dict[str, list[float]]:
+    """Seconds of the command line's questions."""
+    named = {"CASE": case, "DIR": str(data), "HOST": f"{HOSTS // 2:016x}"}
+    found: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
-        took, done = timed(
-            lambda: subprocess.run(
-                [sys.executable, "-m", "harness.cli", *words], capture_output=True, check=False
+        for name, command in COMMANDS.items():
+            words = [named.get(word, word) for word in command]
+            took, done = timed(
+                lambda words=words: subprocess.run(  # type: ignore[misc]
+                    [sys.executable, "-m", "harness.cli", *words], capture_output=True, check=False
+                )
             )
-        )
-        if done.returncode not in {0, 1}:
-            print(f"| plumbline history | {done.stderr.decode().strip()[-200:]} |", file=sys.stderr)
-            return None
-        seconds.append(took)
-    show("plumbline history", *seconds)
-    return seconds
+            if done.returncode:
+                sys.exit(f"plumbline history: {done.stderr.decode().strip()[-200:]}")
+            found.setdefault(name, []).append(took)
+    for name, values in found.items():
+        show(f"plumbline history, {name.replace('_', ' ')}", *values)
+    return found
 
 
 def timed(work: Callable[[], _Found]) -> tuple[float, _Found]:

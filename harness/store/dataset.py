@@ -268,6 +268,10 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+# Of the id of a host; fewer are the beginning of one.
+HOST_DIGITS = 16
+
+
 def _where(
     *, case: str | None, series: str | None = None, host: str | None = None, since: str | None = None
 ) -> tuple[str, list[str]]:
@@ -275,7 +279,7 @@ def _where(
     asked: list[tuple[str, list[str | None]]] = [
         ('("case" = ? OR "case" GLOB ?)', [case, case]) if glob else ('"case" = ?', [case]),
         ("series = ?", [series]),
-        ("host GLOB ?", [None if host is None else f"{host}*"]),
+        ("host = ?", [host]) if host and len(host) == HOST_DIGITS else ("starts_with(host, ?)", [host]),
         ("started_at >= ?::TIMESTAMPTZ", [since]),
     ]
     known = [
