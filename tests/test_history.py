@@ -292,3 +292,12 @@ def test_a_few_points_of_another_level_in_front_hide_no_later_step(first: int) -
         values[first + 20 :] *= 1.15
         found += any(abs(step.index - first - 20) <= 2 for step in confirmed(values))
     assert found >= 9
+
+
+def test_levels_that_change_again_and_again_are_no_trouble() -> None:
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        jumps = random.normal(0.0, 0.08, 60) * (random.random(60) < 0.2)
+        found = steps(series(np.exp(np.cumsum(jumps) + random.normal(0.0, 0.01, 60))))
+        assert all(math.isfinite(step.ratio) for step in found)
+        assert [step.index for step in found] == sorted({step.index for step in found})

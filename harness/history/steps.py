@@ -156,13 +156,12 @@ class _Watcher:
         return first + int(np.argmin(np.append(wrong, 0.0)))
 
     def _confirms(self, now: int, index: int) -> bool:
-        """Suspects or confirms a new level from an index on; tells whether it confirmed it."""
+        """Suspects or confirms a new level from an index on; tells whether where the level begins is decided."""
         after = self.logs[index : now + 1]
         if len(after) < SUSPECTED:
             return False
         if index - self._begin < HISTORY:
-            self._begin_later(index, after)
-            return False
+            return self._begin_later(index, after)
         before, residuals = self._level(index)
         near, wide = before[-NEAR:], before[-WIDE:]
         known = noise(residuals)
@@ -186,17 +185,19 @@ class _Watcher:
             self._confirm(_Change(index, rise, StepKind.STEP, index, now))
         return True
 
-    def _begin_later(self, index: int, after: Vector) -> None:
-        """Leaves the first few points of a level aside where those after them hold another: too few to tell a change of, and no part of what follows."""
+    def _begin_later(self, index: int, after: Vector) -> bool:
+        """Leaves the first few points of a level aside where those after them hold another: too few to tell a change of, and no part of what follows. Whether it did."""
         before = self.logs[self._begin : index]
         if len(before) == 0 or len(after) < CONFIRMED:
-            return
+            return False
         rise = shift(before, after)
         scatter = noise(after - np.median(after))
-        if abs(rise) >= allowed(scatter, len(before), after) and _holds(
+        if abs(rise) < allowed(scatter, len(before), after) or not _holds(
             (before - np.median(before)) / rise, (after - np.median(before)) / rise
         ):
-            self._begin = index
+            return False
+        self._begin = index
+        return True
 
     def _look_for_drift(self, now: int) -> None:
         """Whether the last points have slowly left where the level was when it was new."""
