@@ -545,8 +545,12 @@ def test_the_suites_of_a_checkout_are_what_a_gate_takes(repository: Path) -> Non
 def test_packages_of_a_checkout_are_known_wherever_they_lie(repository: Path) -> None:
     (repository / "sub" / "src" / "deep").mkdir(parents=True)
     (repository / "sub" / "src" / "deep" / "__init__.py").write_text("")
+    (repository / "sub" / "src" / "deep" / "inner").mkdir()
+    (repository / "sub" / "src" / "deep" / "inner" / "__init__.py").write_text("")
+    (repository / "sub" / "src" / "deep" / "code.py").write_text("")  # a name of the standard library's, too
+    (repository / "single.py").write_text("")
     git(repository, "add", "-A")
-    assert {"deep", "part"} <= packages_in(repository)
+    assert packages_in(repository) == {"deep", "single"}
 
 
 def test_a_base_that_does_not_install_is_said_and_removed(repository: Path) -> None:

@@ -91,8 +91,6 @@ class Ring:
                     pairs = Pairs(self._sampling, BURST_SECONDS, self._card(crews))
                     try:
                         self._hold(contest, crews, pairs, number)
-                        if number == 0:
-                            self._check_origins(crews)
                     except (LostError, SpoiledError) as lost:
                         contest.losses += 1
                         self.lost_pairs += 1
@@ -142,6 +140,8 @@ class Ring:
         except DeclinedError as declined:
             self._give_up(contest, pairs, crews, declined.outcome.reason)
         pairs.release(arms)
+        if number == 0:
+            self._check_origins(crews)
         if not contest.trouble:
             self._keep(contest, number, *arms)
 

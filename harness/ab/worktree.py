@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,10 +69,14 @@ def unchanged_since(directory: Path, commit: str) -> bool:
 
 
 def packages_in(directory: Path) -> set[str]:
-    """The names of all packages and modules that a checkout holds, wherever in it."""
+    """What a checkout can be imported as: packages that are in no other, wherever they lie, and modules at its root or in src."""
     tracked = (_try(directory, "ls-files", "-z", "*.py") or "").split("\0")
     paths = [Path(one) for one in tracked if one]
-    return {path.parent.name for path in paths if path.name == "__init__.py"} | {path.stem for path in paths}
+    packages = {path.parent for path in paths if path.name == "__init__.py"}
+    modules = {path.stem for path in paths if str(path.parent) in {".", "src"}}
+    return (
+        {path.name for path in packages if path.parent not in packages} | modules
+    ) - sys.stdlib_module_names
 
 
 @contextmanager
