@@ -1,5 +1,6 @@
 """A git worktree of a revision, for as long as it is needed; it is removed whatever happens."""
 
+import ast
 import os
 import re
 import shutil
@@ -15,7 +16,6 @@ import psutil
 from harness.errors import UsageError
 
 PREFIX = "plumbline-base-"
-_FRONT_DOOR = re.compile(r"^(?:from harness import|import harness\b)", re.MULTILINE)
 
 
 def toplevel(directory: Path) -> Path:
@@ -100,15 +100,23 @@ def worktree(repository: Path, commit: str) -> Iterator[Path]:
 
 
 def suites_in(directory: Path) -> list[Path]:
-    """The suites of a checkout: Python files git does not ignore that take what the harness gives, and sweep."""
+    """The suites of a checkout: Python files that git does not ignore, import the harness, and assign `WORKLOADS`."""
     listed = _try(directory, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.py") or ""
-    found = []
-    for name in filter(None, listed.split("\0")):
-        path = directory / name
-        text = path.read_text(errors="replace") if path.is_file() else ""
-        if _FRONT_DOOR.search(text) and "WORKLOADS" in text and "def test_" in text:
-            found.append(path)
-    return found
+    return [directory / name for name in listed.split("\0") if name and _is_suite(directory / name)]
+
+
+def _is_suite(path: Path) -> bool:
+    text = path.read_text(errors="replace") if path.is_file() else ""
+    if "WORKLOADS" not in text or "harness" not in text:
+        return False
+    try:
+        statements = ast.parse(text).body
+    except (SyntaxError, ValueError):
+        return False
+    imports = any(isinstance(one, ast.ImportFrom) and one.module == "harness" for one in statements)
+    assigned = [one.targets for one in statements if isinstance(one, ast.Assign)]
+    names = {target.id for targets in assigned for target in targets if isinstance(target, ast.Name)}
+    return imports and "WORKLOADS" in names
 
 
 def _sweep(repository: Path) -> None:
