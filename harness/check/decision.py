@@ -63,7 +63,7 @@ def effect(log_ratios: Sequence[float], alpha: float = ALPHA) -> Effect:
 
     >>> found = effect([0.04, 0.05, 0.06, 0.05, 0.04, 0.06, 0.05, 0.05, 0.045, 0.3])
     >>> round(found.ratio, 3), round(found.low, 3)
-    (1.053, 1.046)
+    (1.051, 1.046)
     """
     count = len(log_ratios)
     means = sorted((a + b) / 2 for i, a in enumerate(log_ratios) for b in log_ratios[i:])
