@@ -146,7 +146,7 @@ def test_what_is_undecided_is_measured_again_once(compared: Plumbline) -> None:
     assert status == 0
     assert "1 of 2 cases are open: as many pairs of these again" in errors
     assert {case.case.id: len(case.pairs) for case in the_trial().cases} == {"uneven": 20, "even": 10}
-    assert "1 only inform" in output
+    assert "1 informs only" in output
     assert "pairs find changes from" in output
 
 
@@ -169,7 +169,7 @@ def test_a_noisy_case_informs_until_the_loss_is_beyond_what_noise_does(compared:
     assert cases["noisy"]["detectable"] > cases["noisy"]["floor"]
     assert cases["lost"]["gates"]
     assert status == 1
-    assert "What only informs" in Path("out.json").read_text() or "only inform" in output
+    assert "What only informs" in Path("out.json").read_text() or "inform only" in output
 
 
 def test_a_case_that_is_gone_fails_and_a_new_one_does_not(compared: Plumbline) -> None:

@@ -7,6 +7,10 @@ from harness.records.comparison import Exact
 from harness.records.environment import Difference
 
 
+# A shift common to all cases is told of from this share on.
+WORTH_TELLING = 0.005
+
+
 class Decision(StrEnum):
     """What can be said of a case's time; `inconclusive` is neither a pass nor a failure."""
 
@@ -68,8 +72,8 @@ class Overall(Record, frozen=True):
 
     @property
     def shifted(self) -> bool:
-        """Whether the interval leaves no doubt about the direction."""
-        return not self.low <= 1.0 <= self.high
+        """Whether the interval leaves no doubt about the direction, and it is enough to be worth a word."""
+        return not self.low <= 1.0 <= self.high and abs(self.ratio - 1.0) >= WORTH_TELLING
 
 
 class Judgement(Record, frozen=True):

@@ -54,7 +54,7 @@ def verdict(judgement: Judgement) -> str:
     counts += [f"{len(judgement.missing)} missing"] if judgement.missing else []
     counts += [f"{len(judgement.new)} new"] if judgement.new else []
     informing = sum(not one.gates for one in judgement.cases)
-    counts += [f"{informing} only inform"] if informing else []
+    counts += [f"{informing} {'informs' if informing == 1 else 'inform'} only"] if informing else []
     passes = "passes, as nothing was decided" if judgement.idle and judgement.cases else "passes"
     return f"{'FAILS' if judgement.failed else passes}: {', '.join(counts) or 'no cases'}"
 
