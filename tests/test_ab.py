@@ -169,7 +169,7 @@ def test_a_noisy_case_informs_until_the_loss_is_beyond_what_noise_does(compared:
     assert cases["noisy"]["detectable"] > cases["noisy"]["floor"]
     assert cases["lost"]["gates"]
     assert status == 1
-    assert "What only informs" in Path("out.json").read_text() or "inform only" in output
+    assert "1 informs only" in output
 
 
 def test_a_case_that_is_gone_fails_and_a_new_one_does_not(compared: Plumbline) -> None:

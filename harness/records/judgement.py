@@ -6,7 +6,6 @@ from harness.records.base import Record
 from harness.records.comparison import Exact
 from harness.records.environment import Difference
 
-
 # A shift common to all cases is told of from this share on.
 WORTH_TELLING = 0.005
 
