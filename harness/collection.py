@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 import warnings
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,27 +125,35 @@ def run_pytest(request: Request, options: list[str], plugins: list[object]) -> t
     ]
     # Where this command runs inside a test of pytest-xdist, pytest-benchmark would measure nothing, and pass.
     os.environ.pop("PYTEST_XDIST_WORKER", None)
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with (
-            warnings.catch_warnings(),
-            redirect_stdout(io.StringIO()) as output,
-            redirect_stderr(io.StringIO()) as complaints,
-        ):
-            warnings.simplefilter("default")
-            # pytest-benchmark's words for a case that failed, and for a run stopped before its first case.
-            warnings.filterwarnings("ignore", "Benchmark fixture was not used|Not saving anything")
-            exit_code = pytest.main(arguments, plugins=plugins)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with (
+        interruptible(signal.SIGTERM),
+        warnings.catch_warnings(),
+        redirect_stdout(io.StringIO()) as output,
+        redirect_stderr(io.StringIO()) as complaints,
+    ):
+        warnings.simplefilter("default")
+        # pytest-benchmark's words for a case that failed, and for a run stopped before its first case.
+        warnings.filterwarnings("ignore", "Benchmark fixture was not used|Not saving anything")
+        exit_code = pytest.main(arguments, plugins=plugins)
     if exit_code == pytest.ExitCode.USAGE_ERROR:
         raise UsageError(complaints.getvalue().strip().removeprefix("ERROR: "))
     sys.stderr.write(complaints.getvalue())
     return int(exit_code), output.getvalue()
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+@contextmanager
+def interruptible(*signals: signal.Signals) -> Iterator[None]:
+    """Until it ends, these signals are what ^C is: what was begun is brought to its end."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {one: signal.signal(one, interrupt) for one in signals}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 class Watcher:

@@ -127,6 +127,7 @@ def test_five_percent_more_work_is_a_regression_and_five_less_an_improvement(com
     assert status == 1
     told = decoded(Path("out.json").read_text())
     decisions = {case["case"]: case for case in told["cases"]}
+    assert "nothing was decided" not in told["verdict"]
     assert {name: case["decision"] for name, case in decisions.items()} == {
         "slower": "regressed",
         "faster": "improved",

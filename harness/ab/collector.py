@@ -98,7 +98,3 @@ def _collected(question: Question) -> Sequence[Found]:
         case = foreseen(workload, workload.describe(suite))
         found.append(Found(case, *pack_workload(workload)))
     return found
-
-
-if __name__ == "__main__":
-    main()

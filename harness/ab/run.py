@@ -2,9 +2,8 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from harness.ab.collector import Question, collect_on
 from harness.ab.sides import Placed, Wanted, sides
 from harness.ab.trial import Contest, Matched, Ring, contests, lasting
 from harness.ab.worktree import suites_in, toplevel
-from harness.check.decision import least_pairs
+from harness.check.decision import PRACTICAL_FLOOR, least_pairs
 from harness.check.trials import judged, undecided
-from harness.collection import suite_paths
+from harness.collection import interruptible, suite_paths
 from harness.errors import UsageError
 from harness.measure.openmp import bound_spinning
 from harness.records.judgement import Judgement
@@ -53,7 +52,7 @@ class Ask:
     threads: int | None = None
     pairs: int = 10
     doubling: bool = True
-    floor: float = 0.02
+    floor: float = PRACTICAL_FLOOR
     of_checkout: bool = False
     results: Path = field(default_factory=lambda: store.DEFAULT_RESULTS)
 
@@ -90,14 +89,14 @@ def compare(ask: Ask, note: Callable[[str], None]) -> tuple[Trial, Judgement, Pa
     bound_spinning()
     from harness.measure.device import named  # noqa: PLC0415 - loads torch, after the line above
 
-    with _interruptible(), sides(ask.wanted, *named(ask.device, ask.threads), note) as (base, candidate):
+    wanted, device = ask.wanted, named(ask.device, ask.threads)
+    with interruptible(signal.SIGTERM, signal.SIGHUP), sides(wanted, *device, note) as (base, candidate):
         names = ", ".join(Path(one).name for one in question.suites)
         note(f"collecting what both sides measure: {names}")
         with ThreadPoolExecutor(2) as pool:
             asked = pool.submit(collect_on, candidate, question)
-            here = {} if _alike(base, candidate) else collect_on(base, question)
+            here = asked.result() if _alike(base, candidate) else collect_on(base, question)
             there = asked.result()
-        here = there if _alike(base, candidate) else here
         if not here and not there:
             among = f" matches -k {ask.expression!r}" if ask.expression else " is there on either side"
             raise UsageError(f"no workload{among}: `plumbline list` shows all")
@@ -109,21 +108,6 @@ def compare(ask: Ask, note: Callable[[str], None]) -> tuple[Trial, Judgement, Pa
                 f"{least if not ask.doubling else (least + 1) // 2}, or fewer cases"
             )
         return _Leader(ask, (base, candidate), found, note).lead()
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Until it ends, being told to end is being interrupted: what was made is removed."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {one: signal.signal(one, interrupt) for one in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 def _alike(base: Placed, candidate: Placed) -> bool:

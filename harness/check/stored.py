@@ -37,8 +37,8 @@ def judged(base: Run, candidate: Run, floor: float) -> Judgement:
     """
     side_by_side = compare(base, candidate)
     _check_same(base, candidate, side_by_side)
-    theirs = {result.case.id: result for result in candidate.results}
-    pairs = {one.case: (_of(base, one.case), theirs[one.case]) for one in side_by_side.cases}
+    ours, theirs = ({result.case.id: result for result in run.results} for run in (base, candidate))
+    pairs = {one.case: (ours[one.case], theirs[one.case]) for one in side_by_side.cases}
     effects = {name: found for name, (mine, other) in pairs.items() if (found := _effect(mine, other))}
     floors = {
         name: floor + moved(base, candidate, mine) for name, (mine, _) in pairs.items() if name in effects
@@ -57,7 +57,7 @@ def judged(base: Run, candidate: Run, floor: float) -> Judgement:
                 _decision(*pairs[one.case], effects.get(one.case), decisions, floors, work)
                 for one in side_by_side.cases
             ),
-            *(_untold(_of(base, case), reason, floor) for case, reason in unlike),
+            *(CaseDecision.untold(ours[case].case, floor, reason) for case, reason in unlike),
         ),
         overall=_overall(side_by_side),
         missing=tuple(pair for pair in side_by_side.missing if pair not in (*unlike, *aside)),
@@ -112,10 +112,6 @@ def _check_same(base: Run, candidate: Run, found: Comparison) -> None:
 
 def _of_machine(field: str) -> bool:
     return field.startswith(("processor.", "accelerators.", "memory.total", "limits.usable", "device_name"))
-
-
-def _of(run: Run, case: str) -> Result:
-    return next(result for result in run.results if result.case.id == case)
 
 
 def _effect(mine: Result, theirs: Result) -> Effect | None:
@@ -194,18 +190,6 @@ def _asked_alike(base: Run, candidate: Run) -> bool:
 def _aside(found: Comparison) -> tuple[tuple[str, str], ...]:
     """The cases of the base that the candidate was not asked for."""
     return tuple(pair for pair in found.missing if pair[1].startswith(NOT_ASKED))
-
-
-def _untold(mine: Result, reason: str, floor: float) -> CaseDecision:
-    return CaseDecision(
-        case=mine.case.id,
-        suite=mine.case.suite,
-        decision=Decision.INCONCLUSIVE,
-        floor=floor,
-        gates=False,
-        informs=reason,
-        reason=reason,
-    )
 
 
 def _notes(base: Run, candidate: Run, found: Comparison, aside: int) -> Iterator[str]:

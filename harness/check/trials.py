@@ -126,15 +126,7 @@ def _decision(
 def _untold(one: CaseTrial, floor: float) -> CaseDecision:
     few = f"{len(one.pairs)} pairs were measured: at least {LEAST_PAIRS} make a comparison"
     reason = f"{one.guilty}: {one.trouble}" if one.guilty else one.trouble or few
-    return CaseDecision(
-        case=one.case.id,
-        suite=one.case.suite,
-        decision=Decision.INCONCLUSIVE,
-        floor=floor,
-        gates=False,
-        informs=reason,
-        reason=reason,
-    )
+    return CaseDecision.untold(one.case, floor, reason)
 
 
 def _work(one: CaseTrial) -> tuple[tuple[Exact, ...], tuple[Exact, ...]]:
@@ -170,4 +162,3 @@ def _notes(trial: Trial, profile: NoiseProfile | None) -> Iterator[str]:
             yield f"{one.case.id}: {', '.join(sorted(alone))} known of one side alone, and not compared"
     if trial.dropped_rounds:
         yield f"{trial.dropped_rounds} rounds were dropped, as the card slowed itself down in one burst and not in another"
-    yield from trial.notes

@@ -10,8 +10,6 @@ parameters stand in the order of their Cartesian product. `started_at` of a row 
 its history: a commit may have been measured years later. An environment has series of its own, as it has in asv.
 """
 
-import hashlib
-import json
 import math
 import re
 from collections import Counter
@@ -25,7 +23,7 @@ import msgspec
 
 from harness.errors import RecordError
 from harness.exchange.foreign import LARGEST, Imported, converted, host_of, is_time, read_json, run_id, utc
-from harness.records.base import Record
+from harness.records.base import Record, digest
 from harness.records.row import Row, series_key
 
 TOOL = "asv"
@@ -232,7 +230,7 @@ def _common(found: _Found) -> Row:
         host=host_of(saved.params.machine),
         label=saved.env_name,
         machine=saved.params.cpu,
-        stack=hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()[:16],
+        stack=digest(environment),
         commit=saved.commit_hash,
         suite=found.name.partition(".")[0],
         family=found.name,

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from harness.errors import RecordError
+from harness.measure.identity import salted_hash
 from harness.records.base import Record
 from harness.records.row import Row
 
@@ -67,7 +68,7 @@ def host_of(name: str | None) -> str | None:
     """16 hex digits in place of a host's name: those of a run whose host is known by its name alone."""
     if not name:
         return None
-    return hashlib.sha256(f"plumbline host 1\nhost name\n{name}".encode()).hexdigest()[:16]
+    return salted_hash(f"host name\n{name}")
 
 
 def utc(moment: datetime) -> str:

@@ -15,15 +15,13 @@ None means "could not be had" and `Environment.unavailable` says why. No host na
 address, serial number or path under a home directory is in any of them.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from harness.records.base import Record
+from harness.records.base import Record, digest
 from harness.records.machine import Accelerator, Host, Limits, Memory, Processor
 
 Scalar = str | int | float | bool | None
@@ -187,7 +185,7 @@ class Environment(Record, frozen=True):
             "usable_physical_cores": self.limits.usable_physical_cores,
             "memory_class": round(2 * math.log2(memory)) if memory else None,
         }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return digest(facts)
 
     @property
     def stack(self) -> dict[str, Scalar]:
@@ -209,7 +207,7 @@ class Environment(Record, frozen=True):
     @property
     def stack_hash(self) -> str:
         """16 hex digits that stand for the stack."""
-        return hashlib.sha256(json.dumps(self.stack, sort_keys=True).encode()).hexdigest()[:16]
+        return digest(self.stack)
 
     def differences(self, other: "Environment") -> tuple[Difference, ...]:
         """The fields that differ from `other`, in the order of the record.

@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from harness.records.base import Record
+from harness.records.case import Case
 from harness.records.comparison import Exact
 from harness.records.environment import Difference
 
@@ -47,6 +48,19 @@ class CaseDecision(Record, frozen=True):
     work_shrank: tuple[Exact, ...] = ()
     work_gates: bool = True
     reading: str = ""
+
+    @classmethod
+    def untold(cls, case: Case, floor: float, reason: str) -> "CaseDecision":
+        """Of a case of which nothing can be said, and why."""
+        return cls(
+            case=case.id,
+            suite=case.suite,
+            decision=Decision.INCONCLUSIVE,
+            floor=floor,
+            gates=False,
+            informs=reason,
+            reason=reason,
+        )
 
     @property
     def change(self) -> float | None:
@@ -107,10 +121,8 @@ class Judgement(Record, frozen=True):
 
     @property
     def idle(self) -> bool:
-        """Whether nothing in it could have stopped a gate."""
-        return not self.missing and not any(
-            one.gates and one.decision is not Decision.INCONCLUSIVE for one in self.cases
-        )
+        """Whether nothing could be said of any case."""
+        return not self.missing and all(one.decision is Decision.INCONCLUSIVE for one in self.cases)
 
     def counted(self, decision: Decision) -> int:
         """How many cases came out so."""

@@ -1,11 +1,8 @@
 """One case of one run, flat: what frames and the data set hold. Base units throughout."""
 
-import hashlib
-import json
-
 import msgspec
 
-from harness.records.base import Record
+from harness.records.base import Record, digest
 
 
 def series_key(case: str, source: str | None, machine: str, threads: int) -> str:
@@ -14,8 +11,7 @@ def series_key(case: str, source: str | None, machine: str, threads: int) -> str
     >>> series_key("matmul", None, "EPYC", 1) == series_key("matmul", None, "EPYC", 2)
     False
     """
-    facts = json.dumps([case, source, machine, threads])
-    return hashlib.sha256(facts.encode()).hexdigest()[:16]
+    return digest([case, source, machine, threads])
 
 
 class Row(Record, frozen=True):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -47,7 +48,7 @@ class Pair(Record, frozen=True):
         return round_log_ratios(column(self.base, reading), column(self.candidate, reading))
 
 
-class CaseTrial(Record, frozen=True):
+class CaseTrial(Record, frozen=True, dict=True):
     """One case on both sides, a reading for each pair of processes.
 
     `base_work` and `candidate_work` are what it comes to without noise, by metric: FLOPs, kernels, bytes. `trouble`: why there are no readings, or no more; `guilty`: the side
@@ -63,7 +64,7 @@ class CaseTrial(Record, frozen=True):
     guilty: str = ""
     altered: bool = False
 
-    @property
+    @cached_property
     def reading(self) -> str:
         """Which reading of a burst is used: the one whose rounds scatter least, within pairs, as the median of them.
 
@@ -119,7 +120,6 @@ class Trial(Record, frozen=True):
     cases: tuple[CaseTrial, ...]
     missing: tuple[tuple[str, str], ...] = ()
     new: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
     finished_at: str | None = None
     lost_pairs: int = 0
     dropped_rounds: int = 0
