@@ -57,7 +57,8 @@ def baseline() -> tuple[Path, Any]:
 
 
 def summary(result: pytest.RunResult) -> list[str]:
-    return [line for line in result.outlines if "baseline" in line]
+    """What was said of the baseline, apart from the list of failures: that repeats it where CI is set in the environment, and cuts it short elsewhere."""
+    return [line for line in result.outlines if "baseline" in line and not line.startswith("FAILED ")]
 
 
 def no_traceback(result: pytest.RunResult) -> None:
