@@ -13,8 +13,9 @@ bench: .venv/installed
 selftest: .venv/installed
 	$(BIN)/plumbline selftest
 
+# In as many processes as there are cores: no test rests on how long anything takes. Those that need a GPU share one process.
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadgroup
 
 check: .venv/dev
 	$(BIN)/ruff format --check .

@@ -26,6 +26,7 @@ from harness.workload import Call, Workload
 
 pytestmark = [
     pytest.mark.cuda,
+    pytest.mark.xdist_group("cuda"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
 ]
 
