@@ -159,6 +159,53 @@ def test_an_old_step_does_not_widen_later_thresholds() -> None:
     assert [step.ratio for step in confirmed(values)] == pytest.approx([4.0, 1.05], rel=0.01)
 
 
+def soon(values: Vector, at: int) -> bool:
+    """Whether a step is confirmed at most six points after it, and placed to within one."""
+    return any(
+        abs(step.index - at) <= 1 and step.confirmed_at is not None and step.confirmed_at <= at + 6
+        for step in confirmed(values)
+    )
+
+
+@pytest.mark.parametrize("ratio", [1.1, 1 / 1.1])
+@pytest.mark.parametrize("spikes", [[51], [52, 53], [54], [51, 54]])
+def test_spikes_after_a_step_delay_nothing(ratio: float, spikes: list[int]) -> None:
+    values = quiet(80, 10)
+    values[50:] *= ratio
+    values[spikes] *= 3.0
+
+    assert soon(values, 50)
+
+
+@pytest.mark.parametrize("every", [5, 8])
+def test_spikes_before_a_step_hide_nothing(every: int) -> None:
+    """They were beyond the new level, and not at it."""
+    values = quiet(80, 11)
+    values[2:50:every] *= 4.0
+    values[50:] *= 1.1
+
+    assert soon(values, 50)
+
+
+@pytest.mark.parametrize("width", [3, 4, 5])
+def test_a_bad_build_that_was_taken_back_hides_no_later_step(width: int) -> None:
+    values = quiet(80, 12)
+    values[20 : 20 + width] *= 1.5
+    values[45:] *= 1.1
+
+    assert soon(values, 45)
+
+
+def test_a_step_is_placed_at_its_first_point_and_not_at_noise_before_it() -> None:
+    found = 0
+    for seed in range(20):
+        values = quiet(80, seed, 0.015)
+        values[44:46] *= 1.03
+        values[50:] *= 1.065
+        found += soon(values, 50)
+    assert found >= 17
+
+
 def test_steps_ten_points_apart_are_told_apart() -> None:
     values = quiet(60, 6)
     values[20:] *= 1.2

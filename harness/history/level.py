@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
 
-# The least change worth telling of, as a logarithm. One that is a little less may be one of 5 % that noise makes look smaller.
+# The least change worth telling of, as a logarithm, and the least that is told: noise makes some of 5 % look like 4 %.
 FLOOR = math.log(1.05)
-SHORTFALL = 0.8
+LEAST = 0.8 * FLOOR
 # How many of the latest points say what the level is, what its noise is, and where it has been.
 NEAR, WIDE, FAR = 30, 60, 150
 # Timers and clocks have ticks: no series counts as quieter than this.
@@ -19,6 +19,8 @@ LEAST_SIGMA = 0.002
 Z, Z_YOUNG = 3.6, 3.3
 # Where a level has been is told by medians of so many points; a change must exceed so many times what nearly all of them were off by.
 WINDOW, NEARLY_ALL, BEYOND = 7, 0.95, 2.2
+# Further off than so many standard deviations of one point, a median of several was on another level for a while.
+EXCURSION = 3.0
 # Successive points are taken to be correlated by this before the series says otherwise, with the weight of so many points.
 PRIOR_CORRELATION, PRIOR_POINTS = 0.3, 20
 # Noise that looks so many times larger than before counts: that of the last points, and that of the points after a change, beside
@@ -50,7 +52,7 @@ def noise(residuals: Vector) -> Noise:
     return Noise(
         sigma,
         _correlation(np.clip(residuals, -1.5 * sigma, 1.5 * sigma)),
-        _wander(residuals[-FAR:]),
+        _wander(residuals[-FAR:], sigma),
         len(residuals),
     )
 
@@ -77,16 +79,14 @@ def allowed(known: Noise, before: int, after: Vector) -> float:
     )
     z = Z_YOUNG + (Z - Z_YOUNG) * min(1.0, known.count / WIDE)
     z += (z**3 + z) / (4.0 * max(known.count, LEAST_COUNT))
-    floor = max(FLOOR - 2.0 * sigma * math.sqrt(1.0 / count + 1.0 / before), SHORTFALL * FLOOR)
-    return max(z * error, BEYOND * known.wander, floor)
+    return max(z * error, BEYOND * known.wander, LEAST)
 
 
 def _sigma(values: Vector) -> float:
-    """A robust standard deviation: of the values about 0, none counted as further off than 2.5 times what the middle 60 % say; 0 for fewer than two."""
+    """A robust standard deviation: of the values about 0, none counted as further off than 2.5 times what the nearest 70 % say; 0 for fewer than two."""
     if len(values) < 2:
         return 0.0
-    low, high = np.quantile(values, (0.2, 0.8))
-    most = 2.5 * float(high - low) / 1.683
+    most = 2.5 * float(np.quantile(np.abs(values), 0.7)) / 1.036
     return float(np.sqrt(np.mean(np.clip(values, -most, most) ** 2))) * 1.02
 
 
@@ -103,11 +103,16 @@ def _correlation(values: Vector) -> float:
     return min(0.8, max(0.0, weighted))
 
 
-def _wander(residuals: Vector) -> float:
+def _wander(residuals: Vector, sigma: float) -> float:
+    """How far nearly all medians of successive points were off, but for one excursion: a bad build that was soon taken back hides nothing later."""
     if len(residuals) < 2 * WINDOW:
         return 0.0
-    windows = np.lib.stride_tricks.sliding_window_view(residuals, WINDOW)
-    return float(np.quantile(np.abs(np.median(windows, axis=1)), NEARLY_ALL))
+    off = np.abs(np.median(np.lib.stride_tricks.sliding_window_view(residuals, WINDOW), axis=1))
+    worst = int(np.argmax(off))
+    if off[worst] > EXCURSION * sigma:
+        rest = np.concatenate((off[: max(0, worst - WINDOW)], off[worst + WINDOW :]))
+        off = rest if len(rest) else off
+    return float(np.quantile(off, NEARLY_ALL))
 
 
 def _inflation(correlation: float, count: int) -> float:

@@ -1,5 +1,6 @@
 """Series in pieces: level after level, or a level and a ramp."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,12 +36,10 @@ def partition(values: Vector, penalty: float) -> list[int]:
     return found[::-1]
 
 
-def step_cost(values: Vector, at: int) -> float:
-    """The sum of absolute deviations from two levels, one before `at` and one from there on."""
-    return float(
-        np.sum(np.abs(values[:at] - np.median(values[:at])))
-        + np.sum(np.abs(values[at:] - np.median(values[at:])))
-    )
+def step_cost(values: Vector, at: int, most: float = math.inf) -> float:
+    """The sum of absolute deviations from two levels, one before `at` and one from there on, none counted as more than `most`."""
+    off = np.concatenate([np.abs(part - np.median(part)) for part in (values[:at], values[at:])])
+    return float(np.sum(np.minimum(off, most)))
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,13 @@ LOOK, CLIP, PENALTY = 80, 3.5, 8.0
 PIECES = 6
 # So much of the points after must be past half of the change; so much of those before must not have been at the new level.
 HOLDING, VISITED, LATEST = 0.7, 0.15, 0.3
+# A spike is so many standard deviations off both levels, or beyond so many times the change; up to two spikes after a change are no evidence
+# on it, where so many points remain.
+SPIKE, FAR_BEYOND, REMAINING = 4.0, 2.5, 4
 # The logarithm of no ratio is beyond this.
 LARGEST = 700.0
-# A change is a drift where a ramp of at least so many points explains the points better than a step does.
-RAMP = 12
+# A change is a drift where a ramp of at least so many points explains the points better than a step does, by so many standard deviations.
+RAMP, BETTER = 12, 1.5
 # A slow drift is looked for every so many points, by the last ten, on a level of at least so many, of at most so many.
 EVERY, TEN, AGED, LONGEST = 3, 10, 35, 300
 # So many points after a drift, a change in its direction is more of it; so many after a step, a drift makes the step its beginning.
@@ -147,12 +150,14 @@ class _Watcher:
         return before, np.concatenate((self._past, before - np.median(before)))[-FAR:]
 
     def _settled(self, index: int, now: int) -> int:
-        """The index near to the given one that parts the points best by which of the two levels they lie nearer to."""
+        """The index near to the given one that parts the points best by which of the two levels they lie nearer to, but for those far from both."""
         low = _median(self.logs[max(self._begin, index - NEAR) : index])
         high = _median(self.logs[index : now + 1])
         first = max(self._begin + 1, index - 5)
         around = self.logs[first : min(now, index + 5)]
-        wrong = np.cumsum((np.abs(around - high) - np.abs(around - low))[::-1])[::-1]
+        to_high, to_low = np.abs(around - high), np.abs(around - low)
+        told = np.where(np.minimum(to_high, to_low) > abs(high - low), 0.0, to_high - to_low)
+        wrong = np.cumsum(told[::-1])[::-1]
         return first + int(np.argmin(np.append(wrong, 0.0)))
 
     def _confirms(self, now: int, index: int) -> bool:
@@ -165,25 +170,37 @@ class _Watcher:
         before, residuals = self._level(index)
         near, wide = before[-NEAR:], before[-WIDE:]
         known = noise(residuals)
-        rise = shift(near, after)
-        if abs(rise) < allowed(known, len(near), after):
+        level = _median(near)
+        held = _without_spikes(after, level, SPIKE * known.sigma)
+        rise = shift(near, held)
+        if abs(rise) < allowed(known, len(near), held):
             return False
-        if not _holds((wide - np.median(near)) / rise, (after - np.median(near)) / rise):
+        wide = wide[(wide - level) / rise <= FAR_BEYOND]
+        if not _holds((wide - level) / rise, (held - level) / rise):
+            return False
+        if self.suspected is not None and self._parts_better(self.suspected.index, index, now, rise):
             return False
         self.suspected = _Change(index, rise, StepKind.STEP, index)
         alpha = ALPHA if len(wide) >= YOUNG else ALPHA_YOUNG
-        if len(after) < CONFIRMED or mann_whitney(after, wide) > alpha:
+        if len(after) < CONFIRMED or mann_whitney(held, wide) > alpha:
             return False
         first = max(self._begin, index - NEAR - TEN)
         window = self.logs[first : now + 1]
         ramped = ramp(window, len(window) - RAMP + 1)
-        if ramped.cost < step_cost(window, index - first) - 0.5 * known.sigma:
+        if ramped.cost < step_cost(window, index - first) - BETTER * known.sigma:
             self._confirm(
                 _Change(max(first + ramped.begin, self._begin + 1), rise, StepKind.DRIFT, now - 5, now)
             )
         else:
             self._confirm(_Change(index, rise, StepKind.STEP, index, now))
         return True
+
+    def _parts_better(self, one: int, other: int, now: int, rise: float) -> bool:
+        """Whether one index parts the last points into two levels better than another does, spikes counted as no worse than the change."""
+        first = max(self._begin, min(one, other) - NEAR)
+        window = self.logs[first : now + 1]
+        most = abs(rise)
+        return step_cost(window, one - first, most) < step_cost(window, other - first, most)
 
     def _begin_later(self, index: int, after: Vector) -> bool:
         """Leaves the first few points of a level aside where those after them hold another: too few to tell a change of, and no part of what follows. Whether it did."""
@@ -234,6 +251,13 @@ class _Watcher:
             self.changes.append(change)
         self._begin = change.settles
         self.suspected = None
+
+
+def _without_spikes(after: Vector, level: float, far: float) -> Vector:
+    """The points but for those that are far both from the level before and from their own."""
+    off = np.minimum(np.abs(after - np.median(after)), np.abs(after - level))
+    held = after[off <= far]
+    return held if len(held) >= max(REMAINING, len(after) - 2) else after
 
 
 def _holds(before: Vector, after: Vector) -> bool:
