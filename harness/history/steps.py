@@ -102,6 +102,15 @@ class _Change:
     confirmed_at: int | None = None
 
 
+@dataclass(frozen=True)
+class _Shift:
+    """A shift that noise does not explain; the noise of one point, and whether the ranks of the points say so too."""
+
+    rise: float
+    sigma: float
+    ranked: bool
+
+
 class _Watcher:
     """Sees the points of one stack, one after the other."""
 
@@ -167,6 +176,24 @@ class _Watcher:
             return False
         if index - self._begin < HISTORY:
             return self._begin_later(index, after)
+        found = self._shift(index, after)
+        if found is None or self._parted_better(index, now, found.rise):
+            return False
+        self.suspected = _Change(index, found.rise, StepKind.STEP, index)
+        if len(after) < CONFIRMED or not found.ranked:
+            return False
+        first = max(self._begin, index - NEAR - TEN)
+        window = self.logs[first : now + 1]
+        ramped = ramp(window, len(window) - RAMP + 1)
+        if ramped.cost < step_cost(window, index - first) - BETTER * found.sigma:
+            bend = max(first + ramped.begin, self._begin + 1)
+            self._confirm(_Change(bend, found.rise, StepKind.DRIFT, now - 5, now))
+        else:
+            self._confirm(_Change(index, found.rise, StepKind.STEP, index, now))
+        return True
+
+    def _shift(self, index: int, after: Vector) -> _Shift | None:
+        """By how much the points from an index on are shifted; None where noise explains it."""
         before, residuals = self._level(index)
         near, wide = before[-NEAR:], before[-WIDE:]
         known = noise(residuals)
@@ -174,33 +201,21 @@ class _Watcher:
         held = _without_spikes(after, level, SPIKE * known.sigma)
         rise = shift(near, held)
         if abs(rise) < allowed(known, len(near), held):
-            return False
+            return None
         wide = wide[(wide - level) / rise <= FAR_BEYOND]
         if not _holds((wide - level) / rise, (held - level) / rise):
-            return False
-        if self.suspected is not None and self._parts_better(self.suspected.index, index, now, rise):
-            return False
-        self.suspected = _Change(index, rise, StepKind.STEP, index)
+            return None
         alpha = ALPHA if len(wide) >= YOUNG else ALPHA_YOUNG
-        if len(after) < CONFIRMED or mann_whitney(held, wide) > alpha:
-            return False
-        first = max(self._begin, index - NEAR - TEN)
-        window = self.logs[first : now + 1]
-        ramped = ramp(window, len(window) - RAMP + 1)
-        if ramped.cost < step_cost(window, index - first) - BETTER * known.sigma:
-            self._confirm(
-                _Change(max(first + ramped.begin, self._begin + 1), rise, StepKind.DRIFT, now - 5, now)
-            )
-        else:
-            self._confirm(_Change(index, rise, StepKind.STEP, index, now))
-        return True
+        return _Shift(rise, known.sigma, mann_whitney(held, wide) <= alpha)
 
-    def _parts_better(self, one: int, other: int, now: int, rise: float) -> bool:
-        """Whether one index parts the last points into two levels better than another does, spikes counted as no worse than the change."""
-        first = max(self._begin, min(one, other) - NEAR)
+    def _parted_better(self, index: int, now: int, rise: float) -> bool:
+        """Whether the index already suspected parts the last points into two levels better than another does, spikes counted as no worse than the change."""
+        if self.suspected is None:
+            return False
+        first = max(self._begin, min(self.suspected.index, index) - NEAR)
         window = self.logs[first : now + 1]
-        most = abs(rise)
-        return step_cost(window, one - first, most) < step_cost(window, other - first, most)
+        one, other = (step_cost(window, at - first, abs(rise)) for at in (self.suspected.index, index))
+        return one < other
 
     def _begin_later(self, index: int, after: Vector) -> bool:
         """Leaves the first few points of a level aside where those after them hold another: too few to tell a change of, and no part of what follows. Whether it did."""
