@@ -516,6 +516,18 @@ def test_a_branch_that_is_only_at_origin_is_found(repository: Path, tmp_path: Pa
         merge_base(tmp_path / "both", "main")
 
 
+def test_a_branch_that_was_long_not_pulled_is_no_base(repository: Path, tmp_path: Path) -> None:
+    left = merge_base(repository, "main")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", "--branch", "change", str(repository), str(clone))
+    stale = git(clone, "rev-list", "--max-parents=0", "HEAD").strip()
+    git(clone, "branch", "--no-track", "main", stale)
+    assert stale != left
+    assert merge_base(clone, "main") == left
+    git(clone, "branch", "--force", "main", "HEAD~0")  # one that is ahead of origin's is
+    assert merge_base(clone, "main") == git(clone, "rev-parse", "HEAD").strip()
+
+
 def test_a_worktree_that_a_killed_process_left_is_swept(repository: Path, tmp_path: Path) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()

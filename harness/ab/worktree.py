@@ -33,26 +33,37 @@ def commit_of(directory: Path, revision: str) -> str:
     Raises:
         UsageError: there is none.
     """
-    for name in (revision, f"origin/{revision}"):
-        found = _try(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        if found is not None:
-            return found
-    raise UsageError(
-        f"no revision {revision!r} in this repository: give a branch, a tag or a commit{_hint(directory)}"
-    )
+    return _named(directory, revision)[0]
 
 
 def merge_base(directory: Path, revision: str) -> str:
     """The commit at which this checkout left a revision: what came into that since is no doing of this one.
 
+    Of a branch here and at `origin` it is where it left the later one: a branch here that was long not pulled is no base.
+
     Raises:
         UsageError: there is no such revision, or they have nothing in common.
     """
-    commit = commit_of(directory, revision)
-    found = _try(directory, "merge-base", commit, "HEAD")
-    if found is None:
+    left = [_try(directory, "merge-base", commit, "HEAD") for commit in _named(directory, revision)]
+    found = [commit for commit in left if commit is not None]
+    if not found:
         raise UsageError(f"{revision} and this checkout share no commit{_hint(directory)}")
-    return found
+    last = found[0]
+    for other in found[1:]:
+        if _try(directory, "merge-base", "--is-ancestor", last, other) is not None:
+            last = other
+    return last
+
+
+def _named(directory: Path, revision: str) -> list[str]:
+    """The commits of that name, here first, then at `origin`."""
+    ask = ("rev-parse", "--verify", "--quiet", "--end-of-options")
+    named = [_try(directory, *ask, f"{name}^{{commit}}") for name in (revision, f"origin/{revision}")]
+    if found := [commit for commit in named if commit is not None]:
+        return found
+    raise UsageError(
+        f"no revision {revision!r} in this repository: give a branch, a tag or a commit{_hint(directory)}"
+    )
 
 
 def _hint(directory: Path) -> str:
