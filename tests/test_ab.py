@@ -178,6 +178,7 @@ def test_a_case_that_is_gone_fails_and_a_new_one_does_not(compared: Plumbline) -
     assert status == 1
     assert "old: missing, the candidate has no such case" in output
     assert "new, with nothing to compare: new" in output
+    assert "got another name" in output
     status, output, _ = compared({"both": Made(100)}, {"both": Made(100), "new": Made(100)})
     assert status == 0
 
@@ -190,6 +191,7 @@ def test_the_first_suite_of_a_project_passes_and_the_last_that_is_gone_fails(com
     status, output, _ = compared({"old": Made(100)}, {})
     assert status == 1
     assert "FAILS: 1 missing" in output
+    assert "got another name" not in output
     status, _, errors = compared({}, {})
     assert status == 2
     assert "no workload is there on either side" in errors

@@ -87,6 +87,8 @@ def _sections(judgement: Judgement) -> Iterator[Section]:
     ordered = sorted(judgement.cases, key=lambda one: (not one.fails, _ORDER[one.decision]))
     failing = [f"{one.case}: {sentence(one)}" for one in ordered if one.fails]
     gone = [f"{case}: missing, {reason}" for case, reason in judgement.missing]
+    if gone and judgement.new:
+        gone.append("a case that got another name is missing under its old one: see the new cases")
     found = [
         section("fails", "What fails", (lines((*failing, *gone), caution=True),)),
         section(
