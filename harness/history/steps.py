@@ -19,6 +19,7 @@ from harness.history.level import FAR, FLOOR, NEAR, WIDE, allowed, noise, shift
 from harness.history.ranktest import mann_whitney
 from harness.history.segmentation import partition, ramp, step_cost
 from harness.records.history import Boundary, Point, Step, StepKind, StepState
+from harness.stats import median
 
 Vector = NDArray[np.float64]
 
@@ -156,7 +157,7 @@ class _Watcher:
     def _level(self, index: int) -> tuple[Vector, Vector]:
         """The points of the level before an index, and what they, and those of levels before, were off by."""
         before = self.logs[max(self._begin, index - FAR) : index]
-        return before, np.concatenate((self._past, before - np.median(before)))[-FAR:]
+        return before, np.concatenate((self._past, before - _median(before)))[-FAR:]
 
     def _settled(self, index: int, now: int) -> int:
         """The index near to the given one that parts the points best by which of the two levels they lie nearer to, but for those far from both."""
@@ -223,9 +224,9 @@ class _Watcher:
         if len(before) == 0 or len(after) < CONFIRMED:
             return False
         rise = shift(before, after)
-        scatter = noise(after - np.median(after))
+        scatter = noise(after - _median(after))
         if abs(rise) < allowed(scatter, len(before), after) or not _holds(
-            (before - np.median(before)) / rise, (after - np.median(before)) / rise
+            (before - _median(before)) / rise, (after - _median(before)) / rise
         ):
             return False
         self._begin = index
@@ -262,7 +263,7 @@ class _Watcher:
             last.kind, last.settles = drifts, change.settles
         else:
             old = self.logs[self._begin : change.index]
-            self._past = np.concatenate((self._past, old - np.median(old)))[-FAR:]
+            self._past = np.concatenate((self._past, old - _median(old)))[-FAR:]
             self.changes.append(change)
         self._begin = change.settles
         self.suspected = None
@@ -270,7 +271,7 @@ class _Watcher:
 
 def _without_spikes(after: Vector, level: float, far: float) -> Vector:
     """The points but for those that are far both from the level before and from their own."""
-    off = np.minimum(np.abs(after - np.median(after)), np.abs(after - level))
+    off = np.minimum(np.abs(after - _median(after)), np.abs(after - level))
     held = after[off <= far]
     return held if len(held) >= max(REMAINING, len(after) - 2) else after
 
@@ -281,4 +282,4 @@ def _holds(before: Vector, after: Vector) -> bool:
 
 
 def _median(values: Vector) -> float:
-    return float(np.median(values))
+    return float(median(values.tolist()))  # of so few, numpy's takes ten times as long

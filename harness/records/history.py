@@ -5,7 +5,7 @@ from enum import StrEnum
 from harness.records.base import Record
 
 
-class Point(Record, frozen=True):
+class Point(Record, frozen=True, gc=False):  # as many as there are rows, and no cycles
     """One point: the median of the values of one build, or of the processes of one run.
 
     `row` is where its first value stood in the table it comes from. `stack` stands for what the machine ran it with besides the code

@@ -14,7 +14,7 @@ def series_key(case: str, source: str | None, machine: str, threads: int) -> str
     return digest([case, source, machine, threads])
 
 
-class Row(Record, frozen=True):
+class Row(Record, frozen=True, gc=False):  # tens of thousands of them, and no cycles
     """One case of one run.
 
     `series` names what may be compared on one `host`; `stack` stands for the software and settings under it (`Environment.stack`), of which
