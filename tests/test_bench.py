@@ -592,7 +592,8 @@ def test_the_display_leaves_no_thread_beside_the_samples(
 
 
 @pytest.mark.worker
-def test_a_reader_that_goes_away_and_a_full_output_are_no_tracebacks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_goes_away_and_a_full_output_are_no_tracebacks(tmp_path: Path, unbuffered: str) -> None:
     writer = store.Writer.create(tmp_path, made_up.run().header)
     for result in made_up.run().results:
         writer.append(result)
@@ -600,7 +601,8 @@ def test_a_reader_that_goes_away_and_a_full_output_are_no_tracebacks(tmp_path: P
 
     def run(line: str, **variables: str) -> "subprocess.CompletedProcess[str]":
         shell = ["bash", "-o", "pipefail", "-c", line]
-        return subprocess.run(shell, capture_output=True, text=True, env=os.environ | variables, check=False)
+        told = os.environ | {"PYTHONUNBUFFERED": unbuffered} | variables
+        return subprocess.run(shell, capture_output=True, text=True, env=told, check=False)
 
     piped = run(f"{command} | head -1")
     assert (piped.returncode, piped.stderr) == (0, "")

@@ -36,10 +36,11 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     except BrokenPipeError:
-        # The reader has seen enough; nothing more may be written, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()  # the reader has seen enough
         status = 0
     except OSError as error:
+        if not error.filename:
+            _write_no_more()
         status = _say(StorageError(f"{error.filename or 'standard output'}: {error.strerror}"))
     except Exception:  # noqa: BLE001 - a fault of our own; 1 is kept for a claim that fails
         traceback.print_exc()
@@ -62,6 +63,11 @@ def _completed(arguments: list[str]) -> list[str]:
     after = arguments.index("--json") + 1
     named = after < len(arguments) and (arguments[after] == "-" or arguments[after].endswith(".json"))
     return arguments if named else [*arguments[:after], "-", *arguments[after:]]
+
+
+def _write_no_more() -> None:
+    """Lets nothing that waits to be written fail once more, at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _format(error: Exception) -> str:
