@@ -39,6 +39,7 @@ class Do(Workload):
 
     def prepare(self, device):
         output = torch.ones(4)
+        said = ["words on standard output"]
 
         def call():
             if self.what == "segfault":
@@ -59,7 +60,8 @@ class Do(Workload):
             if self.what == "nan":
                 return output * float("nan")
             if self.what == "print":
-                print("words on standard output")
+                if said:  # a few words, which fill no buffer
+                    print(said.pop())
                 print("and on standard error", file=sys.stderr)
             time.sleep(1e-4)
             return output
@@ -108,7 +110,7 @@ def start(folder: Path, *what: str, limit: float) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
         [sys.executable, "run.py", "bench", "trouble.py"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -8,6 +8,7 @@ import contextlib
 import faulthandler
 import os
 import signal
+import sys
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -68,4 +69,6 @@ def serve(connection: Connection) -> None:
         except Exception as error:  # noqa: BLE001 - a fault of our own
             traceback.print_exc()
             reply = Broken(f"{type(error).__name__}: {error}")
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()  # once answered, it may be killed at any time
         send(reply)
