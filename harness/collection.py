@@ -6,6 +6,7 @@ pytest is the one runner, so `-k`, ids and fixtures mean the same in `plumbline 
 
 import io
 import os
+import re
 import signal
 import sys
 import warnings
@@ -21,9 +22,13 @@ import pytest
 from harness import store
 from harness.errors import NothingMeasuredError, PlumblineError, UsageError
 from harness.measure.openmp import bound_spinning
+from harness.modules import BUNDLED_SUITES, reach_beside
 from harness.records import Case
-from harness.session import BUNDLED_SUITES, OWN_MODELS, BenchSession, last_line
+from harness.session import OWN_MODELS, BenchSession, last_line
 from harness.workload import Workload
+
+# Where Python could not read on, as pytest shows it.
+_UNREADABLE = re.compile(r'^E +File "(.*)", line (\d+)$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,8 @@ def run_pytest(request: Request, options: list[str], plugins: list[object]) -> t
     """
     paths = suite_paths(request.suites) if request.suites or not request.models else []
     paths += [OWN_MODELS] if request.models else []
+    for path in paths:
+        reach_beside(path)
     arguments = [
         *map(str, paths),
         *("-c", os.devnull, "--rootdir", os.path.commonpath([path.parent for path in paths])),
@@ -173,8 +180,13 @@ class Watcher:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keeps the first suite that does not load."""
         if report.failed and self.complaint is None:
-            lines = [line for line in str(report.longrepr).splitlines() if line.strip()]
-            self.complaint = f"cannot load {Path(report.nodeid).name}: {lines[-1].removeprefix('E').strip()}"
+            said = str(report.longrepr)
+            lines = [line for line in said.splitlines() if line.strip()]
+            places = [f" ({Path(name).name}, line {line})" for name, line in _UNREADABLE.findall(said)]
+            self.complaint = (
+                f"cannot load {Path(report.nodeid).name}: {lines[-1].removeprefix('E').strip()}"
+                + "".join(places[-1:])
+            )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps the first test that fails."""

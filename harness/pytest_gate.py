@@ -20,8 +20,8 @@ import pytest
 from harness import store, units
 from harness.errors import PlumblineError
 from harness.exchange.machine import MachineFacts
+from harness.modules import BUNDLED_SUITES
 from harness.pytest_scope import Place, Scope
-from harness.session import BUNDLED_SUITES
 
 if TYPE_CHECKING:
     from harness.records import Run

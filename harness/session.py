@@ -11,6 +11,7 @@ import pytest
 
 from harness import store
 from harness.errors import PlumblineError
+from harness.modules import BUNDLED_SUITES
 from harness.records import Case, Failed, RawSamples, Result, Settings, Skipped
 from harness.workload import Workload
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from harness.measure.conductor import Conductor
     from harness.measure.crew import Crew
 
-BUNDLED_SUITES = Path(__file__).resolve().parent.parent / "suites"
 OWN_MODELS = Path(__file__).resolve().parent / "models" / "suite.py"
 # Before the reference of a model of the user's own, where suites are named.
 MODEL = "model:"

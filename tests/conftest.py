@@ -132,6 +132,7 @@ def plumbline(
     from harness.cli import main
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
     def run(*arguments: object) -> tuple[int, str, str]:
         for name in [

@@ -675,4 +675,7 @@ def test_a_slower_commit_does_not_pass_the_gate(repository: Path, tmp_path: Path
         "peak memory": 1.5,  # one buffer more than operand and result
     }
     assert told["base"].startswith("base (main, ")
+    commit = git(repository, "rev-parse", "--short=8", "HEAD")
+    assert told["candidate"] == f"candidate ({commit} with changes)"
+    assert [path.name.split("-")[1] for path in (tmp_path / "results" / "trials").iterdir()] == [commit]
     assert not worktrees(repository)

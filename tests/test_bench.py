@@ -267,6 +267,32 @@ def test_a_suite_that_does_not_load_is_named(machine: Simulated, suite: Suite, p
     assert "unknown dtype 'float31': one of float32" in one_line(errors)
 
 
+@pytest.mark.parametrize(
+    ("name", "place"), [("work.py", "work.py, line 2"), ("broken_part.py", "broken_part.py, line 2")]
+)
+def test_where_python_could_not_read_on_is_told(
+    machine: Simulated, suite: Suite, plumbline: Plumbline, name: str, place: str
+) -> None:
+    path = suite()
+    path.write_text("import broken_part\n")
+    path.with_name(name).write_text("x = 1\ny = ]\n")
+    status, _, errors = plumbline("bench", path)
+    assert status == 2
+    assert one_line(errors).strip().endswith(f"cannot load work.py: SyntaxError: unmatched ']' ({place})")
+
+
+def test_a_suite_imports_what_lies_beside_it(
+    machine: Simulated, suite: Suite, plumbline: Plumbline, tmp_path: Path
+) -> None:
+    path = suite()
+    path.write_text(f"import part_beside\nimport part_of_the_folder\n{path.read_text()}")
+    path.with_name("part_beside.py").touch()
+    (tmp_path / "part_of_the_folder.py").touch()
+    status, output, _ = plumbline("list", path)
+    assert status == 0
+    assert "work-steady" in output
+
+
 def test_two_workloads_of_one_id_are_refused(machine: Simulated, suite: Suite, plumbline: Plumbline) -> None:
     status, _, errors = plumbline("bench", suite(), suite(name="again.py"))
 

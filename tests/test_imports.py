@@ -10,6 +10,7 @@ import torch
 
 from harness.errors import UsageError
 from harness.measure.imports import load_workload, pack_workload
+from harness.modules import BUNDLED_SUITES, load_file, reach_beside
 from harness.workload import Call, Workload
 from suites.matmul import Matmul
 
@@ -31,6 +32,11 @@ class Holding(Workload):
 
     def prepare(self, device: torch.device) -> Call:
         raise NotImplementedError
+
+
+@pytest.fixture(autouse=True)
+def own_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 def test_a_bundled_workload_arrives_as_it_was() -> None:
@@ -84,7 +90,33 @@ def test_a_module_that_breaks_is_not_kept(tmp_path: Path, monkeypatch: pytest.Mo
     assert "broken_suite" not in sys.modules
 
 
-def _loaded(name: str, path: Path) -> Any:
-    from harness.measure import imports
+def test_a_suite_finds_what_lies_beside_it_and_beside_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "parts_of_mine"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "part.py").write_text("N = 3\n")
+    path = package / "suite.py"
+    path.write_text(f"from parts_of_mine.part import N\nimport helper_of_mine\n{SUITE}")
+    (tmp_path / "helper_of_mine.py").touch()
+    packed, module, file = pack_workload(_loaded("reaching", path).Mine(1))
+    for name in ("reaching", "parts_of_mine", "parts_of_mine.part", "helper_of_mine"):
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if not one.startswith(str(tmp_path))])
 
-    return imports._load(name, str(path))
+    assert str(load_workload(packed, module, file)) == "mine-n1"
+
+
+def test_what_comes_with_the_harness_reaches_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder in which somebody stands may hold a torch."""
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    reach_beside(BUNDLED_SUITES / "matmul.py")
+    reach_beside(BUNDLED_SUITES.parent / "harness" / "models" / "suite.py")
+
+    assert sys.path == before
+
+
+def _loaded(name: str, path: Path) -> Any:
+    return load_file(name, path)

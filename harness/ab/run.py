@@ -13,15 +13,16 @@ from harness import store
 from harness.ab.collector import Question, collect_on
 from harness.ab.sides import Placed, Wanted, sides
 from harness.ab.trial import Contest, Matched, Ring, contests, lasting
-from harness.ab.worktree import suites_in, toplevel
+from harness.ab.worktree import head, suites_in, toplevel
 from harness.check.decision import PRACTICAL_FLOOR, least_pairs
 from harness.check.trials import judged, undecided
 from harness.collection import interruptible, suite_paths
 from harness.errors import UsageError
 from harness.measure.openmp import bound_spinning
+from harness.modules import BUNDLED_SUITES
 from harness.records.judgement import Judgement
 from harness.records.trial import Side, Trial
-from harness.session import BUNDLED_SUITES, OWN_MODELS
+from harness.session import OWN_MODELS
 
 # The ranks of fewer pairs cannot be certain of anything; more take a day.
 LEAST_PAIRS, MOST_PAIRS = 6, 200
@@ -123,7 +124,7 @@ class _Leader:
         self._ask, self._sides, self._note = ask, sides, note
         self._held, self._missing, self._new = found
         self._done = 0
-        self._id, self._started = store.new_id(None), store.now()
+        self._id, self._started = store.new_id(head(Path.cwd())), store.now()
         self._ring = Ring(*sides, note, seed=int(self._id.rpartition("-")[2], 16))
 
     def lead(self) -> tuple[Trial, Judgement, Path]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.ab.worktree import commit_of, toplevel, worktree
+from harness.ab.worktree import commit_of, head, toplevel, unchanged_since, worktree
 from harness.errors import UsageError
 from harness.measure.crew import Launch
 
@@ -123,7 +123,14 @@ def sides(
         made = _installed(there, wanted.install, called, note)
         python = asked or made
         base = replace(_on(base, python), name=f"base ({called}, {commit[:8]})", root=root, there=there)
-        yield _moved(base, there), _moved(replace(candidate, root=root, there=root), root)
+        candidate = replace(candidate, name=f"candidate ({_state(root)})", root=root, there=root)
+        yield _moved(base, there), _moved(candidate, root)
+
+
+def _state(root: Path) -> str:
+    """What is checked out, in words."""
+    commit = head(root) or ""
+    return commit[:8] if unchanged_since(root, commit) else f"{commit[:8]} with changes"
 
 
 def _on(side: Placed, python: str | None) -> Placed:

@@ -71,11 +71,15 @@ def _hint(directory: Path) -> str:
     return "; this clone is shallow: fetch the history (fetch-depth: 0)" if shallow else ""
 
 
+def head(directory: Path) -> str | None:
+    """The commit that is checked out there; None outside of git, or before the first."""
+    return _try(directory, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+
+
 def unchanged_since(directory: Path, commit: str) -> bool:
     """Whether this checkout is that commit, with no file changed."""
     return (
-        _try(directory, "rev-parse", "HEAD") == commit
-        and _try(directory, "status", "--porcelain", "--untracked-files=no") == ""
+        head(directory) == commit and _try(directory, "status", "--porcelain", "--untracked-files=no") == ""
     )
 
 

@@ -5,15 +5,15 @@ file that pytest loaded under a name of its own: on the other side it is loaded 
 the same name.
 """
 
-import importlib.util
+import importlib
 import io
 import pickle
 import sys
 from operator import attrgetter
 from pathlib import Path
-from types import ModuleType
 
 from harness.errors import UsageError, one_line
+from harness.modules import load_file
 from harness.workload import Workload
 
 
@@ -94,19 +94,5 @@ class _Unpickler(pickle.Unpickler):
             if self._path is None:
                 importlib.import_module(self._module)
             else:
-                _load(self._module, self._path)
+                load_file(self._module, Path(self._path))
         return attrgetter(name)(sys.modules[self._module])
-
-
-def _load(name: str, path: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # before it runs: dataclasses look their module up
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError, one_line
 from harness.models.subject import Subject
+from harness.modules import load_file, reach_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,34 +93,15 @@ def _described(returned: Any) -> str:
 
 
 def _module(where: str) -> Any:
-    path = Path(where).expanduser()
-    for folder in (str(Path.cwd()), *([str(path.resolve().parent)] if path.suffix == ".py" else [])):
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
+    path = Path(where).expanduser().resolve()
+    reach_beside(path)
     if path.suffix == ".py" and not path.is_file():
         raise UsageError(f"no file {where}")
     try:
-        return _from_file(path.resolve()) if path.suffix == ".py" else importlib.import_module(where)
+        if path.suffix == ".py":
+            return load_file(f"_plumbline_own_{path.stem}", path)
+        return importlib.import_module(where)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         raise UsageError(f"cannot import {where}: {one_line(error)}") from error
-
-
-def _from_file(path: Path) -> Any:
-    """The module in a file, loaded once."""
-    name = f"_plumbline_own_{path.stem}"
-    loaded = sys.modules.get(name)
-    if loaded is not None and loaded.__file__ == str(path):
-        return loaded
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError("it is no Python module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
