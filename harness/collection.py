@@ -22,13 +22,13 @@ import pytest
 from harness import store
 from harness.errors import NothingMeasuredError, PlumblineError, UsageError
 from harness.measure.openmp import bound_spinning
-from harness.modules import BUNDLED_SUITES, reach_beside
+from harness.modules import BUNDLED_SUITES, at_odds, reach_beside
 from harness.records import Case
 from harness.session import OWN_MODELS, BenchSession, last_line
 from harness.workload import Workload
 
 # Where Python could not read on, as pytest shows it.
-_UNREADABLE = re.compile(r'^E +File "(.*)", line (\d+)$', re.MULTILINE)
+_UNREADABLE = re.compile(r'^E +File "([^<].*)", line (\d+)$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,11 @@ class Watcher:
                 f"cannot load {Path(report.nodeid).name}: {lines[-1].removeprefix('E').strip()}"
                 + "".join(places[-1:])
             )
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Refuses suites of which one would run with what is the other's."""
+        if odds := at_odds(item.path for item in session.items):
+            raise pytest.UsageError(odds)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps the first test that fails."""

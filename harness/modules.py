@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -11,18 +12,34 @@ _HARNESS = Path(__file__).resolve().parent
 
 
 def reach_beside(file: Path) -> None:
-    """Has modules looked for in the folder of a file, or of the package that it is part of, and in the current one, before anywhere else.
+    """Has modules looked for in the folder of a file and of the package that it is part of, before anywhere else; in the current folder, where they are nowhere.
 
-    So Python does with a script, and pytest with a test. What comes with the harness needs nothing beside it.
+    A suite finds what a script finds, and what a test of pytest does. What comes with the harness needs nothing beside it.
     """
     if file.parent == BUNDLED_SUITES or file.is_relative_to(_HARNESS):
         return
-    folder = file.parent
-    while (folder / "__init__.py").exists():
-        folder = folder.parent
-    for one in (os.getcwd(), str(folder)):  # noqa: PTH109 - text, as in sys.path
-        if one not in sys.path:
-            sys.path.insert(0, one)
+    root = file.parent
+    while (root / "__init__.py").exists():
+        root = root.parent
+    sys.path[:0] = [one for one in dict.fromkeys((str(root), str(file.parent))) if one not in sys.path]
+    if (here := os.getcwd()) not in sys.path:  # noqa: PTH109 - text, as in sys.path
+        sys.path.append(here)
+
+
+def at_odds(files: Iterable[Path]) -> str | None:
+    """The first module that was found beside one of some files, and lies beside another too: only one of them can be loaded."""
+    folders = dict.fromkeys(file.parent for file in files if file.parent != BUNDLED_SUITES)
+    for name, module in tuple(sys.modules.items()):
+        loaded = Path(getattr(module, "__file__", None) or "")
+        found = loaded.parent.parent if loaded.name == "__init__.py" else loaded.parent
+        if "." in name or found not in folders:
+            continue
+        for other in folders:
+            if other != found and (
+                (other / f"{name}.py").exists() or (other / name / "__init__.py").exists()
+            ):
+                return f"{name!r} lies in {found} and in {other}, and only one of them can be loaded: name these suites apart"
+    return None
 
 
 def load_file(name: str, path: Path) -> ModuleType:

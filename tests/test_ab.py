@@ -526,6 +526,9 @@ def test_a_branch_that_was_long_not_pulled_is_no_base(repository: Path, tmp_path
     git(clone, "branch", "--no-track", "main", stale)
     assert stale != left
     assert merge_base(clone, "main") == left
+    assert merge_base(clone, "HEAD~1") == git(clone, "rev-parse", "HEAD~1")  # origin has a HEAD, too
+    git(clone, "tag", "change", stale)
+    assert merge_base(clone, "refs/tags/change") == stale
     git(clone, "branch", "--force", "main", "HEAD~0")  # one that is ahead of origin's is
     assert merge_base(clone, "main") == git(clone, "rev-parse", "HEAD").strip()
 

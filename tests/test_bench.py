@@ -293,6 +293,21 @@ def test_a_suite_imports_what_lies_beside_it(
     assert "work-steady" in output
 
 
+def test_suites_that_would_share_what_lies_beside_one_of_them_are_refused(
+    machine: Simulated, suite: Suite, plumbline: Plumbline, tmp_path: Path
+) -> None:
+    for name, size in (("one", 100), ("two", 200)):
+        text = suite(f'[Work("steady", {size})]').read_text()
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}_suite.py").write_text(f"import part_of_both\n{text}")
+        (tmp_path / name / "part_of_both.py").touch()
+    status, _, errors = plumbline("bench", "one/one_suite.py", "two/two_suite.py")
+    assert status == 2
+    assert "'part_of_both' lies in" in one_line(errors)
+    assert "name these suites apart" in errors
+    assert plumbline("list", "one/one_suite.py")[::2] == (0, "")
+
+
 def test_two_workloads_of_one_id_are_refused(machine: Simulated, suite: Suite, plumbline: Plumbline) -> None:
     status, _, errors = plumbline("bench", suite(), suite(name="again.py"))
 

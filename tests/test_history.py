@@ -177,6 +177,18 @@ def test_spikes_after_a_step_delay_nothing(ratio: float, spikes: list[int]) -> N
     assert soon(values, 50)
 
 
+def test_a_level_is_not_confirmed_by_the_point_that_leaves_it() -> None:
+    values = quiet(80, 14)
+    values[50:55] *= 1.1
+    values[55:] *= 0.5
+    assert confirmed(values[:56]) == []
+    (step,) = confirmed(values)
+    assert abs(step.index - 55) <= 1
+    assert step.ratio == pytest.approx(0.5, rel=0.02)
+    values[56:] *= 2.0  # one wild point after a group that comes back
+    assert confirmed(values) == []
+
+
 @pytest.mark.parametrize("every", [5, 8])
 def test_spikes_before_a_step_hide_nothing(every: int) -> None:
     """They were beyond the new level, and not at it."""

@@ -129,7 +129,9 @@ def sides(
 
 def _state(root: Path) -> str:
     """What is checked out, in words."""
-    commit = head(root) or ""
+    commit = head(root)
+    if commit is None:
+        return "nothing committed"
     return commit[:8] if unchanged_since(root, commit) else f"{commit[:8]} with changes"
 
 

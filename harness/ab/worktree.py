@@ -56,14 +56,20 @@ def merge_base(directory: Path, revision: str) -> str:
 
 
 def _named(directory: Path, revision: str) -> list[str]:
-    """The commits of that name, here first, then at `origin`."""
-    ask = ("rev-parse", "--verify", "--quiet", "--end-of-options")
-    named = [_try(directory, *ask, f"{name}^{{commit}}") for name in (revision, f"origin/{revision}")]
-    if found := [commit for commit in named if commit is not None]:
+    """The commits of that name: of a branch the one here and the one at `origin`, of anything else the first that there is."""
+    branch, origin = f"refs/heads/{revision}", f"refs/remotes/origin/{revision}"
+    here = _commit(directory, revision)
+    of_both = here is not None and here == _commit(directory, branch)
+    there = _commit(directory, origin) if of_both or here is None else None
+    if found := [commit for commit in (here, there) if commit is not None]:
         return found
     raise UsageError(
         f"no revision {revision!r} in this repository: give a branch, a tag or a commit{_hint(directory)}"
     )
+
+
+def _commit(directory: Path, name: str) -> str | None:
+    return _try(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
 
 
 def _hint(directory: Path) -> str:
@@ -73,7 +79,7 @@ def _hint(directory: Path) -> str:
 
 def head(directory: Path) -> str | None:
     """The commit that is checked out there; None outside of git, or before the first."""
-    return _try(directory, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    return _commit(directory, "HEAD")
 
 
 def unchanged_since(directory: Path, commit: str) -> bool:

@@ -36,11 +36,10 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     except BrokenPipeError:
-        _write_no_more()  # the reader has seen enough
+        _write_what_waits()  # the reader has seen enough
         status = 0
     except OSError as error:
-        if not error.filename:
-            _write_no_more()
+        _write_what_waits()
         status = _say(StorageError(f"{error.filename or 'standard output'}: {error.strerror}"))
     except Exception:  # noqa: BLE001 - a fault of our own; 1 is kept for a claim that fails
         traceback.print_exc()
@@ -65,9 +64,12 @@ def _completed(arguments: list[str]) -> list[str]:
     return arguments if named else [*arguments[:after], "-", *arguments[after:]]
 
 
-def _write_no_more() -> None:
-    """Lets nothing that waits to be written fail once more, at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _write_what_waits() -> None:
+    """Writes what waits to be written; where that fails, it is not tried again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _format(error: Exception) -> str:

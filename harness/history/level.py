@@ -110,7 +110,7 @@ def _wander(residuals: Vector, sigma: float) -> float:
     off = np.abs(np.median(np.lib.stride_tricks.sliding_window_view(residuals, WINDOW), axis=1))
     worst = int(np.argmax(off))
     if off[worst] > EXCURSION * sigma:
-        rest = np.concatenate((off[: max(0, worst - WINDOW)], off[worst + WINDOW :]))
+        rest = np.concatenate((off[: max(0, worst - WINDOW + 1)], off[worst + WINDOW :]))
         off = rest if len(rest) else off
     return float(np.quantile(off, NEARLY_ALL))
 

@@ -1,7 +1,7 @@
 """Where the level of a series changed, as a watcher saw it who was told one point after the other.
 
     each point -> are the last few off the level?  ->  partition  ->  a change in the last pieces?
-               -> far enough for noise, wander and 5 %?  suspected  -> six points that hold it?  confirmed
+               -> far enough for noise, wander and 5 %?  suspected  -> six points, four of which hold it?  confirmed
 
 What was decided at a point rests on no later one. A confirmed change begins a new level, and noise is what points are off their own
 level by, so an old step does not widen a later threshold.
@@ -61,8 +61,9 @@ def boundaries(points: Sequence[Point]) -> tuple[Boundary, ...]:
 def steps(points: Sequence[Point]) -> tuple[Step, ...]:
     """The steps and drifts of a series, in order; of those that are not confirmed, only one that the last points suggest.
 
-    Values must be positive and finite. Every change is confirmed from the points up to `confirmed_at` alone; `ratio` is told from up to 30
-    points on either side of it, as far as they are of the levels beside it.
+    Values must be positive and finite. Every change is confirmed from the points up to `confirmed_at` alone; later ones may show that it was
+    the beginning of a drift. `ratio` is told from up to 30 points on either side of it, as far as they are of the levels beside it. A spike
+    right before a step may count as its first point.
     """
     found: list[Step] = []
     starts = [0, *(boundary.index for boundary in boundaries(points)), len(points)]
@@ -270,10 +271,11 @@ class _Watcher:
 
 
 def _without_spikes(after: Vector, level: float, far: float) -> Vector:
-    """The points but for those that are far both from the level before and from their own."""
+    """The points but for those that are far both from the level before and from their own; all of them where the last is one, which may begin another level."""
     off = np.minimum(np.abs(after - _median(after)), np.abs(after - level))
     held = after[off <= far]
-    return held if len(held) >= max(REMAINING, len(after) - 2) else after
+    few = off[-1] <= far and len(held) >= max(REMAINING, len(after) - 2)
+    return held if few else after
 
 
 def _holds(before: Vector, after: Vector) -> bool:

@@ -69,6 +69,6 @@ def serve(connection: Connection) -> None:
         except Exception as error:  # noqa: BLE001 - a fault of our own
             traceback.print_exc()
             reply = Broken(f"{type(error).__name__}: {error}")
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()  # once answered, it may be killed at any time
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # it is the workload's
+            sys.stdout.flush()  # once answered, this process may be killed at any time
         send(reply)

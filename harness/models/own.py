@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError, one_line
 from harness.models.subject import Subject
-from harness.modules import load_file, reach_beside
+from harness.modules import load_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,12 +95,14 @@ def _described(returned: Any) -> str:
 
 def _module(where: str) -> Any:
     path = Path(where).expanduser().resolve()
-    reach_beside(path)
-    if path.suffix == ".py" and not path.is_file():
+    in_file = path.suffix == ".py"
+    if in_file and not path.is_file():
         raise UsageError(f"no file {where}")
     try:
-        if path.suffix == ".py":
+        if in_file:
             return load_file(f"_plumbline_own_{path.stem}", path)
+        if (here := str(Path.cwd())) not in sys.path:
+            sys.path.insert(0, here)
         return importlib.import_module(where)
     except KeyboardInterrupt:
         raise
