@@ -28,11 +28,12 @@ def reach_beside(file: Path) -> None:
 
 def at_odds(files: Iterable[Path]) -> str | None:
     """The first module that was found beside one of some files, and lies beside another too: only one of them can be loaded."""
-    folders = dict.fromkeys(file.parent for file in files if file.parent != BUNDLED_SUITES)
+    own = {file for file in files if file.parent != BUNDLED_SUITES}
+    folders = sorted({file.parent for file in own})
     for name, module in tuple(sys.modules.items()):
         loaded = Path(getattr(module, "__file__", None) or "")
         found = loaded.parent.parent if loaded.name == "__init__.py" else loaded.parent
-        if "." in name or found not in folders:
+        if "." in name or loaded in own or found not in folders:
             continue
         for other in folders:
             if other != found and (

@@ -293,6 +293,18 @@ def test_a_suite_imports_what_lies_beside_it(
     assert "work-steady" in output
 
 
+def test_suites_of_one_name_in_two_folders_are_two(
+    machine: Simulated, suite: Suite, plumbline: Plumbline, tmp_path: Path
+) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "work.py").write_text(suite('[Work("steady", 200)]').read_text())
+    path = suite('[Work("steady", 100)]')
+    status, output, errors = plumbline("list", path, "below/work.py")
+    assert (status, errors) == (0, "")
+    assert "work-steady-n100" in output
+    assert "work-steady-n200" in output
+
+
 def test_suites_that_would_share_what_lies_beside_one_of_them_are_refused(
     machine: Simulated, suite: Suite, plumbline: Plumbline, tmp_path: Path
 ) -> None:
