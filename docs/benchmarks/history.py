@@ -1,7 +1,7 @@
 """The history detector beside simpler ones, on made-up series whose steps are known.
 
     python docs/benchmarks/history.py > results/reference/benchmarks/history.json
-The table goes to standard error. Nothing is timed but the detectors: any machine finds the same.
+The table goes to standard error, with what Plumbline found of large and small steps below it. Nothing is timed but the detectors: any machine finds the same.
 
 Each series has 60 to 400 points and a noise of 0.3 to 6 % (standard deviation, log-uniform). Stepped ones have one to four steps in either
 direction, of 5 % or 2.5 standard deviations, whichever is more, times 1 to 3; eight points or more before the first, ten or more
@@ -30,6 +30,8 @@ Random = np.random.Generator
 SERIES, SEED = 60, 27182
 SOON, NEAR = 6, 2
 LATEST = 24
+# Standard deviations from which on a step is large, and points up to which a level is young.
+LARGE, YOUNG = 3.5, 20
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,11 @@ class Alarm:
 
 @dataclass(frozen=True)
 class Series:
-    """Values, and the index and size (a logarithm) of each true step."""
+    """Values, the index and size (a logarithm) of each true step, and the standard deviation of the noise."""
 
     values: Vector
     truth: tuple[tuple[int, float], ...] = ()
+    sigma: float = math.nan
 
 
 def plain(random: Random, count: int, family: str) -> Vector:
@@ -157,7 +160,7 @@ def stepped(random: Random, family: str) -> Series:
         logs[place:] += size
         truth.append((place, size))
         place += 10 + int(random.integers(0, 120))
-    return Series(np.exp(logs), tuple(truth))
+    return Series(np.exp(logs), tuple(truth), sigma)
 
 
 def drifting(random: Random) -> Series:
@@ -228,12 +231,14 @@ DETECTORS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of a detector on a family: the delay of each true step, and for each series its alarms, and those that are near no true step."""
+    """Of a detector on a family: the delay of each true step, with its size in standard deviations and the points since the one before; for each series its alarms, and those that are near no true step."""
 
     kind: str
     family: str
     detector: str
     delays: list[int | None]
+    sizes: list[float]
+    ages: list[int]
     alarms: list[int]
     elsewhere: list[int]
     seconds_a_point: float
@@ -262,7 +267,14 @@ def outcome(kind: str, family: str, made: list[Series], detector: str) -> Outcom
         for series, alarms in zip(made, told, strict=True)
     ]
     points = sum(len(series.values) for series in made)
-    return Outcome(kind, family, detector, after, [len(alarms) for alarms in told], elsewhere, took / points)
+    sizes = [abs(size) / series.sigma for series in made for _, size in series.truth]
+    ages = [
+        place - before
+        for series in made
+        for (place, _), before in zip(series.truth, (0, *(one for one, _ in series.truth)), strict=False)
+    ]
+    counts = [len(alarms) for alarms in told]
+    return Outcome(kind, family, detector, after, sizes, ages, counts, elsewhere, took / points)
 
 
 def cells(rows: list[Outcome]) -> str:
@@ -276,6 +288,23 @@ def cells(rows: list[Outcome]) -> str:
     soon = [delay for delay in ever if delay <= SOON]
     middle = f"{np.median(ever):.0f}" if ever else "-"
     return f"{len(soon) / len(after):.1%}, {len(ever) / len(after):.1%}, {middle}"
+
+
+def soon_enough(rows: list[Outcome]) -> str:
+    """The share found in time of large and small steps, and of those soon after the one before."""
+    steps = [
+        (delay is not None and delay <= SOON, size, age)
+        for row in rows
+        for delay, size, age in zip(row.delays, row.sizes, row.ages, strict=True)
+    ]
+    groups = {
+        f"from {LARGE} standard deviations on": [hit for hit, size, _ in steps if size >= LARGE],
+        "smaller": [hit for hit, size, _ in steps if size < LARGE],
+        f"smaller, and fewer than {YOUNG} points after the one before": [
+            hit for hit, size, age in steps if size < LARGE and age < YOUNG
+        ],
+    }
+    return "; ".join(f"{name}: {np.mean(hits):.1%} of {len(hits)}" for name, hits in groups.items())
 
 
 def main() -> None:
@@ -300,6 +329,8 @@ def main() -> None:
             for detector in DETECTORS
         ]
         print(f"| **{kind}: all** | {' | '.join(totals)} |", file=sys.stderr)
+    ours = [row for row in rows if row.kind == "steps" and row.detector == "Plumbline"]
+    print(f"found in time, {soon_enough(ours)}", file=sys.stderr)
     json.dump(
         {"series": SERIES, "seed": SEED, "soon": SOON, "near": NEAR, "rows": [asdict(row) for row in rows]},
         sys.stdout,

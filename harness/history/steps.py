@@ -1,7 +1,7 @@
 """Where the level of a series changed, as a watcher saw it who was told one point after the other.
 
     each point -> are the last few off the level?  ->  partition  ->  a change in the last pieces?
-               -> far enough for noise, wander and 5 %?  suspected  -> six points, four of which hold it?  confirmed
+               -> far enough for noise, wander and 4 %?  suspected  -> six points, four of which hold it?  confirmed
 
 What was decided at a point rests on no later one. A confirmed change begins a new level, and noise is what points are off their own
 level by, so an old step does not widen a later threshold.
