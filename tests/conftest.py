@@ -10,8 +10,25 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness.measure import ceilings, chapter, conductor, crew, desk, device, environment, foresight
+from harness.measure import (
+    batch as chapter,
+)
+from harness.measure import (
+    handler as desk,
+)
+from harness.measure import (
+    pool as crew,
+)
+from harness.measure import (
+    runner as conductor,
+)
+from harness.measure import (
+    selection as foresight,
+)
+from harness.measure.devices import base as device
+from harness.measure.environment import capture as environment
 from harness.measure.openmp import bound_spinning
+from harness.measure.peaks import compute as ceilings
 from harness.records import Sensors
 from tests import made_up, simulated
 

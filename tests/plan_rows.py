@@ -25,9 +25,8 @@ from harness.plan.devices import device
 from harness.plan.memory import Memory, memory
 from harness.plan.question import Question, tokens_of
 from harness.plan.work import Lengths
-from harness.records import layout as laid
-from harness.records.architecture import Architecture, Parts
-from harness.records.layout import Layout, Recipe
+from harness.records import architecture as laid
+from harness.records.architecture import Architecture, Layout, Parts, Recipe
 from harness.records.plan import Plan, TimeNeed
 
 HERE = Path(__file__).parent

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from harness.measure.crew import LostError
-from harness.measure.desk import Desk
 from harness.measure.disturbance import Counters
+from harness.measure.handler import Desk
 from harness.measure.memory import Weighed
-from harness.measure.messages import Note, Reply, Request
+from harness.measure.pool import LostError
+from harness.measure.protocol import Note, Reply, Request
 from harness.records import MemoryLevel
 from harness.workload import Call
 

@@ -23,8 +23,8 @@ from harness.ab.collector import Found
 from harness.ab.sides import Placed, Wanted, probed, sides
 from harness.ab.worktree import PREFIX, commit_of, merge_base, packages_in, suites_in, worktree
 from harness.errors import UsageError
-from harness.measure.crew import Launch
-from harness.measure.imports import pack_workload
+from harness.measure.pickling import pack_workload
+from harness.measure.pool import Launch
 from harness.records import Reading
 from harness.records.noise import KindNoise, NoiseProfile
 from harness.records.trial import Trial

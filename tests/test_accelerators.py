@@ -10,10 +10,10 @@ import msgspec
 import pynvml
 import pytest
 
-from harness.measure import accelerators as module
-from harness.measure.accelerators import TorchDevice, read_accelerators
-from harness.measure.gaps import Gaps
-from harness.measure.identity import salted_hash
+from harness.measure.environment import gpu as module
+from harness.measure.environment.files import Gaps
+from harness.measure.environment.gpu import TorchDevice, read_accelerators
+from harness.measure.privacy import salted_hash
 from harness.records.machine import Accelerator
 
 UUID = "GPU-8f6d2c1a-0000-1111-2222-333344445555"

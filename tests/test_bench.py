@@ -14,9 +14,10 @@ import pytest
 
 from harness import store
 from harness.cli.app import RESULTS, Profile
-from harness.measure import environment, selection
-from harness.measure.crew import Crew
-from harness.measure.messages import MeasureCeilings
+from harness.measure import selection
+from harness.measure.environment import capture as environment
+from harness.measure.pool import Crew
+from harness.measure.protocol import MeasureCeilings
 from harness.records import Failed, Measurement, Result, Run, Skipped
 from harness.workload import PROFILES
 from tests import made_up

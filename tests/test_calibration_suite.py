@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 import torch
 
-from harness.calibrate.kinds import kind_of
+from harness.cost.trace import trace
+from harness.costmodel.kinds import kind_of
 from harness.records import Operator
-from harness.trace import trace
 from harness.workload import Workload
 from suites import calibration
 from suites.calibration import WORKLOADS, Calibration, Chain, Gemm, Pointwise

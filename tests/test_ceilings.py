@@ -6,9 +6,12 @@ import re
 import pytest
 import torch
 
-from harness.measure import ceilings, microkernel, selection, streams
-from harness.measure.cpu import Cpu
-from harness.measure.streams import Stream, best_by_level, effective_levels, working_sets
+from harness.measure import selection
+from harness.measure.devices.cpu import Cpu
+from harness.measure.peaks import bandwidth as streams
+from harness.measure.peaks import compute as ceilings
+from harness.measure.peaks import microkernel
+from harness.measure.peaks.bandwidth import Stream, best_by_level, effective_levels, working_sets
 from harness.records import Ceilings, ComputeCeiling, MemoryLevel, Rung
 from tests import made_up
 from tests.simulated import Simulated

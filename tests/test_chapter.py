@@ -9,12 +9,12 @@ import msgspec
 import pytest
 import torch
 
-from harness.measure import chapter
-from harness.measure import device as devices
-from harness.measure.chapter import FIRST_LOOK, Chapter, Order, Task
-from harness.measure.crew import Crew, LostError
-from harness.measure.imports import pack_workload
-from harness.measure.messages import Replay, ReplayTaken
+from harness.measure import batch as chapter
+from harness.measure.batch import FIRST_LOOK, Chapter, Order, Task
+from harness.measure.devices import base as devices
+from harness.measure.pickling import pack_workload
+from harness.measure.pool import Crew, LostError
+from harness.measure.protocol import Replay, ReplayTaken
 from harness.records import Failed, Flag, Measurement, Reading, Sampling, Skipped, StopReason
 from harness.workload import Call, Workload
 from tests import made_up, simulated

@@ -12,7 +12,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 from msgspec.structs import replace
 
-from harness.check.comparison import side_by_side
+from harness.compare.comparison import side_by_side
 from harness.records import PHASES, Cost, FitPoint, Footprint, Reading, Run, SensorSeries
 from harness.report.charts import Chart, charts, charts_of_several
 from harness.report.charts.style import CONFIG, labels

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from harness.check.judge import exit_status, judge
-from harness.predict import roofline
+from harness.cost import roofline
 from harness.records import Answer, Ceilings, Cost, Result, Run, Series, envelope
 from harness.report.sources import judged
 from tests import made_up

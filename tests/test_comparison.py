@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import gmean, t
 
 from harness import stats, store
-from harness.check.comparison import compare, side_by_side
+from harness.compare.comparison import compare, side_by_side
 from harness.records import (
     BandwidthCeiling,
     Ceilings,

@@ -8,13 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness.calibrate import calibrated, estimate, validated
-from harness.calibrate.costmodel import priced
-from harness.calibrate.demand import BLOCK, FAR, Demand, demand_of
-from harness.calibrate.framework import framework_seconds
-from harness.calibrate.kinds import kind_of
-from harness.calibrate.laws import Measured, Roof, fit_law, seconds_of
 from harness.check.judge import judge
+from harness.costmodel import calibrated, estimate, validated
+from harness.costmodel.calibration import priced
+from harness.costmodel.demand import BLOCK, FAR, Demand, demand_of, framework_seconds
+from harness.costmodel.kinds import kind_of
+from harness.costmodel.operator_models import Measured, Roof, fit_law, seconds_of
 from harness.records import (
     Answer,
     Case,

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from harness import Call, Cost, Workload
-from harness.check.counts import check_counts
-from harness.measure import device
-from harness.measure.crew import Crew
-from harness.measure.foresight import Foresight
+from harness.check.judge import check_counts
+from harness.measure.devices import base as device
+from harness.measure.pool import Crew
+from harness.measure.selection import Foresight
 from harness.records import Answer, Case, Result
 from tests import made_up, simulated
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from harness.errors import StartError, UsageError
-from harness.measure import crew as crews
-from harness.measure.crew import Crew, DeclinedError, Launch, LostError, WorkerProcess
-from harness.measure.messages import (
+from harness.measure import pool as crews
+from harness.measure.pool import Crew, DeclinedError, Launch, LostError, WorkerProcess
+from harness.measure.protocol import (
     AskFree,
     Broken,
     Declined,

@@ -9,19 +9,19 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
 from harness import stats
-from harness.measure.ceilings import measure_ceilings
-from harness.measure.chapter import Chapter, Order, Task
-from harness.measure.conductor import SAMPLING
-from harness.measure.crew import Crew
-from harness.measure.device import opened
-from harness.measure.imports import pack_workload
+from harness.cost.trace import trace
+from harness.measure.batch import Chapter, Order, Task
+from harness.measure.devices.base import opened
+from harness.measure.peaks.compute import measure_ceilings
+from harness.measure.pickling import pack_workload
+from harness.measure.pool import Crew
+from harness.measure.runner import SAMPLING
 from harness.measure.sensors import card_of
-from harness.measure.stopwatch import Stopwatch
+from harness.measure.timer import Stopwatch
 from harness.measure.views import views_of
 from harness.models import build, training
 from harness.records import Measurement
 from harness.selftest.work import Product, Spin
-from harness.trace import trace
 from harness.workload import Call, Workload
 
 pytestmark = [

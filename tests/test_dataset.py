@@ -17,10 +17,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from harness import stats, store
 from harness.errors import RecordError, UsageError
-from harness.flat import flat
 from harness.records import Cost, Result, Run
-from harness.records.row import Row
 from harness.store import compaction
+from harness.store.table import Row, flat
 from tests import made_up
 
 SIZES = (64, 128, 256)

@@ -5,8 +5,7 @@ import re
 
 import pytest
 
-from harness.predict.datasheet import Gpu, lookup
-from harness.predict.datasheet_nvidia import GIB, MIB, NVIDIA
+from harness.cost.datasheets import GIB, MIB, NVIDIA, Gpu, lookup
 
 DTYPES = {"float64", "float32", "tf32", "bfloat16", "float16", "float8_e4m3fn"}
 every_row = pytest.mark.parametrize("gpu", NVIDIA, ids=lambda gpu: gpu.name.replace(" ", "-"))

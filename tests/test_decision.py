@@ -9,10 +9,10 @@ import scipy.signal
 import scipy.stats
 
 from harness import stats
-from harness.check.decision import ALPHA, decide, discoveries, effect, shift, signed_rank
+from harness.compare.decision import ALPHA, decide, discoveries, effect, shift, signed_rank
 from harness.measure.pairs import reading
 from harness.records import Case
-from harness.records.judgement import Decision
+from harness.records.comparison import Decision
 from harness.records.trial import Burst, CaseTrial, Pair
 
 FLOOR = 0.02

@@ -9,8 +9,8 @@ import torch
 
 from harness.errors import Unsupported, UsageError
 from harness.measure import openmp
-from harness.measure.cpu import Cpu
-from harness.measure.device import impossible, named
+from harness.measure.devices.base import impossible, named
+from harness.measure.devices.cpu import Cpu
 
 
 def test_auto_is_the_gpu_where_there_is_one() -> None:

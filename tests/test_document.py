@@ -17,11 +17,11 @@ import msgspec
 import pytest
 
 from harness.errors import RecordError
-from harness.measure.environment import Sources, capture
+from harness.measure.environment.capture import Sources, capture
 from harness.records import Run
-from harness.records.document import DOCUMENT_VERSION
 from harness.report import document
-from harness.report.outputs import as_html, as_json, as_markdown, as_page
+from harness.report.document import DOCUMENT_VERSION
+from harness.report.publish import as_html, as_json, as_markdown, as_page
 from harness.report.sources import Source, opened
 from tests import odd_runs
 

@@ -15,12 +15,11 @@ import psutil
 import pytest
 import torch
 
-from harness.measure.code import read_code
-from harness.measure.environment import Sources, capture
-from harness.measure.gaps import Gaps
-from harness.measure.host import parse_cpu_list
+from harness.measure.environment.capture import Sources, capture, read_code
+from harness.measure.environment.files import Gaps
+from harness.measure.environment.host import parse_cpu_list
+from harness.measure.environment.software import read_numerics
 from harness.measure.privacy import Redactor
-from harness.measure.software import read_numerics
 from harness.records.environment import Difference, Environment
 from harness.records.machine import Accelerator
 

@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 from harness import store
-from harness.calibrate.levers import WORDS
 from harness.check.findings import findings, unmeasured, voids
-from harness.check.findings.levers import LEVERS
+from harness.check.findings.optimizations import LEVERS
 from harness.check.findings.trust import BAD, FINE, UNKNOWN
 from harness.check.judge import judge
+from harness.costmodel.optimizations import WORDS
 from harness.records import (
     Answer,
     BandwidthCeiling,

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from harness.fit.exact import exact_law
+from harness.fit.exponents import exact_law
 
 
 @pytest.mark.parametrize(

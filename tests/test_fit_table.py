@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.fit.table import is_table
+from harness.fit.groups import is_table
 from tests.conftest import decoded
 
 Command = Callable[..., tuple[int, str, str]]

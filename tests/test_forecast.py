@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness import forecast as forecasting
 from harness import store
-from harness.calibrate import calibrated
-from harness.measure.device import named
+from harness.costmodel import calibrated
+from harness.measure import prediction as forecasting
+from harness.measure.devices.base import named
 from tests import made_up, test_costmodel
 from tests.conftest import decoded
 from tests.simulated import Simulated

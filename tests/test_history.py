@@ -8,11 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats as reference
 
-from harness.history.level import noise, shift
-from harness.history.ranktest import EXACT_PAIRS, mann_whitney
-from harness.history.segmentation import partition, ramp, step_cost
-from harness.history.steps import boundaries, steps
+from harness.history.change_points import boundaries, steps
+from harness.history.levels import noise, partition, ramp, shift, step_cost
 from harness.records.history import Point, Step, StepKind, StepState
+from harness.stats import EXACT_PAIRS, mann_whitney
 
 Vector = NDArray[np.float64]
 

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from harness import store
-from harness.history.recorded import ANOTHER, histories
+from harness.history.table import ANOTHER, histories
 from harness.records import Environment, Result, Run
 from harness.records.history import StepState
-from harness.records.row import Row
+from harness.store.table import Row
 from tests import made_up
 from tests.conftest import decoded
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.measure.cgroup import (
+from harness.measure.environment.cgroup import (
     cgroup_cpuset,
     cgroup_memory_left,
     cgroup_memory_limit,
     cgroup_throttling,
     cgroup_version,
 )
-from harness.measure.host import (
+from harness.measure.environment.host import (
     affinity,
     cache_levels,
     cgroup_cpu_quota,
@@ -270,7 +270,7 @@ def _openmp_library() -> Path | None:
 def test_threads_bound_by_openmp_do_not_hide_cores() -> None:
     program = (
         "import ctypes, os, sys; before = os.sched_getaffinity(0); ctypes.CDLL(sys.argv[1]);"
-        "from harness.measure.host import affinity; print(set(affinity()) == before)"
+        "from harness.measure.environment.host import affinity; print(set(affinity()) == before)"
     )
     answer = subprocess.run(
         [sys.executable, "-c", program, str(_openmp_library())],

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from harness.errors import UsageError
-from harness.measure.imports import load_workload, pack_workload
-from harness.modules import BUNDLED_SUITES, load_file, reach_beside
+from harness.loading import BUNDLED_SUITES, load_file, reach_beside
+from harness.measure.pickling import load_workload, pack_workload
 from harness.workload import Call, Workload
 from suites.matmul import Matmul
 

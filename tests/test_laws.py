@@ -5,12 +5,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from harness.fit.family import family
 from harness.fit.fitted import Fitted, fit
-from harness.fit.laws import logarithms, roofline
+from harness.fit.models import logarithms, roofline
 from harness.fit.points import Points
+from harness.fit.selection import family
 from harness.fit.solver import finish, refit, solve
-from harness.fit.sweep import Size, Sweep, fit_sweep
+from harness.fit.sweeps import Size, Sweep, fit_sweep
 from harness.records import Fit, Parameter
 from tests import made_up
 

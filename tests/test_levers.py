@@ -4,7 +4,7 @@ import math
 
 import msgspec
 
-from harness.calibrate import levers
+from harness.costmodel import levers
 from harness.records import Case, Cost, Prediction, Result, Run
 from tests import made_up
 from tests.made_up import markdown_of

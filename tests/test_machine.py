@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.measure.gaps import Gaps
-from harness.measure.processor import read_processor, reported_clock_hertz
-from harness.measure.surroundings import read_limits, read_memory, read_state
+from harness.measure.environment.cpu import read_processor, reported_clock_hertz
+from harness.measure.environment.files import Gaps
+from harness.measure.environment.surroundings import read_limits, read_memory, read_state
 from harness.records.environment import ThreadPool
 from harness.records.machine import NumaNode
 

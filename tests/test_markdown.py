@@ -14,9 +14,9 @@ from markdown_it import MarkdownIt
 
 from harness.report.content import Lines, Page, Section, Table
 from harness.report.markdown import COMMENT, LONG, PLACES, SUMMARY, Place, escaped, markdown
-from harness.report.outputs import as_markdown
+from harness.report.publish import as_markdown
 from harness.report.sources import Source, opened
-from harness.report.text import shortened, visible
+from harness.text import shortened, visible
 
 REFERENCE = Path(__file__).resolve().parent.parent / "results" / "reference"
 RUNS = ("epyc-2-cores-cpu", "xeon-2-cores-cpu")

@@ -11,11 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from harness.measure import microkernel
-from harness.measure.microkernel import Kernel, catalogue, executable, features, reads, x86_64
-from harness.measure.microkernel.clock import agreed
-from harness.measure.microkernel.rates import simultaneous
-from harness.measure.microkernel.timing import Timed
+from harness.measure.peaks import microkernel
+from harness.measure.peaks.microkernel import (
+    Kernel,
+    catalogue,
+    executable,
+)
+from harness.measure.peaks.microkernel import (
+    catalogue as x86_64,
+)
+from harness.measure.peaks.microkernel import (
+    executable as features,
+)
+from harness.measure.peaks.microkernel import (
+    rates as reads,
+)
+from harness.measure.peaks.microkernel.clock import agreed
+from harness.measure.peaks.microkernel.executable import Timed
+from harness.measure.peaks.microkernel.rates import simultaneous
 
 SOURCE = Path(x86_64.__file__).with_suffix(".S")
 ROUTINES = {name.lower(): code for name, code in vars(x86_64).items() if isinstance(code, bytes)}

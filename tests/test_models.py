@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from harness import Unsupported
+from harness.cost.trace import trace
 from harness.errors import UsageError
 from harness.measure.memory import weigh_on_cpu
 from harness.models import ARCHITECTURES, Subject, build, decoding, forward, load, training
-from harness.trace import trace
 from harness.workload import Call, Step
 
 CPU = torch.device("cpu")

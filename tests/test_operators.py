@@ -11,9 +11,9 @@ from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.predict.operators import FORMULAS, Operand, OperatorCall, Work, is_free, work_of
+from harness.cost.operators import FORMULAS, Operand, OperatorCall, Work, is_free, work_of
+from harness.cost.trace import Traced, trace
 from harness.records import Operator
-from harness.trace import Traced, trace
 
 CPU = torch.device("cpu")
 FP32 = 4

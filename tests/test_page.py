@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 
 from harness.report.content import Lines, Table
-from harness.report.outputs import as_html, as_page
+from harness.report.publish import as_html, as_page
 from harness.report.sources import Source
-from harness.report.text import visible
+from harness.text import visible
 from tests import odd_runs
 
 KEPT = ("epyc", "xeon")

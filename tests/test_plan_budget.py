@@ -5,7 +5,8 @@ import math
 import pytest
 
 from harness.errors import UsageError
-from harness.plan import amounts, budget
+from harness.plan import budget
+from harness.plan import options as amounts
 from harness.plan.budget import (
     ALLOCATIONS,
     PARAMETRIC,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import planning, store
+from harness import store
+from harness.cli import planning
 from tests.conftest import decoded
 
 Command = Callable[..., tuple[int, str, str]]

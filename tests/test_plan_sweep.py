@@ -20,9 +20,8 @@ from harness.plan.devices import device
 from harness.plan.question import Question
 from harness.plan.sweep import CURVES, deeper, growth, spread, sweep
 from harness.plan.work import Lengths, forward
-from harness.records.architecture import Architecture, Cache, Core, Parts
-from harness.records.layout import Layout, Recipe
-from harness.records.sweep import Sweep
+from harness.records.architecture import Architecture, Cache, Core, Layout, Parts, Recipe
+from harness.records.plan import Sweep
 from harness.report.charts.style import CONFIG, Chart
 from harness.report.charts.sweep import charts
 from harness.report.html import html

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from harness.errors import UsageError
-from harness.plan import communication, energy, time
+from harness.plan import communication, time
+from harness.plan import work as energy
 from harness.plan.conventions import Gpt, beside, kaplan, palm, six_nd
 from harness.plan.devices import DEVICES, Device, device
 from harness.plan.time import (
@@ -23,8 +24,7 @@ from harness.plan.time import (
     train,
     turning_batch,
 )
-from harness.records.architecture import Architecture, Cache, Core, Parts, Per
-from harness.records.layout import Recompute
+from harness.records.architecture import Architecture, Cache, Core, Parts, Per, Recompute
 
 HOUR, DAY = 3600.0, 86_400.0
 A100, H100 = 312e12, 989.4e12

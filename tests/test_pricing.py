@@ -5,18 +5,18 @@ from typing import Any
 import pytest
 import torch
 
-from harness.calibrate import estimate
+from harness.cost.trace import Traced, trace
+from harness.costmodel import estimate
 from harness.errors import UsageError
+from harness.measure.prediction import DEEPER, SHALLOW, WHOLE, extrapolated, local, step, time_here
 from harness.models.configured import configured, depth_of
-from harness.models.steps import training
+from harness.models.shapes import configuration
+from harness.models.training import training
 from harness.plan.answer import counted
 from harness.plan.config import described
 from harness.plan.question import Question, lengths_of
-from harness.plan.shapes import configuration
-from harness.pricing import DEEPER, SHALLOW, WHOLE, extrapolated, local, step, time_here
 from harness.records import CostModel, Framework, Header, OperatorLaw
-from harness.records.layout import Layout, Recipe
-from harness.trace import Traced, trace
+from harness.records.architecture import Layout, Recipe
 from tests import made_up
 
 pytest.importorskip("transformers")

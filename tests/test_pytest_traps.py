@@ -11,7 +11,7 @@ import pytest
 
 from harness import store
 from harness.exchange import exported
-from harness.measure import environment
+from harness.measure.environment import capture as environment
 from harness.pytest_plugin import share
 from tests import made_up, simulated
 from tests.simulated import Simulated

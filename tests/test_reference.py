@@ -10,7 +10,7 @@ import pytest
 from harness import store
 from harness.check.judge import exit_status, judge
 from harness.errors import UsageError
-from harness.report.outputs import as_html
+from harness.report.publish import as_html
 from harness.report.sources import of_folder
 from tests.made_up import markdown_of
 

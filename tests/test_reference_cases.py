@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from harness.trace import Traced, trace
+from harness.cost.trace import Traced, trace
 
 CPU = torch.device("cpu")
 TABLE = Path(__file__).parent / "reference_cases.csv"

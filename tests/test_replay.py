@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from harness.cost.trace import trace
 from harness.measure import replay as replaying
 from harness.measure.replay import replay
 from harness.records import Replayed
-from harness.trace import trace
 from harness.workload import Call
 from tests.simulated import Simulated
 

@@ -9,8 +9,7 @@ from rich.console import Console
 
 from harness.check.judge import judge
 from harness.records import Environment, Result, Run
-from harness.report.catalogue import show_catalogue
-from harness.report.facts import show_facts
+from harness.report.facts import show_catalogue, show_facts
 from harness.report.terminal import show
 from tests import made_up
 from tests.made_up import markdown_of

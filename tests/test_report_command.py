@@ -26,10 +26,10 @@ from harness.measure import selection
 from harness.records import Result
 from harness.report import publish
 from harness.report.content import Page, Section, Table
-from harness.report.outputs import as_page
+from harness.report.publish import as_page
 from harness.report.sources import Source, opened
 from harness.report.terminal import show_page
-from harness.report.text import visible
+from harness.text import visible
 from tests import made_up
 from tests.conftest import decoded
 from tests.simulated import Simulated

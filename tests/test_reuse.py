@@ -5,9 +5,9 @@ import random
 import pytest
 import torch
 
+from harness.cost.trace import trace
+from harness.cost.trace.timeline import LEAST_ROOM, Reuse
 from harness.records import MAPPED_BYTES
-from harness.trace import trace
-from harness.trace.reuse import LEAST_ROOM, Reuse
 
 
 def test_the_distance_is_what_a_cache_must_hold() -> None:

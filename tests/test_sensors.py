@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from harness.measure import sensors
-from harness.measure.cgroup import Throttling
-from harness.measure.rapl import Rapl
+from harness.measure.devices.cpu import Rapl
+from harness.measure.environment.cgroup import Throttling
 from harness.measure.sensors import HostWatch, NvidiaCard, card_of, summary
 from harness.records import Reading, Sensors, Span
 

@@ -10,8 +10,8 @@ import torch
 
 from harness import store
 from harness.check.judge import judge
+from harness.cost import roofline
 from harness.measure.memory import weigh_on_cpu
-from harness.predict import roofline
 from harness.records import (
     Answer,
     Case,
@@ -26,7 +26,7 @@ from harness.records import (
     Trace,
     Verdict,
 )
-from harness.report.steps import STEP_COLUMNS, step_rows
+from harness.report.step_tables import STEP_COLUMNS, step_rows
 from harness.workload import Call, Step
 from tests import made_up
 from tests.made_up import markdown_of

@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from harness.measure.stopwatch import REWARM_SECONDS, Glance, Pace, Stopwatch
+from harness.measure.timer import REWARM_SECONDS, Glance, Pace, Stopwatch
 from harness.records import Samples
 from tests.simulated import Simulated
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from harness import store
-from harness.check.stored import judged, moved
+from harness.compare.stored import judged, moved
 from harness.errors import UsageError
 from harness.records import (
     Ceilings,
@@ -20,7 +20,7 @@ from harness.records import (
     Rung,
     Skipped,
 )
-from harness.records.judgement import Decision, Judgement
+from harness.records.comparison import Decision, Judgement
 from tests import made_up
 from tests.conftest import decoded
 

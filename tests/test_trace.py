@@ -12,8 +12,8 @@ from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils.checkpoint import checkpoint
 
+from harness.cost.trace import Traced, UntraceableError, trace
 from harness.records import Footprint
-from harness.trace import Traced, UntraceableError, trace
 
 CPU = torch.device("cpu")
 FP32 = 4

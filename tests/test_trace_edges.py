@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from harness import store
+from harness.cost.trace import Traced, trace
 from harness.measure.memory import weigh_on_cpu
-from harness.trace import Traced, trace
 from harness.workload import Call
 from tests.simulated import Simulated
 
@@ -210,7 +210,7 @@ def test_what_a_module_keeps_from_a_trace_is_in_no_process_that_measures(
 def test_a_fake_tensor_is_no_result(machine: Simulated) -> None:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    from harness.measure.desk import _wrong_output
+    from harness.measure.handler import _wrong_output
 
     with FakeTensorMode():
         fake = torch.ones(2)

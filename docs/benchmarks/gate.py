@@ -29,15 +29,15 @@ import scipy.signal  # noqa: E402
 import scipy.stats  # noqa: E402
 
 from harness.ab.trial import BURST_SECONDS, ROUNDS  # noqa: E402
-from harness.check.decision import ALPHA, PRACTICAL_FLOOR, decide, effect  # noqa: E402
-from harness.check.trials import gates  # noqa: E402
-from harness.measure.chapter import Order  # noqa: E402
-from harness.measure.conductor import SAMPLING  # noqa: E402
-from harness.measure.crew import Crew  # noqa: E402
-from harness.measure.imports import pack_workload  # noqa: E402
+from harness.compare.decision import ALPHA, PRACTICAL_FLOOR, decide, effect  # noqa: E402
+from harness.compare.trials import gates  # noqa: E402
+from harness.measure.batch import Order  # noqa: E402
 from harness.measure.pairs import Arm, Pairs, reading  # noqa: E402
+from harness.measure.pickling import pack_workload  # noqa: E402
+from harness.measure.pool import Crew  # noqa: E402
+from harness.measure.runner import SAMPLING  # noqa: E402
 from harness.records import Case  # noqa: E402
-from harness.records.judgement import Decision  # noqa: E402
+from harness.records.comparison import Decision  # noqa: E402
 from harness.records.trial import Burst, CaseTrial, Pair  # noqa: E402
 from harness.selftest.work import Product, Step  # noqa: E402
 

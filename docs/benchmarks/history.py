@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.history.steps import steps
+from harness.history.change_points import steps
 from harness.records.history import Point
 
 Vector = NDArray[np.float64]

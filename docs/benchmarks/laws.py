@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeWarning, curve_fit
 
 from harness.fit.fitted import Fitted, fit
-from harness.fit.laws import logarithms
+from harness.fit.models import logarithms
 from harness.fit.points import Points
 
 Vector = NDArray[np.float64]

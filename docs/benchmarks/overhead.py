@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness.bench import run
-from harness.collection import Request
-from harness.measure import conductor
-from harness.measure.crew import Crew
-from harness.measure.messages import Taken
+from harness.measure import runner as conductor
+from harness.measure.pool import Crew
+from harness.measure.protocol import Taken
+from harness.pytest_plugin.bench import run
+from harness.pytest_plugin.collection import Request
 
 SELECTED = {
     "quick": "float32 and not (m64 and triad)",

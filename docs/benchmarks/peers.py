@@ -17,10 +17,10 @@ bound_spinning()
 import torch  # noqa: E402
 
 from harness import stats  # noqa: E402
-from harness.measure import microkernel  # noqa: E402
-from harness.measure.cpu import Cpu  # noqa: E402
-from harness.measure.stopwatch import Stopwatch  # noqa: E402
-from harness.measure.streams import best_stream  # noqa: E402
+from harness.measure.devices.cpu import Cpu  # noqa: E402
+from harness.measure.peaks import microkernel  # noqa: E402
+from harness.measure.peaks.bandwidth import best_stream  # noqa: E402
+from harness.measure.timer import Stopwatch  # noqa: E402
 
 ROUNDS = 5
 # Working sets for torch's streams: inside the shared cache, in main memory.

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from harness import stats, store, units
 from harness.check.plans import planned
+from harness.measure.prediction import local, step
+from harness.models.shapes import configuration
 from harness.plan.activations import Way
 from harness.plan.memory import fullest
 from harness.plan.question import Question
-from harness.plan.shapes import configuration
-from harness.pricing import local, step
 from harness.records import Result
-from harness.records.layout import Layout, Recipe
+from harness.records.architecture import Layout, Recipe
 
 REFERENCE = Path(__file__).parent.parent.parent / "results" / "reference" / "epyc-2-cores-cpu"
 

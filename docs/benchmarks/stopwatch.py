@@ -20,8 +20,8 @@ import torch  # noqa: E402
 from torch.utils.benchmark import Timer  # noqa: E402
 
 from harness import stats, units  # noqa: E402
-from harness.measure.cpu import Cpu  # noqa: E402
-from harness.measure.stopwatch import Glance, Stopwatch  # noqa: E402
+from harness.measure.devices.cpu import Cpu  # noqa: E402
+from harness.measure.timer import Glance, Stopwatch  # noqa: E402
 
 ROUNDS = 7
 SIZES = (("float32", 64), ("float32", 256), ("float32", 1024), ("bfloat16", 512))

@@ -84,8 +84,8 @@ def main() -> None:
 
 
 def _collected(question: Question) -> Sequence[Found]:
-    from harness.collection import Request, collected, foreseen  # noqa: PLC0415 - the other half of this module needs no pytest
-    from harness.measure.imports import pack_workload  # noqa: PLC0415
+    from harness.measure.pickling import pack_workload  # noqa: PLC0415
+    from harness.pytest_plugin.collection import Request, collected, foreseen  # noqa: PLC0415 - the other half of this module needs no pytest
 
     request = Request(
         suites=question.suites,

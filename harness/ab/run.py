@@ -14,15 +14,15 @@ from harness.ab.collector import Question, collect_on
 from harness.ab.sides import Placed, Wanted, sides
 from harness.ab.trial import Contest, Matched, Ring, contests, lasting
 from harness.ab.worktree import head, suites_in, toplevel
-from harness.check.decision import PRACTICAL_FLOOR, least_pairs
-from harness.check.trials import judged, undecided
-from harness.collection import interruptible, suite_paths
+from harness.compare.decision import PRACTICAL_FLOOR, least_pairs
+from harness.compare.trials import judged, undecided
 from harness.errors import UsageError
+from harness.loading import BUNDLED_SUITES
 from harness.measure.openmp import bound_spinning
-from harness.modules import BUNDLED_SUITES
-from harness.records.judgement import Judgement
+from harness.pytest_plugin.collection import interruptible, suite_paths
+from harness.pytest_plugin.session import OWN_MODELS
+from harness.records.comparison import Judgement
 from harness.records.trial import Side, Trial
-from harness.session import OWN_MODELS
 
 # The ranks of fewer pairs cannot be certain of anything; more take a day.
 LEAST_PAIRS, MOST_PAIRS = 6, 200
@@ -88,7 +88,7 @@ def compare(ask: Ask, note: Callable[[str], None]) -> tuple[Trial, Judgement, Pa
         raise UsageError(f"{ask.pairs} pairs: from {LEAST_PAIRS} to {MOST_PAIRS}")
     question = ask.question
     bound_spinning()
-    from harness.measure.device import named  # noqa: PLC0415 - loads torch, after the line above
+    from harness.measure.devices.base import named  # noqa: PLC0415 - loads torch, after the line above
 
     wanted, device = ask.wanted, named(ask.device, ask.threads)
     with interruptible(signal.SIGTERM, signal.SIGHUP), sides(wanted, *device, note) as (base, candidate):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.ab.worktree import commit_of, head, toplevel, unchanged_since, worktree
 from harness.errors import UsageError
-from harness.measure.crew import Launch
+from harness.measure.pool import Launch
 
 # What a worker and the collection of suites load besides the harness.
 NEEDED = ("torch", "msgspec", "numpy", "psutil", "pynvml", "pytest", "pytest_benchmark", "threadpoolctl")
@@ -87,7 +87,7 @@ def _with(side: Placed, key: str, value: str) -> Placed:
     if key == "threads" and value.isdigit() and int(value):
         return replace(side, threads=int(value))
     if key == "device":
-        from harness.measure.device import named  # noqa: PLC0415 - loads torch
+        from harness.measure.devices.base import named  # noqa: PLC0415 - loads torch
 
         return replace(side, device=named(value)[0])
     if key in NO_EFFECT:

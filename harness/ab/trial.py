@@ -13,13 +13,13 @@ from harness import units
 from harness.ab.collector import Found
 from harness.ab.sides import Placed
 from harness.ab.worktree import packages_in
-from harness.check.comparison import unlike
+from harness.compare.comparison import unlike
 from harness.errors import StartError, UsageError
-from harness.measure.chapter import Order
-from harness.measure.conductor import SAMPLING, describe
-from harness.measure.crew import Crew, DeclinedError, LostError, SpoiledError, WorkerProcess
-from harness.measure.messages import AskModules, Modules
+from harness.measure.batch import Order
 from harness.measure.pairs import Arm, Pairs
+from harness.measure.pool import Crew, DeclinedError, LostError, SpoiledError, WorkerProcess
+from harness.measure.protocol import AskModules, Modules
+from harness.measure.runner import SAMPLING, describe
 from harness.measure.sensors import Card, card_of
 from harness.records import Case, Environment, Sampling
 from harness.records.trial import CaseTrial, Pair

@@ -3,15 +3,14 @@
 from collections.abc import Iterator
 
 from harness import units
+from harness.models.shapes import configuration
 from harness.plan import work
 from harness.plan.activations import Way
 from harness.plan.config import described
 from harness.plan.memory import fullest
-from harness.plan.shapes import configuration
 from harness.plan.work import Lengths
 from harness.records import Answer, Result, Run, Verdict
-from harness.records.architecture import Architecture, Per
-from harness.records.layout import Layout, Recipe
+from harness.records.architecture import Architecture, Layout, Per, Recipe
 
 CLAIM = "plan"
 # Activations from a formula are known to so much; allocators and buffers of kernels are in no formula.

@@ -10,7 +10,7 @@ from harness.cli.app import RESULTS, Expression, Profile, ProfileOption, Results
 
 if TYPE_CHECKING:
     from harness.ab.run import Ask
-    from harness.records.judgement import Judgement
+    from harness.records.comparison import Judgement
 
 Suites = Annotated[
     list[str] | None,
@@ -86,7 +86,7 @@ def ab(
     """Measure a base against this checkout, side by side on this machine, now; without a base: the same twice."""
     from harness.ab.run import Ask
     from harness.ab.sides import Wanted
-    from harness.plan.amounts import share
+    from harness.plan.options import share
 
     ask = Ask(
         wanted=Wanted(
@@ -134,7 +134,7 @@ def gate(
     from harness.ab.run import Ask
     from harness.ab.sides import Wanted
     from harness.ab.worktree import merge_base, toplevel, unchanged_since
-    from harness.plan.amounts import share
+    from harness.plan.options import share
 
     share_of_floor = share(floor, "--floor")
     root = toplevel(Path.cwd())
@@ -173,8 +173,8 @@ def compare(
 ) -> None:
     """Hold a stored run against another of the same machine; exit status 1 on a regression or a missing case."""
     from harness import store
-    from harness.check.stored import judged
-    from harness.plan.amounts import share
+    from harness.compare.stored import judged
+    from harness.plan.options import share
 
     runs = [store.read(store.find(reference, results)) for reference in (base, candidate)]
     _tell(judged(runs[0], runs[1], share(floor, "--floor")), markdown, junit, json)

@@ -21,8 +21,8 @@ def predict(
     json: Json = False,
 ) -> None:
     """Say what your own model needs, without running it: FLOPs, bytes, memory, time at least."""
-    from harness.forecast import forecast
-    from harness.report.forecast import as_json, show_forecast
+    from harness.measure.prediction import forecast
+    from harness.report.prediction import as_json, show_forecast
     from harness.report.terminal import screen
 
     with redirect_stdout(sys.stderr):  # what the model's code prints is no part of the answer
@@ -100,8 +100,8 @@ def plan(
     json: Json = False,
 ) -> None:
     """Say what a large model needs, here and at scale: parameters, FLOPs, memory, time. Nothing runs."""
-    from harness.plan.ask import Options
-    from harness.planning import Wish, answer
+    from harness.cli.planning import Wish, answer
+    from harness.plan.options import Options
 
     options = Options(
         config=config,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness.records.history import History
-    from harness.records.row import Row
+    from harness.store.table import Row
 
 DATA_SET, METRIC = "history", "typical_seconds"
 # Of a data set with more points than this the series are listed, unless one is named.
@@ -75,8 +75,7 @@ def history(
 ) -> None:
     """Show series over runs and the steps in them: suspected, then confirmed."""
     from harness.errors import UsageError
-    from harness.history.recorded import histories
-    from harness.history.table import read_table
+    from harness.history.table import histories, read_table
 
     if csv is not None:
         if case or store or fleet or host or since or metric != METRIC:
@@ -101,7 +100,7 @@ def _rows(
     store: str | None, results: Path, case: str, host: str | None, since: str | None, metric: str
 ) -> "Iterator[Row]":
     from harness.errors import UsageError
-    from harness.history.recorded import METRICS
+    from harness.history.table import METRICS
     from harness.store import DataSet, is_dataset, rows_of, run_folders
 
     if metric not in METRICS:

@@ -50,8 +50,8 @@ def bench(
     ] = None,
 ) -> None:
     """Measure, record, fit, check and report."""
-    from harness.bench import run
-    from harness.collection import Request
+    from harness.pytest_plugin.bench import run
+    from harness.pytest_plugin.collection import Request
 
     request = Request(
         suites=tuple(suite or ()),
@@ -78,8 +78,8 @@ def calibrate(
     results: Results = RESULTS,
 ) -> None:
     """Calibrate the cost model that says how long a model takes here: about two minutes (quick)."""
-    from harness.bench import run
-    from harness.collection import Request
+    from harness.pytest_plugin.bench import run
+    from harness.pytest_plugin.collection import Request
 
     request = Request(
         suites=("calibration",), profile=profile.value, device=device, threads=threads, results=results
@@ -100,8 +100,8 @@ def list_workloads(
     json: Json = False,
 ) -> None:
     """List workloads with their predicted costs."""
-    from harness.collection import Request, collect
-    from harness.report.catalogue import show_catalogue
+    from harness.pytest_plugin.collection import Request, collect
+    from harness.report.facts import show_catalogue
     from harness.report.terminal import screen
 
     request = Request(suites=tuple(suite or ()), expression=expression, profile=profile.value)
@@ -147,7 +147,7 @@ def selftest(
 @app.command()
 def env(*, json: Json = False) -> None:
     """Print what this machine is, as every run records it."""
-    from harness.measure.environment import capture
+    from harness.measure.environment.capture import capture
     from harness.report.facts import show_facts
     from harness.report.terminal import screen
 

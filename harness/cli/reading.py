@@ -71,9 +71,8 @@ def fit(
 ) -> None:
     """Fit scaling laws to a run's sweeps, or to a table of your own; rows without seconds are predicted."""
     from harness import store
-    from harness.fit.groups import of_run
-    from harness.fit.table import fit_table, is_table
-    from harness.report.groups import as_json, show_fits
+    from harness.fit.groups import fit_table, is_table, of_run
+    from harness.report.fits import as_json, show_fits
     from harness.report.terminal import screen
 
     found = fit_table(Path(source)) if is_table(source) else of_run(store.read(store.find(source, results)))

@@ -24,7 +24,7 @@ import msgspec
 from harness.errors import RecordError
 from harness.exchange.foreign import LARGEST, Imported, converted, host_of, is_time, read_json, run_id, utc
 from harness.records.base import Record, digest
-from harness.records.row import Row, series_key
+from harness.store.table import Row, series_key
 
 TOOL = "asv"
 BENCHMARKS, MACHINE = "benchmarks.json", "machine.json"

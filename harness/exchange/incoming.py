@@ -7,7 +7,7 @@ import msgspec
 from harness.errors import RecordError, UsageError
 from harness.exchange import asv, pytest_benchmark
 from harness.exchange.foreign import Imported, read_json
-from harness.records.row import Row
+from harness.store.table import Row
 
 
 def read(path: Path) -> Imported:

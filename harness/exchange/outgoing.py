@@ -18,7 +18,7 @@ import msgspec
 
 from harness import stats, units
 from harness.errors import UsageError
-from harness.exchange.machine import MachineFacts
+from harness.exchange.foreign import MachineFacts
 from harness.records import Measurement, Run
 
 # The version of pytest-benchmark whose fields these are.

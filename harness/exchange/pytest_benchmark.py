@@ -13,10 +13,19 @@ from typing import Any
 import msgspec
 
 from harness.errors import RecordError
-from harness.exchange.foreign import LARGEST, Imported, converted, host_of, is_time, read_json, run_id, utc
-from harness.exchange.machine import MachineFacts
+from harness.exchange.foreign import (
+    LARGEST,
+    Imported,
+    MachineFacts,
+    converted,
+    host_of,
+    is_time,
+    read_json,
+    run_id,
+    utc,
+)
 from harness.records.base import Record
-from harness.records.row import Row, series_key
+from harness.store.table import Row, series_key
 
 TOOL = "pytest-benchmark"
 _NO_COMMIT = {"unversioned", "unknown"}

@@ -5,12 +5,10 @@ from functools import cached_property
 
 import numpy as np
 
-from harness.fit.expectation import Expectation, expect
-from harness.fit.family import family
-from harness.fit.intervals import Uncertainty
-from harness.fit.laws import OVERHEAD, RATES, Columns, Symbol, Vector, exponentials, rate_of
+from harness.fit.intervals import Expectation, Uncertainty, expect
+from harness.fit.models import OVERHEAD, RATES, Columns, Symbol, Vector, exponentials, rate_of
 from harness.fit.points import Points
-from harness.fit.selection import Choice, choose
+from harness.fit.selection import Choice, choose, family
 from harness.records import Parameter
 
 # Fewer sizes tell no law from another.

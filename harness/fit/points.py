@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from harness.fit.laws import Columns, Vector, logarithms
+from harness.fit.models import Columns, Vector, logarithms
 from harness.stats import MAD_TO_SIGMA
 
 # A time farther above or below the law than so many standard deviations says nothing of its size.

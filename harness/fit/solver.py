@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from harness.fit.laws import Columns, Law, Vector
+from harness.fit.models import Columns, Law, Vector
 
 Matrix = NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.history.steps import CONFIRMED, HISTORY
+from harness.history.change_points import CONFIRMED, HISTORY
 from harness.history.table import seconds
 from harness.records.history import History, Point, PointsAt, Shared, Step
 from harness.stats import median

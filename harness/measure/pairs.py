@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness import stats
-from harness.measure.chapter import Order
-from harness.measure.crew import Crew
-from harness.measure.host import affinity
-from harness.measure.messages import Prepared, TakeBlock, Taken
+from harness.measure.batch import Order
+from harness.measure.environment.host import affinity
+from harness.measure.pool import Crew
+from harness.measure.protocol import Prepared, TakeBlock, Taken
 from harness.measure.sensors import Card
 from harness.records import Sampling
 from harness.records.measurement import HARMLESS

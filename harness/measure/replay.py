@@ -15,11 +15,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from harness import stats
-from harness.measure.device import Device
-from harness.measure.stopwatch import Glance, Stopwatch
+from harness.cost.trace.mode import decomposed, is_composite, named, span
+from harness.cost.trace.observation import operator_of, touches
+from harness.measure.devices.base import Device
+from harness.measure.timer import Glance, Stopwatch
 from harness.records import Operator, Replayed
-from harness.trace.mode import decomposed, is_composite, named, span
-from harness.trace.observation import operator_of, touches
 
 # Looked at for so long, after so much to warm up; a quarter of it where it matters little.
 LOOK = Glance(warmup_seconds=0.001, seconds=0.004, least_samples=3, most_samples=64, min_sample_seconds=1e-4)

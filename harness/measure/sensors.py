@@ -14,7 +14,7 @@ import msgspec
 import psutil
 import pynvml
 
-from harness.measure.cgroup import cgroup_throttling
+from harness.measure.environment.cgroup import cgroup_throttling
 from harness.records import Reading, Sensors, Span
 
 # NVML API reference, "Clocks event reasons": the bits of nvmlDeviceGetCurrentClocksEventReasons.

@@ -13,8 +13,8 @@ import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from harness.measure.messages import Broken, Message, encoded, request_in
 from harness.measure.openmp import bound_spinning
+from harness.measure.protocol import Broken, Message, encoded, request_in
 
 # Environment variables that name descriptors: the end of a socket pair, and that of a pipe.
 CONNECTION, LIFELINE = "PLUMBLINE_CONNECTION", "PLUMBLINE_LIFELINE"
@@ -62,7 +62,7 @@ def serve(connection: Connection) -> None:
             return
         try:
             if desk is None:
-                from harness.measure.desk import Desk  # noqa: PLC0415 - loads torch
+                from harness.measure.handler import Desk  # noqa: PLC0415 - loads torch
 
                 desk = Desk(send)
             reply: Message = desk.answer(request)

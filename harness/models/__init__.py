@@ -1,8 +1,8 @@
 """Whole models with what they are fed: from kept libraries with random weights, or the user's own."""
 
 from harness.models.own import load
-from harness.models.steps import forward, training
 from harness.models.subject import Subject
+from harness.models.training import forward, training
 from harness.models.zoo import ARCHITECTURES, build, decoding
 
 __all__ = ["ARCHITECTURES", "Subject", "build", "decoding", "forward", "load", "training"]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError, one_line
+from harness.loading import load_file
 from harness.models.subject import Subject
-from harness.modules import load_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from harness.models.own import load
-from harness.models.steps import forward, training
+from harness.models.precision import precision_of
 from harness.models.subject import Subject
-from harness.precision import precision_of
+from harness.models.training import forward, training
 from harness.workload import Bench, Call, Sweep, Workload
 
 
@@ -112,7 +112,7 @@ def check(references: tuple[str, ...]) -> None:
     Raises:
         UsageError: it cannot be imported, or returns something else than a model and its inputs.
     """
-    from harness.trace import UntraceableError, trace  # noqa: PLC0415 - only for models of one's own
+    from harness.cost.trace import UntraceableError, trace  # noqa: PLC0415 - only for models of one's own
 
     for reference in references:
         with suppress(UntraceableError):  # it may still run; its case says why it has no prediction

@@ -13,8 +13,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import Unsupported, UsageError
+from harness.models.shapes import CLASSES, Sizes, configuration
 from harness.models.subject import Subject
-from harness.plan.shapes import CLASSES, Sizes, configuration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ def decoding(architecture: str, sizes: Sizes, device: torch.device, *, dtype: st
     """
     import torch  # noqa: PLC0415
 
-    from harness.models.steps import narrowed  # noqa: PLC0415
+    from harness.models.training import narrowed  # noqa: PLC0415
 
     subject = build(architecture, {**sizes, "sequence": sizes["cached"]}, device)
     narrowed(subject, dtype)

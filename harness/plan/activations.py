@@ -9,8 +9,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from harness.plan.work import Lengths
-from harness.records.architecture import Architecture, Core, Parts, Per
-from harness.records.layout import Layout, Recipe, Recompute
+from harness.records.architecture import Architecture, Core, Layout, Parts, Per, Recipe, Recompute
 
 FORMULA = "Korthikanti et al. 2022, arXiv 2205.05198, section 4"
 FLOAT32 = 4

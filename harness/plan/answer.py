@@ -5,13 +5,14 @@ from dataclasses import replace
 import msgspec
 
 from harness.errors import UsageError
-from harness.plan import budget, cache, communication, conventions, energy, time, work
+from harness.plan import budget, communication, conventions, time, work
+from harness.plan import memory as cache
+from harness.plan import work as energy
 from harness.plan.activations import FORMULA, Way
 from harness.plan.fits import Fit, Use, fewest_devices, largest_batch, longest_context
 from harness.plan.memory import Memory, fullest, inference_memory
 from harness.plan.question import TOKENS_PER_PARAMETER, Question
-from harness.records.architecture import Architecture
-from harness.records.layout import PRECISIONS, Layout, Recompute
+from harness.records.architecture import PRECISIONS, Architecture, Layout, Recompute
 from harness.records.plan import (
     CacheNeed,
     FlopCount,

@@ -5,8 +5,7 @@ Every function that takes numbers gives FLOPs of training (forward and backward)
 
 from dataclasses import dataclass
 
-from harness.records.architecture import Architecture, Per
-from harness.records.layout import Recompute
+from harness.records.architecture import Architecture, Per, Recompute
 
 SIX_ND = "Kaplan et al. 2020, arXiv 2001.08361, section 2.1; GPT-3, arXiv 2005.14165, table D.1"
 PALM = "Chowdhery et al. 2022 (PaLM), arXiv 2204.02311, appendix B"

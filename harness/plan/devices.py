@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
+from harness.cost.datasheets import GIB, NVIDIA, Gpu, lookup
 from harness.errors import UsageError
-from harness.predict.datasheet import Gpu, lookup
-from harness.predict.datasheet_nvidia import GIB, NVIDIA
 
 _TABLE = "stas00/ml-engineering, compute/accelerator/README.md"
 MAMF_SOURCE = f"{_TABLE}, table of maximum achievable matmul FLOPS"

@@ -6,13 +6,72 @@ States (parameters, gradients, optimizer) are exact for what their parts say; ac
 import math
 from fractions import Fraction
 
-from harness.plan import cache
 from harness.plan.activations import FORMULA, TALLIES, Kept, Way, kept, output
-from harness.plan.checks import check_layout, check_recipe
+from harness.plan.fits import check_layout, check_recipe
 from harness.plan.work import Lengths
-from harness.records.architecture import Architecture, Parts, Per
+from harness.records.architecture import Architecture, Cache, Layout, Parts, Per, Recipe, Recompute
 from harness.records.base import Record
-from harness.records.layout import Layout, Recipe, Recompute
+
+# Bytes of an element; sub-byte ones are packed, their scales left out.
+ELEMENTS = {
+    "float32": Fraction(4),
+    "tf32": Fraction(4),
+    "bfloat16": Fraction(2),
+    "float16": Fraction(2),
+    "float8": Fraction(1),
+    "int8": Fraction(1),
+    "int4": Fraction(1, 2),
+}
+
+
+def bytes_per_token(model: Architecture, dtype: str = "bfloat16") -> int:
+    """What one token more of one sequence takes while it is inside every window: 2 L k d elements, k heads of keys, d wide; a latent's width where that is kept instead.
+
+    Beside an encoder that is a token of the target.
+    """
+    side = _side(model)
+    width = sum(cache.layers * cache.width for cache in model.caches if cache.of is side)
+    return math.ceil(ELEMENTS[dtype] * width)
+
+
+def bytes_of(
+    model: Architecture, batch: int, tokens: int, dtype: str = "bfloat16", source: int | None = None
+) -> int:
+    """What `batch` sequences of so many tokens take; layers with a window keep no more than it. A source beside them is as long, if nothing else is said."""
+    if _side(model) is Per.TARGET:
+        lengths = Lengths(batch, tokens if source is None else source, tokens)
+    else:
+        lengths = Lengths(batch, tokens)
+    return math.ceil(ELEMENTS[dtype] * batch * sum(_elements(cache, lengths) for cache in model.caches))
+
+
+def on_device(model: Architecture, lengths: Lengths, layout: Layout, dtype: str = "bfloat16") -> int:
+    """The share of one device of its replica's sequences: heads of keys are split by tensor parallelism, layers by stages; a latent is whole on every device of a stage."""
+    each = sum(
+        (
+            Fraction(_elements(cache, lengths), 1 if _latent(model, cache) else layout.tensor)
+            for cache in model.caches
+        ),
+        start=Fraction(0),
+    )
+    return math.ceil(ELEMENTS[dtype] * Fraction(lengths.batch, layout.data * layout.pipeline) * each)
+
+
+def _side(model: Architecture) -> Per:
+    """Whose tokens a decoder writes."""
+    return Per.TARGET if any(cache.of is Per.TARGET for cache in model.caches) else Per.SOURCE
+
+
+def _elements(cache: Cache, lengths: Lengths) -> int:
+    tokens = lengths.length(cache.of)
+    return cache.layers * cache.width * (tokens if cache.window is None else min(cache.window, tokens))
+
+
+def _latent(model: Architecture, cache: Cache) -> bool:
+    """Whether a layer keeps less than the keys and values of its heads."""
+    core = model.cores[0]
+    return cache.width < model.kv_heads * (core.key_width + core.value_width)
+
 
 ZERO = "Rajbhandari et al. 2020 (ZeRO), arXiv 1910.02054, section 5"
 TENSOR = "Shoeybi et al. 2019 (Megatron-LM), arXiv 1909.08053, section 3"
@@ -123,12 +182,12 @@ def inference_memory(
     check_layout(model, over, lengths)
     samples = Lengths(over.microbatch or lengths.batch // over.data, lengths.source, lengths.target)
     return Memory(
-        parameters=math.ceil(parameters(model, over) * cache.ELEMENTS[dtype]),
+        parameters=math.ceil(parameters(model, over) * ELEMENTS[dtype]),
         gradients=0,
         optimizer=0,
         activations=_one_pass(model, over, samples, dtype) if model.cores else None,
         logits=_last_logits(model, over, samples),
-        cache=cache.on_device(model, lengths, over, cache_dtype or dtype),
+        cache=on_device(model, lengths, over, cache_dtype or dtype),
         assumptions=(
             f"Weights are {dtype}, keys and values {cache_dtype or dtype}; scales of quantised ones are left out.",
             "Activations are those of the widest operation of one layer while all tokens are read at once; logits are of the last position alone, in float32.",
@@ -195,7 +254,7 @@ def _one_pass(model: Architecture, layout: Layout, lengths: Lengths, dtype: str)
     scores = 0 if layout.flash else 2 * core.heads * longest
     inner = model.intermediate * max(1, model.experts_per_token) * (3 if model.gated else 2)
     widest = max(attention + scores, inner) * heads + 2 * Fraction(model.hidden)
-    return math.ceil(max(cache.ELEMENTS[dtype], Fraction(2)) * tokens * widest)
+    return math.ceil(max(ELEMENTS[dtype], Fraction(2)) * tokens * widest)
 
 
 def _last_logits(model: Architecture, layout: Layout, lengths: Lengths) -> int:

@@ -6,8 +6,7 @@ from harness.errors import UsageError
 from harness.plan.communication import Link
 from harness.plan.devices import Device
 from harness.plan.work import Lengths
-from harness.records.architecture import Architecture, Per
-from harness.records.layout import Layout, Recipe
+from harness.records.architecture import Architecture, Layout, Per, Recipe
 
 # Where a model says no length, or one that nobody trains at.
 USUAL, LONGEST = 2048, 8192

@@ -14,7 +14,7 @@ from harness.plan.question import MOST, Question
 from harness.plan.time import HEAD
 from harness.plan.work import Lengths
 from harness.records.architecture import Architecture, Parts
-from harness.records.sweep import Growth, Sweep, SweepPoint
+from harness.records.plan import Growth, Sweep, SweepPoint
 
 MOST_POINTS = 10_000
 CURVES = (

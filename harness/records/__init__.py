@@ -1,7 +1,18 @@
 """The frozen facts: what was asked, predicted, seen and concluded, in base units."""
 
-from harness.records.case import Case, Cost, Series
-from harness.records.ceilings import BandwidthCeiling, Ceilings, ComputeCeiling, MemoryLevel, Rung, envelope
+from harness.records.case import (
+    MAPPED_BYTES,
+    PHASES,
+    Case,
+    CaseOperators,
+    Cost,
+    Footprint,
+    Operator,
+    PhaseWork,
+    Series,
+    Stratum,
+    Trace,
+)
 from harness.records.comparison import (
     CeilingCompared,
     Change,
@@ -16,33 +27,44 @@ from harness.records.costmodel import (
     CaseReplay,
     CostModel,
     Estimate,
+    Forecast,
     Framework,
     Judged,
     KindAccuracy,
+    Lever,
     OperatorLaw,
     Part,
+    Pass,
     Replayed,
     Validation,
 )
 from harness.records.environment import Environment
-from harness.records.finding import Finding, FindingKind
 from harness.records.fit import Fit, FitPoint, Parameter, Rival
-from harness.records.forecast import Forecast, Pass
-from harness.records.lever import Lever
 from harness.records.measurement import Flag, Measurement, Sampling, StopReason, View
-from harness.records.result import Failed, Prediction, Result, Skipped
-from harness.records.run import Answer, Header, Run, Settings, Verdict
-from harness.records.samples import CaseSamples, Disturbance, ProcessStatistics, RawSamples, Samples
-from harness.records.sensors import Reading, Sensors, SensorSeries, Span
-from harness.records.trace import (
-    MAPPED_BYTES,
-    PHASES,
-    CaseOperators,
-    Footprint,
-    Operator,
-    PhaseWork,
-    Stratum,
-    Trace,
+from harness.records.peaks import BandwidthCeiling, Ceilings, ComputeCeiling, MemoryLevel, Rung, envelope
+from harness.records.run import (
+    Answer,
+    Failed,
+    Finding,
+    FindingKind,
+    Header,
+    Prediction,
+    Result,
+    Run,
+    Settings,
+    Skipped,
+    Verdict,
+)
+from harness.records.samples import (
+    CaseSamples,
+    Disturbance,
+    ProcessStatistics,
+    RawSamples,
+    Reading,
+    Samples,
+    Sensors,
+    SensorSeries,
+    Span,
 )
 
 __all__ = [

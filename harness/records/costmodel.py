@@ -3,6 +3,8 @@
 import msgspec
 
 from harness.records.base import Record
+from harness.records.case import Cost, Trace
+from harness.records.run import Prediction
 
 
 class Bend(Record, frozen=True):
@@ -165,3 +167,46 @@ class Validation(Record, frozen=True):
     ways: tuple[Accuracy, ...]
     coverage: float
     kinds: tuple[KindAccuracy, ...] = msgspec.field(default=())
+
+
+class Lever(Record, frozen=True):
+    """Two cases of a run that differ in one thing.
+
+    `speedup` is the time of the base over that of the changed one, with its 95 % interval where there is one; `expected` what was predicted of it, by `way`.
+    `memory` is the peak of the changed one over that of the base, `expected_memory` what was said of it.
+    """
+
+    lever: str
+    base: str
+    changed: str
+    speedup: float
+    low: float | None = None
+    high: float | None = None
+    expected: float | None = None
+    way: str = ""
+    memory: float | None = None
+    expected_memory: float | None = None
+
+
+class Pass(Record, frozen=True):
+    """An inference pass or a training step: its cost, its trace, and the roofline's lower bound on its time, and the time expected by the calibrated cost model."""
+
+    cost: Cost
+    trace: Trace
+    prediction: Prediction = Prediction()
+    estimate: Estimate | None = None
+
+
+class Forecast(Record, frozen=True):
+    """A model in inference and, if anything in it can be trained, in training; `run` is where the ceilings of this machine are from, None if there are none."""
+
+    model: str
+    device: str
+    threads: int
+    optimizer: str
+    dtype: str
+    items: dict[str, int]
+    forward: Pass
+    train: Pass | None
+    run: str | None = None
+    calibrated_in: str | None = None

@@ -8,8 +8,7 @@ import msgspec
 
 from harness import stats
 from harness.records.base import Record
-from harness.records.samples import ProcessStatistics
-from harness.records.sensors import Sensors
+from harness.records.samples import ProcessStatistics, Sensors
 
 # Busy with the same work for so long before the first sample: clocks have settled (they "oscillate for
 # around the first 3 seconds", NVIDIA, GEMM Performance Measurement Methodology Guidelines).

@@ -1,42 +1,143 @@
-"""Fitted laws of a run's sweeps, as text: the same in the terminal and in Markdown."""
+"""The laws of `plumbline fit`, as a person and as a program reads them."""
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.text import Text
 
 from harness import units
-from harness.records import Fit, Parameter
+from harness.fit.fitted import Fitted
+from harness.fit.groups import Group, printable
+from harness.fit.intervals import Expectation
+from harness.fit.models import LONGEST, SHORTEST
+from harness.records import Parameter
+from harness.report.step_tables import FIT_COLUMNS, interval
+from harness.report.terminal import print_table
 
-FIT_COLUMNS = ("sweep", "term", "value", "95 % interval")
-
-_SHOW: dict[str, Callable[[float], str]] = {
-    "s": units.seconds,
-    "B/s": units.bandwidth,
-    "FLOP/s": units.work_rate,
-    "FLOP": units.work,
-    "B": units.size,
-}
+LAW_COLUMNS = ("sweep", "law", "sizes", "times", "typical residual", "worst", "at")
+# How many expected times, and how many groups without a law, are shown; --json has all.
+SHOWN = 40
 
 
-def fit_rows(fit: Fit) -> list[tuple[str, ...]]:
-    """A row under `FIT_COLUMNS` for the law of a sweep and each of its terms, then how well it explains the sizes."""
-    worst = f"at {fit.variable} = {fit.worst.size}"
-    theory = f"exponent of {fit.variable}, {fit.theory_exponent:g} in theory"
-    exponent = [(fit.series, theory, *interval(fit.exponent))] if fit.work_in != "threads" else []
-    return [
-        (fit.series, "law", fit.law, f"{len(fit.points)} sizes"),
-        *((fit.series, one.name, *interval(one)) for one in fit.parameters),
-        *exponent,
-        (fit.series, "residual, typical", units.percent(fit.typical_residual), ""),
-        (fit.series, "residual, worst", units.percent(abs(fit.worst.residual)), worst),
+def show_fits(groups: Sequence[Group], console: Console) -> None:
+    """Prints the law of each group, its parameters, and what it expects; then the groups without a law, and why."""
+    fitted = [(group, group.fitted) for group in groups if group.fitted is not None]
+    print_table(console, "Laws", LAW_COLUMNS, [_law_row(group, one) for group, one in fitted])
+    terms = [
+        (printable(group.name), one.name, *interval(one)) for group, _ in fitted for one in group.parameters
     ]
+    print_table(console, "Parameters", FIT_COLUMNS, terms)
+    expected = [
+        (printable(group.name), row, one)
+        for group in groups
+        for row, one in group.predictions
+        if one is not None
+    ]
+    columns = ("sweep", "work", "expected", "95 % interval", "")
+    print_table(console, "Expected", columns, [_expected_row(*one) for one in expected[:SHOWN]])
+    if len(expected) > SHOWN:
+        console.print(Text(f"and {len(expected) - SHOWN} more: --json has all"))
+    lines = [_caveat(group) for group in groups if group.fitted is None or group.left_out]
+    for line in lines[:SHOWN]:
+        console.print(Text(line, style="yellow"))
+    if len(lines) > SHOWN:
+        console.print(Text(f"and {len(lines) - SHOWN} more groups: --json has all", style="yellow"))
+    if not groups:
+        console.print(Text("no sweep has two measured sizes", style="yellow"))
 
 
-def interval(one: Parameter) -> tuple[str, str]:
-    """The value and its interval; or that there is none, and why."""
-    if one.value is None or one.low is None or one.high is None:
-        return "not identified", one.why
-    shown = [_shown(number, one.unit) for number in (one.value, one.low, one.high)]
-    return shown[0], f"{shown[1]} to {shown[2]}"
+def _caveat(group: Group) -> str:
+    if group.fitted is None:
+        return f"{printable(group.name)}: {group.reason}"
+    return f"{printable(group.name)}: {group.left_out} left out: zero, negative or not a number"
 
 
-def _shown(number: float, unit: str) -> str:
-    return _SHOW[unit](number) if unit in _SHOW else f"{number:.4g} {unit}".rstrip()
+def as_json(groups: Sequence[Group]) -> dict[str, object]:
+    """The same for programs; base units, residuals relative."""
+    return {"groups": [_group(group) for group in groups]}
+
+
+def _group(group: Group) -> dict[str, object]:
+    fitted = group.fitted
+    return {
+        "group": group.name,
+        "law": fitted.law if fitted else None,
+        "reason": group.reason or None,
+        "sizes": len(group.where),
+        "times": len(fitted.points.values) if fitted else None,
+        "left_out": group.left_out,
+        "parameters": {one.name: _parameter(one) for one in group.parameters},
+        "residual": _residual(group, fitted) if fitted else None,
+        "predictions": [_prediction(row, one) for row, one in group.predictions],
+    }
+
+
+def _parameter(one: Parameter) -> dict[str, object]:
+    return {
+        "value": one.value,
+        "low": one.low,
+        "high": one.high,
+        "identified": one.identified,
+        "unit": one.unit,
+        "why": one.why or None,
+    }
+
+
+def _residual(group: Group, fitted: Fitted) -> dict[str, object]:
+    """The size of the typical residual and of the worst; where that is."""
+    sizes = np.abs(fitted.residuals)
+    worst = int(np.argmax(sizes))
+    return {"typical": float(np.median(sizes)), "worst": float(sizes[worst]), "worst_at": group.where[worst]}
+
+
+def _prediction(row: Mapping[str, object], one: Expectation | None) -> dict[str, object]:
+    if one is None:
+        return {**row, "seconds": None, "low": None, "high": None, "extrapolated": None}
+    told = {"seconds": one.seconds, "low": one.low, "high": one.high}
+    # What no number can hold is none: neither infinity nor where logarithms end is an answer.
+    finite = {name: value if _held(value) else None for name, value in told.items()}
+    return {**row, **finite, "extrapolated": one.extrapolated}
+
+
+def _law_row(group: Group, fitted: Fitted) -> tuple[str, ...]:
+    sizes = np.abs(fitted.residuals)
+    worst = int(np.argmax(sizes))
+    return (
+        printable(group.name),
+        fitted.law,
+        str(len(group.where)),
+        str(len(fitted.points.values)),
+        units.percent(float(np.median(sizes))),
+        units.percent(float(sizes[worst])),
+        _where(group.where[worst]),
+    )
+
+
+def _expected_row(name: str, row: Mapping[str, object], one: Expectation) -> tuple[str, ...]:
+    work = {column: row[column] for column in row if isinstance(row[column], (int, float))}
+    interval = f"{_seconds(one.low)} to {_seconds(one.high)}"
+    return (
+        name,
+        _where(work),
+        _seconds(one.seconds),
+        interval,
+        "extrapolated" if one.extrapolated else "",
+    )
+
+
+def _held(seconds: float) -> bool:
+    return SHORTEST <= seconds <= LONGEST
+
+
+def _seconds(seconds: float) -> str:
+    return units.seconds(seconds) if _held(seconds) else "beyond any number"
+
+
+def _where(work: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} = {_number(value)}" for name, value in work.items())
+
+
+def _number(value: object) -> str:
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e9
+    return f"{value:.0f}" if whole or isinstance(value, int) else f"{value:.4g}"

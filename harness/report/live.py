@@ -14,7 +14,7 @@ from rich.progress import (
 
 from harness import units
 from harness.records import Failed, Header, Result, Skipped
-from harness.report.rows import rate
+from harness.report.case_tables import rate
 
 
 class Live:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.report.content import Lines, Page, Section, Table
-from harness.report.text import shortened, visible
+from harness.text import shortened, visible
 
 # A table of more rows is folded.
 LONG = 20

@@ -4,13 +4,9 @@ from collections.abc import Iterator
 
 from harness.check.findings import unmeasured, voids
 from harness.records import Answer, Run
-from harness.report import costmodel, summary
-from harness.report.content import Page, Section, Table, lines, section, table
-from harness.report.facts import FACT_COLUMNS, fact_rows
-from harness.report.fits import FIT_COLUMNS, fit_rows
-from harness.report.levers import LEVER_COLUMNS, LEVER_DISPENSABLE, lever_rows
-from harness.report.memory import MEMORY_COLUMNS, memory_rows
-from harness.report.rows import (
+from harness.report import estimates as costmodel
+from harness.report import summary
+from harness.report.case_tables import (
     ABSENT_COLUMNS,
     COLUMNS,
     DISPENSABLE,
@@ -27,7 +23,22 @@ from harness.report.rows import (
     suites,
     view_rows,
 )
-from harness.report.steps import STEP_COLUMNS, STEP_DISPENSABLE, step_rows, unknown_operators, untraced
+from harness.report.content import Page, Section, Table, lines, section, table
+from harness.report.facts import FACT_COLUMNS, fact_rows
+from harness.report.step_tables import (
+    FIT_COLUMNS,
+    LEVER_COLUMNS,
+    LEVER_DISPENSABLE,
+    MEMORY_COLUMNS,
+    STEP_COLUMNS,
+    STEP_DISPENSABLE,
+    fit_rows,
+    lever_rows,
+    memory_rows,
+    step_rows,
+    unknown_operators,
+    untraced,
+)
 
 SUSTAINED_COLUMNS = ("what", "here", "of what")
 FINDING_COLUMNS = ("kind", "finding", "cause", "what to do")

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from harness import units
-from harness.records.plan import Plan
-from harness.records.sweep import Sweep, SweepPoint
+from harness.records.plan import Plan, Sweep, SweepPoint
 from harness.report.content import Page, Table, lines, section, table
 
 # What a narrow place leaves out, first to last.

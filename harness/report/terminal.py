@@ -10,12 +10,12 @@ from rich.text import Text
 
 from harness.records import Answer, FindingKind, Run
 from harness.report import summary
+from harness.report.case_tables import absent_rows
 from harness.report.content import Page, Section, Table
-from harness.report.rows import absent_rows
 from harness.report.sections import UNMEASURED_COLUMNS
 from harness.report.sections import page as page_of
-from harness.report.steps import unknown_operators, untraced
-from harness.report.text import visible
+from harness.report.step_tables import unknown_operators, untraced
+from harness.text import visible
 
 STYLE = {Answer.HOLDS: "green", Answer.FAILS: "bold red", Answer.INCONCLUSIVE: "yellow"}
 _KIND_STYLE = {FindingKind.WRONG: "bold red", FindingKind.VOIDS: "yellow", FindingKind.ADVICE: "cyan"}

@@ -19,7 +19,7 @@ def run_selftest(
         StorageError: the profile cannot be written.
     """
     bound_spinning()
-    from harness.measure.device import named  # noqa: PLC0415 - loads torch, after the line above
+    from harness.measure.devices.base import named  # noqa: PLC0415 - loads torch, after the line above
     from harness.selftest.run import selftest  # noqa: PLC0415
 
     profile = selftest(*named(device, threads), pairs, note)

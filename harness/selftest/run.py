@@ -9,11 +9,11 @@ import msgspec
 
 from harness import stats, store
 from harness.errors import StartError, UsageError
-from harness.measure.chapter import Chapter, Order, Task
-from harness.measure.conductor import SAMPLING, describe
-from harness.measure.crew import Crew, DeclinedError, LostError, SpoiledError
-from harness.measure.imports import pack_workload
+from harness.measure.batch import Chapter, Order, Task
 from harness.measure.pairs import Arm, Pairs
+from harness.measure.pickling import pack_workload
+from harness.measure.pool import Crew, DeclinedError, LostError, SpoiledError
+from harness.measure.runner import SAMPLING, describe
 from harness.measure.sensors import HostWatch
 from harness.records import Environment, Measurement
 from harness.records.noise import INJECTED, PAIRS, KindNoise, NoiseProfile, Repeat, TimerReading

@@ -1,7 +1,6 @@
 """What is kept on disk: runs as folders, many of them as a data set, and what a self-test found of each host."""
 
-from harness.store.addition import add
-from harness.store.compaction import Compacted, compact
+from harness.store.compaction import Compacted, add, compact
 from harness.store.dataset import DataSet, ListedSeries
 from harness.store.documents import NOISE, TRIALS, profile, put_profile, put_trial
 from harness.store.frames import is_dataset, load, rows_of, run_folders

@@ -18,13 +18,12 @@ from typing import Any
 import msgspec
 
 from harness.errors import PlumblineError, RecordError, StorageError, UsageError, one_line
-from harness.flat import utc
 from harness.records.base import Record
-from harness.records.row import Row
 from harness.store import runs
 from harness.store.dataset import NAMES, RUNS_KEY, DataSet, Part, kinds
 from harness.store.frames import FolderRows, begun_of, folder_rows, run_folders
 from harness.store.place import SCHEMA, Place, needed, place
+from harness.store.table import Row, utc
 
 # Rows that lie together are read together; a series is a small part of so many.
 GROUP_ROWS = 16384
@@ -300,3 +299,35 @@ def _joined(read: list[tuple[Part, Any]]) -> Any:
         tables.append(rows.filter(compute.invert(compute.is_in(rows["run"], value_set=known))))
         seen.update(part.runs)
     return arrow.concat_tables(tables, promote_options="permissive")
+
+
+def add(rows: Iterable[Row], target: str | Path) -> Compacted:
+    """Adds the rows of runs that are not there yet, by run id; a second time nothing changes.
+
+    Raises:
+        UsageError: a package is not installed.
+        StorageError: the data set cannot be listed or written; what is in it stays whole.
+    """
+    needed("pyarrow")
+    at, data = place(target), DataSet(target, note=lambda _: None, fresh=True)
+    present = {run for part in data.parts for run in part.runs}
+    months: dict[str, list[Row]] = {}
+    known: set[str] = set()
+    for row in rows:
+        if row.run in present:
+            known.add(row.run)
+        else:
+            months.setdefault(row.started_at[:7], []).append(row)
+    added = 0
+    for month, fresh in sorted(months.items()):
+        ids = {row.run for row in fresh}
+        put_part(table(fresh), ids, month, at)
+        added += len(ids)
+    merged, broken = merge_parts(DataSet(target, note=lambda _: None, fresh=True).parts, at)
+    return Compacted(
+        added=added,
+        known=len(known),
+        unreadable=(*data.unreadable.items(), *broken),
+        rows=sum(map(len, months.values())),
+        merged=merged,
+    )

@@ -1,6 +1,6 @@
 """A data set of many runs as Parquet files, asked with DuckDB. Base units throughout.
 
-`results` is the view that SQL sees: a row per case of each run, with the columns of `harness.records.row.Row`. A run that two compactions added at
+`results` is the view that SQL sees: a row per case of each run, with the columns of `harness.store.table.Row`. A run that two compactions added at
 once is in two files, and counts once. Columns that a newer version wrote are left out. A file that cannot be read, or that no compaction
 wrote, is named and left out.
 """
@@ -16,8 +16,8 @@ import msgspec
 
 from harness.errors import RecordError, UsageError, one_line
 from harness.records.base import Record
-from harness.records.row import Row
 from harness.store.place import needed, place
+from harness.store.table import Row
 
 # Where a file's footer names its runs.
 RUNS_KEY = "plumbline.runs"

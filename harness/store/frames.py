@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from harness.errors import RecordError, UsageError
-from harness.flat import Told, flat, utc
 from harness.records import Header, Result, Run
-from harness.records.row import Row
 from harness.store import runs
 from harness.store.dataset import NAMES, DataSet, kinds
 from harness.store.place import SCHEMA
+from harness.store.table import Row, Told, flat, utc
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +76,7 @@ def load(
     since: str | datetime | None = None,
     results: Path = runs.DEFAULT_RESULTS,
 ) -> "pd.DataFrame":
-    """A frame of results: a row per case of each run, with the columns of `harness.records.row.Row`.
+    """A frame of results: a row per case of each run, with the columns of `harness.store.table.Row`.
 
     `source`: a run (its folder, its id or the start of one, `latest`, or the record), a results folder, a data set's folder or URL.
     `case` is an id, or a pattern as of a shell (`matmul-*`); `since` a time, ISO 8601. Runs that are not complete are in it, except in a

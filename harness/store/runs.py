@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from harness import older
 from harness.errors import RecordError, StorageError, UsageError
 from harness.records import (
     CaseOperators,
@@ -42,6 +41,7 @@ from harness.records import (
     SensorSeries,
 )
 from harness.records.base import Record
+from harness.store import older
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,7 @@
 All three are functions of a judged record alone (`harness.check.judge.judged`).
 """
 
-from harness.check.findings import accelerators, ceilings, levers, record, settings, steps, surroundings
+from harness.check.findings import accelerators, environment, optimizations, peaks, record, step_time
 from harness.check.findings.gaps import unmeasured
 from harness.check.findings.seen import Rule
 from harness.check.findings.trust import voids
@@ -17,12 +17,11 @@ __all__ = ["findings", "unmeasured", "voids"]
 
 RULES: tuple[Rule, ...] = (
     *record.RULES,
-    *surroundings.RULES,
-    *settings.RULES,
+    *environment.RULES,
     *accelerators.RULES,
-    *ceilings.RULES,
-    *levers.RULES,
-    *steps.RULES,
+    *peaks.RULES,
+    *optimizations.RULES,
+    *step_time.RULES,
 )
 
 

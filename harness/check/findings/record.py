@@ -11,7 +11,7 @@ from harness.records import Answer, Failed, Finding, FindingKind, Judged, Run
 # One in ten steps may lie outside of its 90 % interval. So many outside that chance does it less than once in a hundred runs are no chance.
 OUTSIDE, BY_CHANCE = 0.10, 0.01
 
-# The claim of harness/check/time.py, which has a finding of its own. To import its name would load scipy into every report.
+# The claim of harness/check/estimates.py, which has a finding of its own. To import its name would load scipy into every report.
 TIME = "time"
 
 # Why a claim can fail, and what to do: in the words of the claims themselves.

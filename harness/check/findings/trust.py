@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from harness import units
 from harness.check.findings.accelerators import CAPPED
-from harness.check.findings.ceilings import MEMORY_MOVED
+from harness.check.findings.peaks import MEMORY_MOVED
 from harness.check.findings.seen import (
     MANY,
     clean_share,

@@ -3,13 +3,17 @@
 from collections.abc import Callable
 
 from harness.plan.families import (
-    convolution,
     encoder,
     encoder_decoder,
     gpt,
-    image,
     llama,
     mixtures,
+)
+from harness.plan.families import (
+    vision as convolution,
+)
+from harness.plan.families import (
+    vision as image,
 )
 from harness.plan.families.fields import Fields
 from harness.records.architecture import Architecture

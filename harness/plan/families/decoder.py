@@ -3,8 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from harness.plan.families.fields import MOST_LAYERS, Fields
-from harness.plan.families.heads import Head, head
+from harness.plan.families.fields import MOST_LAYERS, Fields, Head, head
 from harness.plan.families.pieces import (
     Attention,
     FeedForward,

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from harness.plan.families.fields import MOST_LAYERS, Fields
-from harness.plan.families.heads import Head, head
+from harness.plan.families.fields import MOST_LAYERS, Fields, Head, head
 from harness.plan.families.pieces import (
     Attention,
     FeedForward,

@@ -1,7 +1,6 @@
 """Encoders with a decoder beside them: T5, BART. The defaults are those of transformers 5.23's configuration classes."""
 
-from harness.plan.families.fields import MOST_LAYERS, Fields
-from harness.plan.families.heads import Head, head
+from harness.plan.families.fields import MOST_LAYERS, Fields, Head, head
 from harness.plan.families.pieces import Attention, FeedForward, merged, norm, output, table
 from harness.records.architecture import Architecture, Cache, Core, Parts, Per
 

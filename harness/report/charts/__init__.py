@@ -6,15 +6,12 @@ from altair.utils.schemapi import debug_mode
 
 from harness.records import Comparison, Run, SensorSeries
 from harness.report.charts import comparison
-from harness.report.charts.ceilings import bandwidth, ladders
-from harness.report.charts.expected import errors, scatter
-from harness.report.charts.heatmap import heatmap
-from harness.report.charts.levers import speedups
-from harness.report.charts.memory import footprints
+from harness.report.charts.estimates import errors, scatter, speedups
+from harness.report.charts.peaks import bandwidth, ladders
 from harness.report.charts.roofline import roofline
-from harness.report.charts.scaling import curves
+from harness.report.charts.scaling import curves, heatmap
 from harness.report.charts.sensors import disturbance, readings
-from harness.report.charts.steps import phases
+from harness.report.charts.steps import footprints, phases
 from harness.report.charts.style import Chart
 
 __all__ = ["Chart", "charts", "charts_of_several"]

@@ -7,8 +7,8 @@ import altair as alt
 from harness import units
 from harness.records import Result, Run, Rung
 from harness.report import summary
+from harness.report.case_tables import on_roofline
 from harness.report.charts.style import DASHED, FAINT, INK, Chart, Values, chart, data, log_axis, tooltips
-from harness.report.rows import on_roofline
 
 _MARGIN = 1.5
 _ALONG = 0.15

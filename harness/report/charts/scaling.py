@@ -3,8 +3,8 @@
 import altair as alt
 
 from harness import units
-from harness.records import Fit, FitPoint, Run
-from harness.report.charts.style import PALETTE, Chart, chart, data, log_axis, tooltips
+from harness.records import Fit, FitPoint, Result, Run
+from harness.report.charts.style import PALETTE, Chart, chart, data, height_of, log_axis, tooltips
 
 
 def curves(run: Run) -> tuple[Chart, ...]:
@@ -58,4 +58,61 @@ def _point(point: FitPoint) -> dict[str, object]:
         "law": units.seconds(point.fitted),
         "residual": units.signed_percent(point.residual),
         "flag": "yes" if point.flagged else "no",
+    }
+
+
+_SIZES = ("m", "n", "k")
+
+
+def heatmap(run: Run) -> Chart | None:
+    """A cell for each shape and dtype, with the share of the dtype's ceiling; None without products of matrices."""
+    products = [one for one in run.measured if _is_product(one) and run.of_ceiling(one) is not None]
+    if not products:
+        return None
+    products.sort(key=lambda one: one.case.cost.flops if one.case.cost else 0)
+    values = [_cell(run, one) for one in products]
+    shapes = list(dict.fromkeys(str(value["shape"]) for value in values))
+    base = alt.Chart(data(values)).encode(
+        y=alt.Y("shape:N", sort=shapes, axis=alt.Axis(title="m x n x k", labelOverlap=False, labelLimit=200)),
+        x=alt.X("dtype:N", axis=alt.Axis(title=None, labelAngle=0, orient="top")),
+    )
+    cells = base.mark_rect(aria=False).encode(
+        color=alt.Color(
+            "share:Q",
+            scale=alt.Scale(scheme="cividis", domain=[0, 1], clamp=True),
+            legend=alt.Legend(title="of ceiling", format=".0%", gradientLength=180),
+        ),
+        tooltip=tooltips(case="case", shown="of ceiling", rate="rate", typical="typical", flags="flags"),
+    )
+    texts = base.mark_text(fontSize=11, aria=False).encode(
+        text="label:N",
+        color=alt.condition("datum.share > 0.55", alt.value("#111111"), alt.value("#ffffff")),
+    )
+    return chart(
+        "Products of matrices by shape",
+        "The rate of each product as a share of the ceiling of its dtype; sizes that are no multiple of 8 are marked with a star.",
+        cells + texts,
+        height=height_of(len(shapes)) + 40,
+    )
+
+
+def _is_product(result: Result) -> bool:
+    return result.case.suite == "matmul" and all(name in result.case.sizes for name in _SIZES)
+
+
+def _cell(run: Run, result: Result) -> dict[str, object]:
+    measurement, share = result.measurement, run.of_ceiling(result)
+    sizes = [result.case.sizes[name] for name in _SIZES]
+    uneven = any(size % 8 for size in sizes if size > 1)
+    shown = "" if share is None else units.percent(share)
+    return {
+        "shape": " x ".join(map(str, sizes)),
+        "dtype": result.case.dtype,
+        "share": share,
+        "shown": shown,
+        "label": f"{shown}{' *' if uneven else ''}",
+        "case": result.case.id,
+        "rate": units.work_rate(result.flops_per_second or 0.0),
+        "typical": units.seconds(measurement.typical) if measurement else "",
+        "flags": ", ".join(measurement.flags) if measurement else "",
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from harness.report.text import shortened, visible
+from harness.text import shortened, visible
 
 Values = Sequence[Mapping[str, object]]
 

@@ -7,7 +7,7 @@ import altair as alt
 from altair.utils.schemapi import debug_mode
 
 from harness import units
-from harness.records.sweep import Sweep, SweepPoint
+from harness.records.plan import Sweep, SweepPoint
 from harness.report.charts.style import DASHED, PALETTE, Chart, chart, data, log_axis, tooltips
 from harness.report.sweep import value
 

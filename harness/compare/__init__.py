@@ -1,0 +1,1 @@
+"""Base against candidate: ratios, intervals, decisions."""

@@ -1,0 +1,1 @@
+"""The one seam to the hardware: clock, synchronisation, memory counters, energy."""

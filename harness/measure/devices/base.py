@@ -1,0 +1,130 @@
+"""The machine under test, and the one seam to it: its clock, its synchronisation, its memory.
+
+A device never sees a workload. Whatever implements `Device` can stand here; the tests use a
+simulated one, so every path of an asynchronous device is proven where there is none.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+
+from harness.errors import Unsupported, UsageError
+from harness.measure.environment.host import usable_physical_cores
+from harness.measure.memory import Weighed
+from harness.measure.timer import Clock
+from harness.records import MemoryLevel
+from harness.workload import Call
+
+MAIN_MEMORY = "DRAM"
+
+
+class Device(Clock, Protocol):
+    """A device under test: the stopwatch's clock, and memory."""
+
+    name: str
+    view: str
+    """The headline view, `cpu`, `gpu_hot` or `wall`."""
+    torch_device: torch.device
+    threads: int
+    uuid: str | None
+    """By which NVML knows the card; never stored."""
+
+    def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
+        """Makes the tensors, runs one call, and returns it with its output and its peak of tensor bytes."""
+
+    def free_bytes(self) -> int:
+        """Memory that can still be taken without pushing anything out."""
+
+    def cache_bytes(self) -> int | None:
+        """The cache in front of main memory, which a cold view must outrun; None where it is not known."""
+
+    def captured(self, calls: Sequence[Call]) -> Callable[[], object]:
+        """The calls as one graph, launched at once.
+
+        Raises:
+            Unsupported: the device has no graphs.
+        """
+
+    def spend(self, seconds: float) -> None:
+        """Uses up so much of the device's time, as one more piece of work: a slowdown of known size."""
+
+    def joules(self) -> float | None:
+        """A counter of the energy used so far; None where there is none that may be read."""
+
+    def give_back(self) -> None:
+        """Hands memory that is held and not used back to the system, for other processes."""
+
+    def memory_levels(self) -> tuple[MemoryLevel, ...]:
+        """The memory hierarchy that `threads` threads see, nearest first."""
+
+    def thread_counts(self) -> tuple[int, ...]:
+        """The numbers of threads to measure ceilings for."""
+
+    def use_threads(self, threads: int) -> None:
+        """Runs the work from here on with so many threads."""
+
+
+def named(name: str, threads: int | None = None) -> tuple[str, int]:
+    """The device a user means, and its threads: `auto`, `cpu`, `cuda`, `cuda:N`, `xpu` or `mps`.
+
+    Nothing is started on it: that is for the processes that measure. `threads` None: one for each
+    physical core this process may use.
+
+    Raises:
+        UsageError: no such device here, with those that are.
+    """
+    known = ["cpu", *_accelerators()]
+    if threads is not None and threads < 1:
+        raise UsageError(f"{threads} threads: at least 1")
+    aliases = {"auto": known[min(1, len(known) - 1)]}
+    for full in reversed(known):
+        aliases[full.partition(":")[0]] = full
+    chosen = name if name in known else aliases.get(name)
+    if chosen is None:
+        raise UsageError(f"no device {name!r} here: auto, {', '.join(known)}")
+    return chosen, threads or usable_physical_cores()
+
+
+def opened(name: str, threads: int) -> Device:
+    """The device of a name that `named` gave, started in this process."""
+    # Each of these starts its own part of torch: only the one that is needed.
+    if name == "cpu":
+        from harness.measure.devices.cpu import Cpu  # noqa: PLC0415
+
+        return Cpu(threads)
+    kind, _, index = name.partition(":")
+    if kind == "cuda":
+        from harness.measure.devices.cuda import Cuda  # noqa: PLC0415
+
+        return Cuda(int(index), threads)
+    from harness.measure.devices.generic import Accelerator  # noqa: PLC0415
+
+    return Accelerator(name, threads)
+
+
+def _accelerators() -> list[str]:
+    if torch.cuda.is_available():
+        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if not torch.accelerator.is_available():
+        return []
+    kind = torch.accelerator.current_accelerator()
+    return [f"{kind}:{index}" for index in range(torch.accelerator.device_count())]
+
+
+# Words in torch's errors that mean "not on this device", not "broken".
+_IMPOSSIBLE = ("not implemented for", "is only supported on", "requires compute capability")
+
+
+def impossible(error: Exception) -> str | None:
+    """Why an error means "impossible here", in one line; None where it means "broken"."""
+    line = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, Unsupported):
+        return line
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in line:
+        return f"out of memory: {line}"
+    if isinstance(error, NotImplementedError):
+        return line or "not implemented on this device"
+    if isinstance(error, RuntimeError) and any(words in line.lower() for words in _IMPOSSIBLE):
+        return line
+    return None

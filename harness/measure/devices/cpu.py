@@ -1,0 +1,120 @@
+"""The host's processor as the device under test."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+import torch
+
+from harness.errors import Unsupported
+from harness.measure.devices.base import MAIN_MEMORY
+from harness.measure.devices.host_clock import HostTimed
+from harness.measure.disturbance import Counters, ProcessCounters
+from harness.measure.environment.cgroup import cgroup_memory_left
+from harness.measure.environment.files import read, read_integer
+from harness.measure.environment.host import cache_levels, usable_physical_cores
+from harness.measure.memory import Weighed, weigh_on_cpu
+from harness.records import MemoryLevel
+from harness.workload import Call
+
+_ZONES = "sys/class/powercap"
+
+
+class Rapl:
+    """The sum over the packages; None where none can be read."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        zones = sorted((root / _ZONES).glob("intel-rapl:*"))
+        self._zones = [
+            zone
+            for zone in zones
+            if (read(zone / "name") or "").startswith("package")
+            and read_integer(zone / "energy_uj") is not None
+        ]
+        self._last: dict[Path, int] = {}
+        self._wrapped: dict[Path, int] = {}
+
+    def joules(self) -> float | None:
+        """Energy since some moment in the past, in joules; never goes back."""
+        total = 0
+        for zone in self._zones:
+            now = read_integer(zone / "energy_uj")
+            if now is None:
+                return None
+            if now < self._last.get(zone, 0):
+                span = read_integer(zone / "max_energy_range_uj") or 0
+                self._wrapped[zone] = self._wrapped.get(zone, 0) + span
+            self._last[zone] = now
+            total += now + self._wrapped.get(zone, 0)
+        return total * 1e-6 if self._zones else None
+
+
+class Cpu(HostTimed):
+    """Calls run at once, the clock is the host's."""
+
+    name = "cpu"
+    view = "cpu"
+    uuid: str | None = None
+    torch_device = torch.device("cpu")
+
+    def __init__(self, threads: int | None = None) -> None:
+        """`threads` None: one for each physical core this process may use."""
+        self.threads = threads or usable_physical_cores()
+        self.use_threads(self.threads)
+        self._counters = ProcessCounters()
+        self._package = Rapl()
+
+    def mark(self) -> float:
+        """The host's clock, in seconds."""
+        return time.perf_counter()
+
+    def synchronize(self) -> None:
+        """Nothing to wait for: a CPU call returns when it is done."""
+
+    def counters(self) -> Counters:
+        """All threads of this process."""
+        return self._counters.read()
+
+    def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
+        """Exact, from the allocator's events."""
+        return weigh_on_cpu(prepare)
+
+    def free_bytes(self) -> int:
+        """What the system calls available, or what the control group leaves of it."""
+        available = int(psutil.virtual_memory().available)
+        left = cgroup_memory_left()
+        return available if left is None else min(available, left)
+
+    def cache_bytes(self) -> int | None:
+        """The last level this process sees."""
+        return max((level.bytes * level.instances for level in cache_levels()), default=None)
+
+    def captured(self, calls: Sequence[Call]) -> Callable[[], object]:
+        """None are."""
+        del calls
+        raise Unsupported("a CPU has no graphs")
+
+    def joules(self) -> float | None:
+        """The packages' counter, where it may be read."""
+        return self._package.joules()
+
+    def give_back(self) -> None:
+        """The C library does, by itself."""
+
+    def memory_levels(self) -> tuple[MemoryLevel, ...]:
+        """Private caches counted once a thread, shared ones as often as this process sees them."""
+        levels = []
+        for cache in cache_levels():
+            instances = min(cache.instances, self.threads)
+            levels.append(MemoryLevel(name=f"L{cache.level}", capacity_bytes=cache.bytes * instances))
+        return (*levels, MemoryLevel(name=MAIN_MEMORY, capacity_bytes=None))
+
+    def thread_counts(self) -> tuple[int, ...]:
+        """One thread, and all of them."""
+        return tuple(sorted({1, self.threads}))
+
+    def use_threads(self, threads: int) -> None:
+        """Sets torch's intra-op threads."""
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)

@@ -1,0 +1,154 @@
+"""An NVIDIA GPU as the device under test."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import pynvml
+import torch
+
+from harness.measure.devices.base import MAIN_MEMORY
+from harness.measure.disturbance import Counters
+from harness.measure.memory import Weighed, weigh_on_cuda
+from harness.records import MemoryLevel
+from harness.workload import Call
+
+# A spin of so many clock cycles, some milliseconds, tells how fast they go.
+CALIBRATION_CYCLES = 10_000_000
+
+
+class Cuda:
+    """Calls return before they are done, the timeline is that of events. No setting is changed."""
+
+    view = "gpu_hot"
+    # Event pairs that may wait in the queue before one synchronisation.
+    batch = 16
+    asynchronous = True
+
+    def __init__(self, index: int, threads: int) -> None:
+        self.torch_device = torch.device("cuda", index)
+        self.name = f"cuda:{index}"
+        self.threads = threads
+        self.use_threads(self.threads)
+        torch.cuda.set_device(self.torch_device)
+        self._properties = torch.cuda.get_device_properties(self.torch_device)
+        self.uuid: str | None = f"GPU-{self._properties.uuid}"
+        self._energy = _energy_counter(f"GPU-{self._properties.uuid}")
+        self._cycles_per_second = self._calibrate()
+        # The BLAS library's workspace, made at the first product, belongs to no case.
+        for dtype in (torch.float32, torch.bfloat16):
+            one = torch.ones(64, 64, device=self.torch_device, dtype=dtype)
+            torch.mm(one, one)
+        self.synchronize()
+
+    def mark(self) -> torch.cuda.Event:
+        """An event on the current stream."""
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record()
+        return event
+
+    def seconds_between(self, start: torch.cuda.Event, end: torch.cuda.Event) -> float:
+        """The device's own time between two events; resolution about 0.5 µs (CUDA documentation)."""
+        return float(start.elapsed_time(end)) * 1e-3
+
+    def synchronize(self) -> None:
+        """Waits for the device."""
+        torch.cuda.synchronize(self.torch_device)
+
+    def host_seconds(self) -> float:
+        """The host's clock."""
+        return time.perf_counter()
+
+    def counters(self) -> Counters | None:
+        """The host's scheduler says nothing about samples timed on the device."""
+        return None
+
+    def hold(self, seconds: float) -> None:
+        """A kernel of one thread that spins on the device's clock (ATen/cuda/Sleep.cu)."""
+        torch.cuda._sleep(max(1, int(seconds * self._cycles_per_second)))  # type: ignore[no-untyped-call]  # noqa: SLF001
+
+    def reached(self, mark: torch.cuda.Event) -> bool:
+        """Asks the event, without waiting."""
+        return bool(mark.query())  # type: ignore[no-untyped-call]
+
+    def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
+        """The caching allocator's peak of bytes asked for."""
+        return weigh_on_cuda(prepare, self.torch_device)
+
+    def free_bytes(self) -> int:
+        """What the driver calls free, and what the allocator holds unused."""
+        free, _ = torch.cuda.mem_get_info(self.torch_device)
+        held = torch.cuda.memory_reserved(self.torch_device) - torch.cuda.memory_allocated(self.torch_device)
+        return free + held
+
+    def cache_bytes(self) -> int:
+        """L2."""
+        return int(self._properties.L2_cache_size)
+
+    def captured(self, calls: Sequence[Call]) -> Callable[[], object]:
+        """A CUDA graph; its outputs live in a pool of their own."""
+        graph = torch.cuda.CUDAGraph()
+        stream = torch.cuda.current_stream(self.torch_device)
+        self.synchronize()
+        try:
+            with torch.cuda.graph(graph):
+                for call in calls:
+                    call()
+        finally:
+            torch.cuda.set_stream(stream)  # a capture that fails leaves its own
+        return graph.replay
+
+    def spend(self, seconds: float) -> None:
+        """The same kernel as a hold."""
+        self.hold(seconds)
+
+    def joules(self) -> float | None:
+        """NVML's counter since the driver was loaded (Volta and later)."""
+        return self._energy()
+
+    def give_back(self) -> None:
+        """Empties the caching allocator."""
+        torch.cuda.empty_cache()
+
+    def memory_levels(self) -> tuple[MemoryLevel, ...]:
+        """L2 and the device's main memory."""
+        return (
+            MemoryLevel(name="L2", capacity_bytes=self.cache_bytes()),
+            MemoryLevel(name=MAIN_MEMORY, capacity_bytes=None),
+        )
+
+    def thread_counts(self) -> tuple[int, ...]:
+        """The host's threads do not change what the device can do."""
+        return (self.threads,)
+
+    def use_threads(self, threads: int) -> None:
+        """Sets torch's intra-op threads on the host."""
+        torch.set_num_threads(threads)
+
+    def _calibrate(self) -> float:
+        """Clock cycles per second of the spin kernel, the faster of two: the first wakes the device up."""
+        spans = []
+        for _ in range(2):
+            start = self.mark()
+            torch.cuda._sleep(CALIBRATION_CYCLES)  # type: ignore[no-untyped-call]  # noqa: SLF001
+            end = self.mark()
+            self.synchronize()
+            spans.append(self.seconds_between(start, end))
+        return CALIBRATION_CYCLES / min(spans)
+
+
+def _energy_counter(uuid: str) -> Callable[[], float | None]:
+    """Reads joules; None always, where this card or driver has no counter. NVML counts millijoules."""
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+    except pynvml.NVMLError:
+        return lambda: None
+
+    def joules() -> float | None:
+        try:
+            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) * 1e-3
+        except pynvml.NVMLError:
+            return None
+
+    return joules

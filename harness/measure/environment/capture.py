@@ -1,0 +1,178 @@
+"""Captures what the machine is: every source asked once, each failure a reason and no exception."""
+
+import hashlib
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pynvml
+import torch
+
+from harness.measure.environment.cpu import read_processor
+from harness.measure.environment.files import Gaps
+from harness.measure.environment.gpu import TorchDevice, read_accelerators
+from harness.measure.environment.software import read_numerics, read_software
+from harness.measure.environment.surroundings import read_limits, read_memory, read_state
+from harness.measure.privacy import Redactor, container, host_id, platform_name
+from harness.records.environment import Code, Environment
+from harness.records.machine import Host
+
+_GIT_SECONDS = 1.0
+
+
+class _Checkout(NamedTuple):
+    commit: str | None = None
+    branch: str | None = None
+    dirty: bool | None = None
+    diff_hash: str | None = None
+
+
+def read_code(directory: Path, arguments: Sequence[str], redactor: Redactor, gaps: Gaps) -> Code:
+    """The command line, and the commit `directory` stands at, with whether tracked files differ from it."""
+    try:
+        version = importlib.metadata.version("plumbline-bench")
+    except importlib.metadata.PackageNotFoundError:
+        version = None
+    checkout = _checkout(directory, gaps)
+    return Code(
+        plumbline_version=gaps.known("plumbline_version", version, "not installed as a package"),
+        command=redactor.command(arguments),
+        commit=checkout.commit,
+        branch=None if checkout.branch is None else redactor.text(checkout.branch),
+        dirty=checkout.dirty,
+        diff_hash=checkout.diff_hash,
+    )
+
+
+def _checkout(directory: Path, gaps: Gaps) -> _Checkout:
+    try:
+        status = _git(directory, "status", "--porcelain=v2", "--branch", "--untracked-files=no").decode()
+    except (OSError, subprocess.SubprocessError) as error:
+        for field in _Checkout._fields:
+            gaps.note(field, _reason(error))
+        return _Checkout()
+    head = dict(re.findall(r"(?m)^# branch\.(oid|head) (.+)$", status))
+    commit = None if head["oid"] == "(initial)" else head["oid"]
+    branch = None if head["head"] == "(detached)" else head["head"]
+    changed = re.search(r"(?m)^[^#\n]", status) is not None
+    no_commit = "the branch has no commit yet"
+    return _Checkout(
+        commit=gaps.known("commit", commit, no_commit),
+        branch=gaps.known("branch", branch, "HEAD is detached"),
+        dirty=gaps.known("dirty", changed if commit else None, no_commit),
+        diff_hash=_diff_hash(directory, gaps, comparable=commit is not None and changed),
+    )
+
+
+def _diff_hash(directory: Path, gaps: Gaps, *, comparable: bool) -> str | None:
+    if not comparable:
+        return gaps.known("diff_hash", None, "no commit to differ from, or no difference")
+    try:
+        difference = _git(directory, "diff", "--no-ext-diff", "--no-textconv", "--binary", "HEAD")
+    except (OSError, subprocess.SubprocessError) as error:
+        return gaps.known("diff_hash", None, _reason(error))
+    return hashlib.sha256(difference).hexdigest()[:16]
+
+
+def _git(directory: Path, *arguments: str) -> bytes:
+    # No lock on the index: others may be working in the checkout. English, for `_reason`.
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    command = ["git", "-C", str(directory), *arguments]
+    return subprocess.run(
+        command, env=environment, capture_output=True, check=True, timeout=_GIT_SECONDS
+    ).stdout
+
+
+def _reason(error: OSError | subprocess.SubprocessError) -> str:
+    """Why, without git's own words, which name paths."""
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"git took longer than {_GIT_SECONDS:g} s"
+    if isinstance(error, subprocess.CalledProcessError):
+        if b"not a git repository" in error.stderr:
+            return "nogit: the working directory is in no git repository"
+        return f"git ended with status {error.returncode}"
+    return "git is not installed"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the facts come from: by default this machine and this process.
+
+    `directory` is where the code stands, `root` holds proc, sys and etc, `nvml` has pynvml's functions.
+    """
+
+    root: Path = Path("/")
+    directory: Path = field(default_factory=Path.cwd)
+    arguments: Sequence[str] = field(default_factory=lambda: tuple(sys.argv))
+    variables: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    nvml: Any = pynvml
+
+
+def capture(device_name: str | None = None, sources: Sources | None = None) -> Environment:
+    """The machine, the software and their settings now, in well under a second.
+
+    `device_name` is the device of the run ("cpu", "cuda", "cuda:0"). Only a CUDA device lets torch
+    start CUDA in this process, for the facts NVML does not have.
+    """
+    here = sources or Sources()
+    gaps = Gaps()
+    redactor = Redactor.of_this_machine()
+    software = read_software(here.root, here.variables, redactor, gaps.under("software"))
+    found = read_accelerators(gaps, _torch_devices(device_name), here.root, here.nvml)
+    return Environment(
+        device_name=device_name,
+        code=read_code(here.directory, here.arguments, redactor, gaps.under("code")),
+        software=software,
+        numerics=read_numerics(gaps.under("numerics")),
+        processor=read_processor(here.root, _capabilities(), gaps.under("processor")),
+        memory=read_memory(here.root, here.variables, gaps.under("memory")),
+        limits=read_limits(here.root, here.variables, software.thread_pools, gaps.under("limits")),
+        accelerators=found.accelerators,
+        host=_read_host(here.root, found.uuids, gaps.under("host")),
+        state=read_state(here.root, gaps.under("state")),
+        unavailable=gaps.reasons,
+    )
+
+
+def _capabilities() -> Mapping[str, object]:
+    """What torch's cpuinfo library says of the CPU: a stand-in, so a torch without it is no failure."""
+    ask = getattr(torch.cpu, "get_capabilities", dict)
+    told: Mapping[str, object] = ask()
+    return told
+
+
+def _read_host(root: Path, gpu_uuids: Sequence[str], gaps: Gaps) -> Host:
+    identity, source = host_id(root, gpu_uuids)
+    return Host(
+        id=identity,
+        id_source=source,
+        platform=gaps.known("platform", platform_name(root), "no DMI or device tree table"),
+        container=gaps.known("container", container(root), "no sign of a container"),
+    )
+
+
+def _torch_devices(device_name: str | None) -> list[TorchDevice] | None:
+    """What torch says of the CUDA devices; None where asking would start CUDA for a run that needs none."""
+    cuda: Any = torch.cuda
+    if not (device_name or "").startswith("cuda") and not cuda.is_initialized():
+        return None
+    return [_torch_device(index) for index in range(cuda.device_count())] if cuda.is_available() else []
+
+
+def _torch_device(index: int) -> TorchDevice:
+    told = torch.cuda.get_device_properties(index)
+    return TorchDevice(
+        index=index,
+        uuid=str(told.uuid),
+        name=told.name,
+        memory_bytes=told.total_memory,
+        compute_capability=f"{told.major}.{told.minor}",
+        multiprocessors=told.multi_processor_count,
+        l2_cache_bytes=told.L2_cache_size,
+    )

@@ -1,0 +1,1 @@
+"""What this machine can reach at most: compute by dtype, bandwidth by memory level."""

@@ -1,0 +1,126 @@
+"""Bandwidth against working set, and the memory levels it shows.
+
+Kernels of STREAM (McCalpin, 1995) and of BabelStream as torch has them: copy, triad, dot, and a
+read alone. The best of them counts.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import torch
+
+from harness import stats, units
+from harness.measure.devices.base import Device
+from harness.measure.timer import Glance, Stopwatch
+from harness.records import BandwidthCeiling, MemoryLevel, Rung
+
+LOOK = Glance(warmup_seconds=0.005, seconds=0.02, least_samples=3)
+# Main memory gets four times the outermost cache, between these, and at most a quarter of what is free.
+LEAST_MAIN_BYTES, MOST_MAIN_BYTES = 2**30, 2**32
+# Elements whose random pattern fills the buffer: the generator alone would take longer than all the rest.
+PATTERN = 2**16
+# A level that is not this much faster than main memory has no edge that could be found.
+DISTINCT = 1.3
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The best bandwidth any kernel reached on a working set; `spread` is its relative IQR."""
+
+    working_set_bytes: int
+    kernel: str
+    bytes_per_second: float
+    spread: float
+
+
+def working_sets(levels: Sequence[MemoryLevel], free_bytes: int) -> list[int]:
+    """The sizes to look at: two inside each near level, doublings from the last cache's start to main memory."""
+    caches = [level.capacity_bytes for level in levels if level.capacity_bytes is not None]
+    inner = [size for capacity in caches[:-1] for size in (capacity // 4, capacity // 2)]
+    largest = max(4 * max(caches, default=0), LEAST_MAIN_BYTES)
+    largest = min(largest, MOST_MAIN_BYTES, free_bytes // 4)
+    start = 2 * caches[-2] if len(caches) > 1 else max(caches, default=2**20) // 8
+    doublings = [largest >> step for step in range(40) if largest >> step >= start]
+    return sorted({*inner, *doublings})
+
+
+def stream_buffer(device: Device, levels: Sequence[MemoryLevel]) -> torch.Tensor:
+    """Memory for the largest working set, touched and filled with a repeating random pattern."""
+    n = max(working_sets(levels, device.free_bytes())) // 4 // PATTERN * PATTERN
+    buffer = torch.empty(n, device=device.torch_device)
+    buffer.view(-1, PATTERN).copy_(torch.randn(PATTERN, device=device.torch_device))
+    return buffer
+
+
+def measure_streams(
+    stopwatch: Stopwatch, levels: Sequence[MemoryLevel], buffer: torch.Tensor
+) -> list[Stream]:
+    """The bandwidth curve with the device's current number of threads."""
+    sizes = [size for size in working_sets(levels, 4 * buffer.nbytes) if size <= buffer.nbytes]
+    return [best_stream(stopwatch, buffer[: size // 4]) for size in sizes]
+
+
+def best_stream(stopwatch: Stopwatch, memory: torch.Tensor) -> Stream:
+    """The fastest kernel on the whole of a piece of memory."""
+    n = len(memory)
+    halves, thirds = memory[: n // 2 * 2].view(2, -1), memory[: n // 3 * 3].view(3, -1)
+    total = memory.new_zeros(())
+    kernels: dict[str, tuple[int, Callable[[], object]]] = {
+        "copy": (2 * halves[0].nbytes, lambda: halves[0].copy_(halves[1])),
+        "triad": (3 * thirds[0].nbytes, lambda: torch.add(thirds[1], thirds[2], alpha=0.5, out=thirds[0])),
+        "sum": (memory.nbytes, lambda: torch.sum(memory, dim=0, out=total)),
+        "dot": (2 * halves[0].nbytes, lambda: torch.dot(halves[0], halves[1], out=total)),
+    }
+    streams = []
+    for name, (moved, call) in kernels.items():
+        seconds = stopwatch.glance(call, LOOK).seconds
+        streams.append(Stream(memory.nbytes, name, moved / min(seconds), stats.relative_iqr(seconds)))
+    return max(streams, key=lambda stream: stream.bytes_per_second)
+
+
+def effective_levels(told: tuple[MemoryLevel, ...], curve: Sequence[Stream]) -> tuple[MemoryLevel, ...]:
+    """The levels with the last cache cut down to what of it this process gets.
+
+    The edge is where the curve falls below the geometric mean of the cache's best bandwidth and
+    that of main memory.
+    """
+    caches = [level for level in told if level.capacity_bytes is not None]
+    if len(caches) < 2:
+        return told
+    last, before = caches[-1], caches[-2]
+    inside = [s for s in curve if before.capacity_bytes < s.working_set_bytes <= last.capacity_bytes]  # type: ignore[operator]
+    if not inside:
+        return told
+    plateau, main = max(s.bytes_per_second for s in inside), curve[-1].bytes_per_second
+    if plateau < DISTINCT * main:
+        return told
+    served = [s.working_set_bytes for s in inside if s.bytes_per_second >= math.sqrt(plateau * main)]
+    if not served or 2 * max(served) > (last.capacity_bytes or 0):
+        return told
+    cut = msgspec.structs.replace(last, capacity_bytes=max(served), told_bytes=last.capacity_bytes)
+    return tuple(cut if level is last else level for level in told)
+
+
+def best_by_level(
+    levels: Sequence[MemoryLevel], threads: int, curve: Sequence[Stream]
+) -> Iterator[BandwidthCeiling]:
+    """The best of the curve inside each level."""
+    inner = 0
+    for level in levels:
+        outer = level.capacity_bytes or math.inf
+        inside = [stream for stream in curve if inner < stream.working_set_bytes <= outer]
+        if level.capacity_bytes is None:
+            # What is not wholly out of the caches would flatter main memory.
+            inside = [stream for stream in inside if stream.working_set_bytes >= 2 * inner] or inside[-1:]
+        for best in sorted(inside, key=lambda stream: -stream.bytes_per_second)[:1]:
+            yield BandwidthCeiling(
+                level=level.name,
+                threads=threads,
+                rung=Rung.TORCH,
+                method=f"torch {best.kernel}, {units.size(best.working_set_bytes)}",
+                bytes_per_second=best.bytes_per_second,
+                spread=best.spread,
+            )
+        inner = level.capacity_bytes or inner

@@ -1,0 +1,288 @@
+"""Measures what the machine can do at best: each rung of the ladder, by dtype, threads and level.
+
+Rates are those of the fastest sample: a ceiling is what can be reached, not what is usual.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+from torch.nn.functional import ScalingType, scaled_mm
+
+from harness import stats, units
+from harness.cost import datasheets as datasheet
+from harness.errors import one_line
+from harness.measure.devices.base import MAIN_MEMORY, Device
+from harness.measure.peaks import microkernel
+from harness.measure.peaks.bandwidth import (
+    Stream,
+    best_by_level,
+    effective_levels,
+    measure_streams,
+    stream_buffer,
+)
+from harness.measure.timer import Glance, Stopwatch
+from harness.models.precision import float32_precision, require_tf32
+from harness.records import BandwidthCeiling, Ceilings, ComputeCeiling, MemoryLevel, Rung
+
+DTYPES = ("float32", "bfloat16", "float16", "tf32", "float8_e4m3fn")
+# Sides of square products, growing: whether a dtype is worth a large one, a small one tells.
+SIDES = {"cpu": (64, 256, 512, 1024, 2048)}
+SIDES_OF_AN_ACCELERATOR = (1024, 4096, 8192)
+# A product that would take longer than this says nothing more about the ceiling.
+LONGEST_CALL_SECONDS = 0.1
+# Of a large shared cache no thread needs to read more than this.
+MOST_READ_BYTES = 2**26
+# AVX-512 and AMX code was seen 7 to 23 % below the clock of scalar code.
+WIDTH_TOLERANCE = 0.25
+LOOK = Glance(warmup_seconds=0.01, seconds=0.03, least_samples=5)
+
+T = TypeVar("T")
+
+
+def measure_ceilings(
+    device: Device,
+    note: Callable[[str], None],
+    thread_counts: Iterable[int],
+    levels: tuple[MemoryLevel, ...] = (),
+) -> Ceilings:
+    """One round of all ceilings; `note` hears what is being measured.
+
+    Memory levels are found by this round unless those of an earlier one are given. A rung that
+    breaks is named in `unmeasured` and costs no other.
+    """
+    found = _Round(device)
+    told = device.memory_levels()
+    buffer = found.attempt("bandwidth", partial(stream_buffer, device, told))
+    curves: dict[int, list[Stream]] = {}
+    for threads in thread_counts:
+        with _threads(device, threads):
+            note(f"compute ceilings, {threads} threads")
+            found.compute_ceilings(threads)
+            if buffer is None:
+                continue
+            note(f"bandwidth ceilings, {threads} threads")
+            curve = found.attempt("bandwidth", partial(measure_streams, found.stopwatch, told, buffer))
+            if curve is not None:
+                curves[threads] = curve
+    levels = levels or (effective_levels(told, curves[max(curves)]) if curves else told)
+    for threads in curves:
+        found.cache_bandwidths(levels, threads)
+    streams = [c for threads, curve in curves.items() for c in best_by_level(levels, threads, curve)]
+    return Ceilings(
+        compute=tuple(found.compute),
+        bandwidth=(*found.bandwidth, *streams),
+        levels=levels,
+        clock_hertz=found.clock_hertz,
+        unmeasured=found.unmeasured,
+    )
+
+
+class _Round:
+    """What one round has found so far."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.stopwatch = Stopwatch(device)
+        self.compute: list[ComputeCeiling] = []
+        self.bandwidth: list[BandwidthCeiling] = []
+        self.unmeasured: dict[str, str] = {}
+        self.clock_hertz: float | None = None
+        if device.torch_device.type == "cpu":
+            self._read_clock()
+
+    def attempt(self, what: str, measure: Callable[[], T]) -> T | None:
+        """What was measured; None where it broke, and then why under that name."""
+        try:
+            return measure()
+        except Exception as error:  # noqa: BLE001 - a ceiling that cannot be had must not end a run
+            self.unmeasured[what] = one_line(error)
+            return None
+
+    def compute_ceilings(self, threads: int) -> None:
+        """All rungs of all dtypes for one number of threads."""
+        if self.device.torch_device.type == "cpu":
+            self._micro_kernels(threads)
+            peer = self.attempt("numpy", partial(_best_product, self.stopwatch, SIDES["cpu"], _numpy_product))
+            if peer is not None:
+                self.compute.append(peer.ceiling("float32", threads, Rung.PEER, "numpy"))
+        else:
+            self._datasheet(threads)
+        for dtype in DTYPES:
+            product = self.attempt(f"torch {dtype}", partial(self._torch_product, dtype, threads))
+            if product is not None:
+                self.compute.append(product)
+
+    def _read_clock(self) -> None:
+        clock = microkernel.clock_hz()
+        self.clock_hertz = clock.hertz if clock else None
+        if self.clock_hertz is None:
+            self.unmeasured["clock"] = (
+                clock.reason if clock else microkernel.unavailable_reason()
+            ) or "unknown"
+
+    def _micro_kernels(self, threads: int) -> None:
+        """The best kernel of each dtype, and the peak its width and the true clock make."""
+        self.unmeasured |= {f"micro-kernel {name}": why for name, why in microkernel.unusable().items()}
+        best: dict[str, ComputeCeiling] = {}
+        for kernel in microkernel.kernels():
+            peak = self.attempt(f"micro-kernel {kernel.name}", partial(microkernel.peak, kernel, threads))
+            if peak is not None:
+                rate = peak.per_second
+                ceiling = ComputeCeiling(
+                    kernel.dtype, threads, Rung.MICRO_KERNEL, kernel.name, rate, peak.spread
+                )
+                best[kernel.dtype] = max(
+                    best.get(kernel.dtype, ceiling), ceiling, key=lambda c: c.flops_per_second
+                )
+        for ceiling in best.values():
+            clock_true = _clock_true(ceiling, self.clock_hertz)
+            if clock_true is not None:
+                self.compute.append(clock_true)
+            elif self.clock_hertz is not None:
+                self.unmeasured[f"clock-true {ceiling.dtype}"] = (
+                    f"{ceiling.method} at {units.work_rate(ceiling.flops_per_second)} fits no width of a core"
+                )
+            self.compute.append(ceiling)
+
+    def cache_bandwidths(self, levels: Sequence[MemoryLevel], threads: int) -> None:
+        """What nothing but reading gets out of each cache."""
+        loop = microkernel.reader() if self.device.torch_device.type == "cpu" else None
+        for level in levels if loop is not None else ():
+            if level.capacity_bytes is None or loop is None:
+                continue
+            # Half of what one thread has of it: private caches add up over the threads of the run.
+            size = min(level.capacity_bytes // self.device.threads // 2, MOST_READ_BYTES)
+            rate = self.attempt(f"read {level.name}", partial(microkernel.bandwidth, loop, size, threads))
+            if rate is not None:
+                method = f"{loop.name}, {units.size(size)} a thread"
+                self.bandwidth.append(
+                    BandwidthCeiling(
+                        level.name, threads, Rung.MICRO_KERNEL, method, rate.per_second, rate.spread
+                    )
+                )
+
+    def _datasheet(self, threads: int) -> None:
+        """The peaks of a known GPU; nothing for an unknown one."""
+        if self.device.torch_device.type != "cuda":
+            self.unmeasured["datasheet"] = f"no datasheet of {self.device.torch_device.type} devices"
+            return
+        known = torch.cuda.get_device_properties(self.device.torch_device)
+        gpu = datasheet.lookup(known.name, sms=known.multi_processor_count, memory_bytes=known.total_memory)
+        if gpu is None:
+            self.unmeasured["datasheet"] = f"no datasheet row for {known.name!r}: no percentage of its peak"
+            return
+        for dtype in DTYPES:
+            rate = gpu.flops_per_second(dtype)
+            if rate is not None:
+                self.compute.append(ComputeCeiling(dtype, threads, Rung.DATASHEET, gpu.name, rate))
+        self.bandwidth.append(
+            BandwidthCeiling(MAIN_MEMORY, threads, Rung.DATASHEET, gpu.name, gpu.bytes_per_second)
+        )
+
+    def _torch_product(self, dtype: str, threads: int) -> ComputeCeiling:
+        device = self.device.torch_device
+        if dtype == "tf32":
+            require_tf32(device)
+        # FP8 on Hopper: fast accumulation is another, faster kernel.
+        variants = (False, True) if dtype == "float8_e4m3fn" and device.type == "cuda" else (False,)
+        with float32_precision("tf32" if dtype == "tf32" else "ieee"):
+            tried = [
+                _best_product(
+                    self.stopwatch,
+                    SIDES.get(device.type, SIDES_OF_AN_ACCELERATOR),
+                    _torch_product_of(dtype, device, fast=fast),
+                )
+                for fast in variants
+            ]
+        best = max(tried, key=lambda one: one.flops_per_second)
+        fast = ", fast accumulation" if variants[tried.index(best)] else ""
+        return best.ceiling(dtype, threads, Rung.TORCH, f"torch{fast}")
+
+
+@contextmanager
+def _threads(device: Device, threads: int) -> Iterator[None]:
+    device.use_threads(threads)
+    try:
+        with threadpool_limits(threads, user_api="blas"):
+            yield
+    finally:
+        device.use_threads(device.threads)
+
+
+def _clock_true(kernel: ComputeCeiling, clock_hertz: float | None) -> ComputeCeiling | None:
+    """Threads x measured clock x FLOP per cycle, the width being the power of two the kernel shows.
+
+    How many FMA ports a core has cannot be read from CPUID. The clock is that of light scalar code,
+    and wide units slow it down by up to a quarter, so this is the upper bound of what the cores can
+    do; a rate farther than that from a power of two is not believed.
+    """
+    if clock_hertz is None:
+        return None
+    per_cycle = kernel.flops_per_second / (kernel.threads * clock_hertz)
+    width = 2 ** round(math.log2(per_cycle))
+    if abs(per_cycle / width - 1.0) > WIDTH_TOLERANCE:
+        return None
+    return ComputeCeiling(
+        dtype=kernel.dtype,
+        threads=kernel.threads,
+        rung=Rung.CLOCK_TRUE,
+        method=f"{kernel.threads} x {clock_hertz * 1e-9:.2f} GHz x {width} FLOP/cycle",
+        flops_per_second=kernel.threads * clock_hertz * width,
+    )
+
+
+def _numpy_product(side: int) -> Callable[[], object]:
+    a, b = (np.random.default_rng(seed).random((side, side), dtype=np.float32) for seed in (0, 1))
+    out = np.empty_like(a)
+    return lambda: np.matmul(a, b, out=out)
+
+
+def _torch_product_of(
+    dtype: str, device: torch.device, *, fast: bool
+) -> Callable[[int], Callable[[], object]]:
+    def product(side: int) -> Callable[[], object]:
+        a, b = (torch.randn(side, side, device=device) for _ in range(2))
+        if dtype == "float8_e4m3fn":
+            left, right = a.to(torch.float8_e4m3fn), b.to(torch.float8_e4m3fn).t()
+            one, tensorwise = torch.ones((), device=device), ScalingType.TensorWise
+            return lambda: scaled_mm(left, right, one, tensorwise, one, tensorwise, use_fast_accum=fast)
+        stored = torch.float32 if dtype == "tf32" else getattr(torch, dtype)
+        left, right = a.to(stored), b.to(stored)
+        out = torch.empty_like(left)
+        return lambda: torch.mm(left, right, out=out)
+
+    return product
+
+
+@dataclass(frozen=True)
+class _Product:
+    """The fastest of several square products."""
+
+    side: int
+    flops_per_second: float
+    spread: float
+
+    def ceiling(self, dtype: str, threads: int, rung: Rung, who: str) -> ComputeCeiling:
+        method = f"{who} product, n = {self.side}"
+        return ComputeCeiling(dtype, threads, rung, method, self.flops_per_second, self.spread)
+
+
+def _best_product(
+    stopwatch: Stopwatch, sides: Sequence[int], product: Callable[[int], Callable[[], object]]
+) -> _Product:
+    """Tries larger and larger sides while a call stays short."""
+    tried: list[_Product] = []
+    for side in sides:
+        work = 2 * side**3
+        if tried and work / tried[-1].flops_per_second > LONGEST_CALL_SECONDS:
+            break
+        seconds = stopwatch.glance(product(side), LOOK).seconds
+        tried.append(_Product(side, work / min(seconds), stats.relative_iqr(seconds)))
+    return max(tried, key=lambda one: one.flops_per_second)

@@ -1,0 +1,343 @@
+"""Leads a run: ceilings, then chapters of cases, each case recorded when its chapter is done.
+
+The conductor times nothing. Fresh worker processes measure, one active at a time; what a workload
+does to its process (a segmentation fault, the kernel's out-of-memory killer, a loop without end)
+costs that case alone.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from harness import store
+from harness.cost import roofline
+from harness.errors import UsageError
+from harness.measure.batch import Chapter, Order, Task
+from harness.measure.devices.base import MAIN_MEMORY
+from harness.measure.pickling import pack_workload
+from harness.measure.pool import Crew, LostError
+from harness.measure.privacy import Redactor
+from harness.measure.protocol import AskFree, Describe, Described, Free, MeasureCeilings, Measured
+from harness.measure.selection import LONGEST_CALL_SECONDS, Budget, Foresight, not_worth_it, replay_seconds
+from harness.measure.sensors import card_of
+from harness.records import (
+    Case,
+    CaseReplay,
+    CaseSamples,
+    Ceilings,
+    Environment,
+    Failed,
+    Header,
+    Measurement,
+    Prediction,
+    RawSamples,
+    Result,
+    Sampling,
+    Settings,
+    Skipped,
+    envelope,
+)
+from harness.records.noise import NoiseProfile
+from harness.workload import Workload
+
+SAMPLING = {
+    "quick": Sampling(
+        processes=2,
+        preheat_seconds=0.0,
+        warmup_seconds=0.05,
+        block_seconds=0.02,
+        max_seconds=0.4,
+        min_sample_seconds=2e-4,
+        target_half_width=0.01,
+        limit_seconds=60.0,
+    ),
+    "standard": Sampling(
+        processes=3,
+        preheat_seconds=0.0,
+        warmup_seconds=0.2,
+        block_seconds=0.05,
+        max_seconds=3.0,
+        min_sample_seconds=2e-4,
+        target_half_width=0.005,
+        limit_seconds=180.0,
+    ),
+    "full": Sampling(
+        processes=5,
+        # Three seconds in all: the sustained regime.
+        preheat_seconds=0.6,
+        warmup_seconds=1.0,
+        block_seconds=0.1,
+        max_seconds=10.0,
+        min_sample_seconds=2e-4,
+        target_half_width=0.0025,
+        limit_seconds=1200.0,
+    ),
+}
+# A run of fewer cases is over before the machine has changed: no round of ceilings in its middle.
+LEAST_FOR_MIDDLE = 16
+ROUND_LIMIT_SECONDS = 900.0
+# Shorter calls than this are mostly threads meeting each other.
+FINE_SECONDS = 2e-4
+# What else must be as it was before a run may go on: half a record of one torch and half of another is none.
+SAME_ON_RESUMING = ("software.torch.", "software.environment_variables.", "numerics.")
+
+
+class Conductor:
+    """One run, from its first ceiling to its last case."""
+
+    def __init__(
+        self, crew: Crew, writer: store.Writer, done: dict[str, Result], note: Callable[[str], None]
+    ) -> None:
+        self._crew = crew
+        self._writer = writer
+        self._done = done
+        self._note = note
+        self._samples: dict[str, tuple[RawSamples, ...]] = {}
+        self._foresight = Foresight(crew, writer.header.settings.sampling.limit_seconds)
+        self._profile = _profile(writer.folder.parent, writer.header.environment, writer.header.settings)
+
+    @classmethod
+    def start(
+        cls,
+        results: Path,
+        settings: Settings,
+        planned: tuple[str, ...],
+        crew: Crew,
+        note: Callable[[str], None],
+    ) -> "Conductor":
+        """Begins a new run: its folder and its header exist when this returns."""
+        environment = describe(crew)
+        header = Header(
+            id=store.new_id(environment.code.commit),
+            schema_version=store.SCHEMA_VERSION,
+            started_at=store.now(),
+            settings=settings,
+            environment=environment,
+            planned=planned,
+        )
+        profile = _profile(results, environment, settings)
+        known = store.latest(results, lambda other: _same(header, other) and other.cost_model is not None)
+        header = msgspec.structs.replace(
+            header,
+            selftest_at=profile.taken_at if profile else None,
+            cost_model=known.cost_model if known else None,
+        )
+        return cls(crew, store.Writer.create(results, header), {}, note)
+
+    @classmethod
+    def resume(cls, folder: Path, crew: Crew, note: Callable[[str], None]) -> "Conductor":
+        """Goes on with a run; cases that failed are measured again.
+
+        Raises:
+            UsageError: the run was measured on another machine, or with another torch or settings.
+        """
+        run = store.read(folder)
+        then, now = run.header.environment, describe(crew)
+        differing = [d.field for d in then.differences(now)]
+        if (then.host.id, then.fingerprint) != (now.host.id, now.fingerprint):
+            words = ", ".join(differing[:4])
+            raise UsageError(f"{run.header.id} was measured on another machine (it differs in {words})")
+        changed = [field for field in differing if field.startswith(SAME_ON_RESUMING)]
+        if changed:
+            raise UsageError(f"{run.header.id} was measured with another {', '.join(changed[:4])}")
+        done = {r.case.id: r for r in run.results if not isinstance(r.outcome, Failed)}
+        return cls(crew, store.Writer.reopen(folder), done, note)
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is recorded."""
+        return self._writer.folder
+
+    @property
+    def header(self) -> Header:
+        """The run's header as it is on disk."""
+        return self._writer.header
+
+    @property
+    def done(self) -> int:
+        """How many cases are on record."""
+        return len(self._done)
+
+    def recorded(self, case_id: str) -> Result | None:
+        """The result on record."""
+        return self._done.get(case_id)
+
+    def samples(self, case_id: str) -> tuple[RawSamples, ...]:
+        """The raw samples of a case on record."""
+        if case_id not in self._samples:
+            self._samples = store.samples(self.folder)  # of a run that is resumed
+        return self._samples.get(case_id, ())
+
+    def measure(self, cases: Sequence[tuple[Workload, Case]], told: Callable[[Result], None]) -> None:
+        """One chapter: the first of the cases that are not on record, as many as go together.
+
+        `told` hears of each result when it is on disk.
+        """
+        if self._middle_is_due() or not self.header.ceilings:
+            self.measure_ceilings()
+        settings, ceilings = self.header.settings, envelope(self.header.ceilings)
+        self._samples = {}
+        tasks, budget = self._select(cases, ceilings, told)
+        if not tasks:
+            return
+        self._note(f"{len(tasks)} cases side by side")
+        opened = self._crew.opened
+        chapter = Chapter(self._crew, settings.sampling, card_of(opened.uuid if opened else None))
+        try:
+            chapter.measure([task for task, _ in tasks], together=budget.together)
+        finally:  # what has its outcome is kept, whatever ends the others
+            for task, case in tasks:
+                if task.outcome is not None:
+                    self.record(_result(case, ceilings, settings, task.outcome), task, told)
+
+    def _select(
+        self, cases: Sequence[tuple[Workload, Case]], ceilings: Ceilings, told: Callable[[Result], None]
+    ) -> tuple[list[tuple[Task, Case]], Budget]:
+        """The tasks of a chapter; cases that are not even tried are recorded on the way."""
+        settings = self.header.settings
+        free = self._crew.inquire(AskFree(), Free, ROUND_LIMIT_SECONDS).free_bytes
+        budget, room = Budget(settings.sampling, free, views=1 if settings.device == "cpu" else 4), self._room
+        longest = LONGEST_CALL_SECONDS[settings.profile]
+        tasks: list[tuple[Task, Case]] = []
+        for workload, case in cases:
+            if case.id in self._done:
+                continue
+            case = self._foresight.of(workload, case)  # noqa: PLW2901 - the same case, now with its cost
+            threads = case.threads or settings.threads
+            reason = not_worth_it(case, free, ceilings, threads, longest) or self._too_many(case)
+            untried = self._foresight.failure(case.id) or (Skipped(reason=reason) if reason else None)
+            if len(tasks) == room or (untried is None and not budget.admits(case, workload.effort)):
+                break
+            if untried is None:
+                tasks.append((self._task(workload, case, ceilings), case))
+            else:
+                self.record(_result(case, ceilings, settings, untried), told=told)
+                room -= 1
+        return tasks, budget
+
+    def _too_many(self, case: Case) -> str | None:
+        cores = self._crew.opened.usable_cores if self._crew.opened else None
+        if case.threads is None or cores is None or case.threads <= cores:
+            return None
+        return f"{case.threads} threads: this process may use {cores} physical cores"
+
+    def _task(self, workload: Workload, case: Case, ceilings: Ceilings) -> Task:
+        settings = self.header.settings
+        threads = case.threads or settings.threads
+        try:
+            packed = pack_workload(workload)
+        except UsageError as error:
+            return Task(Order(case.id, b"", "", None, threads), outcome=Failed(reason=str(error)))
+        drift = self._drift(roofline.predict(case, ceilings, threads))
+        return Task(
+            Order(
+                case.id,
+                *packed,
+                threads,
+                drift=drift,
+                effort=workload.effort,
+                replay_seconds=replay_seconds(case, settings.sampling),
+            )
+        )
+
+    def record(
+        self, result: Result, task: Task | None = None, told: Callable[[Result], None] = lambda _: None
+    ) -> None:
+        """Puts a result on disk; one recorded before under the same id no longer counts."""
+        operators = self._foresight.take(result.case.id)
+        if operators is not None:
+            self._writer.append_operators(operators)
+        if task is not None:
+            self._writer.append_samples(CaseSamples(result.case.id, task.samples), task.series)
+            self._samples[result.case.id] = task.samples
+            if task.replay is not None and task.replay.operators:
+                self._writer.append_replay(
+                    CaseReplay(result.case.id, task.replay.operators, task.replay.untimed)
+                )
+        self._writer.append(result)
+        self._done[result.case.id] = result
+        told(result)
+
+    def measure_ceilings(self) -> None:
+        """Adds a round of ceilings, measured by another process each time.
+
+        After the first, of the run's own thread count alone.
+        """
+        rounds = self.header.ceilings
+        request = MeasureCeilings(every_thread_count=not rounds, levels=rounds[0].levels if rounds else ())
+        self._crew.heal()
+        try:
+            worker = len(rounds) % len(self._crew)
+            found = self._crew.ask(worker, request, Measured, ROUND_LIMIT_SECONDS).ceilings
+        except LostError as lost:
+            self._crew.heal()
+            found = Ceilings(unmeasured={"ceilings": str(lost)})
+        self._writer.put(msgspec.structs.replace(self.header, ceilings=(*rounds, found)))
+
+    def close(self) -> None:
+        """Ends the workers, and writing."""
+        self._crew.close()
+        output = self._crew.output + self._foresight.close()
+        if output:
+            printed = output.decode(errors="replace")
+            self._writer.keep_output(Redactor.of_this_machine().text(printed).encode())
+        self._writer.close()
+
+    def finish(self) -> None:
+        """Closes the run if every planned case is on record; a last round of ceilings shows drift."""
+        if not set(self.header.planned) <= self._done.keys():
+            return
+        if self.header.ceilings:
+            self.measure_ceilings()
+        self._writer.put(msgspec.structs.replace(self.header, finished_at=store.now()))
+
+    def _middle_is_due(self) -> bool:
+        return len(self.header.ceilings) == 1 and self._has_middle and self._room <= 0
+
+    def _drift(self, prediction: Prediction) -> float | None:
+        """What runs of such work are known to differ by on this host."""
+        if self._profile is None:
+            return None
+        from_memory = prediction.bound == "memory" and prediction.level == MAIN_MEMORY
+        fine = prediction.seconds is None or prediction.seconds < FINE_SECONDS
+        return self._profile.drift(self.header.settings.threads, from_memory=from_memory, fine=fine)
+
+    @property
+    def _has_middle(self) -> bool:
+        return len(self.header.planned) >= LEAST_FOR_MIDDLE
+
+    @property
+    def _room(self) -> int:
+        """How many cases are left before the middle of the run; all of them after it."""
+        planned = len(self.header.planned)
+        before_middle = len(self.header.ceilings) <= 1 and self._has_middle
+        return (planned + 1) // 2 - self.done if before_middle else planned
+
+
+def describe(crew: Crew) -> Environment:
+    """What the machine is, as a worker sees it; the command is that of this process."""
+    return crew.inquire(Describe(tuple(sys.argv)), Described, ROUND_LIMIT_SECONDS).environment
+
+
+def _same(one: Header, other: Header) -> bool:
+    """Whether what was calibrated in one run holds in another."""
+    here, there = one.settings, other.settings
+    return (
+        one.environment.fingerprint == other.environment.fingerprint
+        and one.environment.host.id == other.environment.host.id
+        and one.environment.software.torch.version == other.environment.software.torch.version
+        and (here.device, here.threads) == (there.device, there.threads)
+    )
+
+
+def _profile(results: Path, environment: Environment, settings: Settings) -> NoiseProfile | None:
+    return store.profile(results, environment.host.id, settings.device)
+
+
+def _result(
+    case: Case, ceilings: Ceilings, settings: Settings, outcome: Measurement | Skipped | Failed
+) -> Result:
+    prediction = roofline.predict(case, ceilings, case.threads or settings.threads)
+    return Result(case=case, prediction=prediction, outcome=outcome)

@@ -1,0 +1,120 @@
+"""Leads a whole bench: pytest collects and runs, then the run is judged and reported."""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness import store
+from harness.check.judge import exit_status, judge
+from harness.errors import UsageError
+from harness.measure.openmp import bound_spinning
+from harness.pytest_plugin.collection import Request, Watcher, run_pytest
+from harness.pytest_plugin.session import MODEL
+from harness.records import Run
+from harness.report.live import Live
+from harness.report.publish import as_html, as_json, as_markdown
+from harness.report.sources import Source
+from harness.report.terminal import screen, show
+
+INTERRUPTED = 130
+
+
+def run(request: Request, resume: str | None = None) -> int:
+    """Measures, judges, reports; returns the exit status.
+
+    Raises:
+        PlumblineError: wrong input, or a record that could not be written.
+    """
+    bound_spinning()
+    from harness.measure.devices.base import named  # noqa: PLC0415 - loads torch, after the line above
+
+    if resume is not None:
+        request, resume = _resumed(request, resume)
+    named(request.device, request.threads)
+    if request.models:
+        from harness.models.suite import check  # noqa: PLC0415 - loads torch
+
+        with redirect_stdout(sys.stderr):
+            check(request.models)
+    console = screen()
+    live = Live(console)
+    watcher = Watcher()
+    with tempfile.TemporaryDirectory() as temporary:
+        export = Path(temporary) / store.EXPORT
+        options = [f"--benchmark-json={export}", f"--plumbline-results={request.results}"]
+        options += [f"--plumbline-resume={resume}"] if resume else []
+        try:
+            exit_code, output = run_pytest(request, options, [live, watcher])
+        finally:
+            live.close()
+        session = watcher.session
+        if session is None or session.conductor is None:
+            raise watcher.trouble(request, exit_code)
+        folder = session.conductor.folder
+        if session.error is not None:
+            show(judge(store.read(folder)), console)
+            raise session.error
+        if export.exists():
+            store.write_whole(folder / store.EXPORT, export.read_bytes())
+    concluded = conclude(folder)
+    show(concluded, console)
+    for path in write_reports(folder, concluded):
+        console.print(f"report: {path}", highlight=False, markup=False, soft_wrap=True)
+    if exit_code == pytest.ExitCode.INTERNAL_ERROR:
+        sys.stderr.write(output)
+        return 3
+    return INTERRUPTED if watcher.interrupted else exit_status(concluded)
+
+
+def conclude(folder: Path) -> Run:
+    """Judges a run; fits and verdicts are stored once it is complete."""
+    concluded = judge(store.read(folder))
+    if concluded.complete:
+        store.Writer(folder, concluded.header).put(concluded.header)
+    return concluded
+
+
+def write_reports(folder: Path, concluded: Run) -> Iterator[Path]:
+    """Writes the report of a run in each form, and tells where; a form that cannot be made here is told of and left out."""
+    sources = (Source(concluded, store.sensors(folder)),)
+    forms: dict[str, Callable[[], bytes]] = {
+        store.PAGE: lambda: as_html(sources).encode(),
+        store.REPORT: lambda: as_markdown(sources).encode(),
+        store.DOCUMENT: lambda: as_json(sources),
+    }
+    for name, made in forms.items():
+        try:
+            store.write_whole(folder / name, made())
+        except UsageError as error:
+            sys.stderr.write(f"no {name}: {error}\n")
+        else:
+            yield folder / name
+
+
+def _resumed(request: Request, reference: str) -> tuple[Request, str]:
+    if request != Request(results=request.results):
+        raise UsageError(
+            "--resume takes suites, -k, profile, device and threads from the run: leave them out"
+        )
+    folder = store.find(reference, request.results)
+    resumed = store.read(folder)
+    if resumed.complete:
+        raise UsageError(f"{resumed.header.id} is complete: nothing to resume")
+    settings = resumed.header.settings
+    return (
+        replace(
+            request,
+            suites=tuple(name for name in settings.suites if not name.startswith(MODEL)),
+            models=tuple(n.removeprefix(MODEL) for n in settings.suites if n.startswith(MODEL)),
+            expression=settings.expression,
+            profile=settings.profile,
+            device=settings.device,
+            threads=settings.threads,
+        ),
+        str(folder),
+    )

@@ -1,0 +1,181 @@
+"""What decisions buy: measured speed-ups with their intervals, beside what was expected."""
+
+import altair as alt
+
+from harness import units
+from harness.records import Lever, Run
+from harness.report.charts.style import (
+    FAINT,
+    INK,
+    MOST_ROWS,
+    PALETTE,
+    Chart,
+    chart,
+    data,
+    height_of,
+    labels,
+    log_axis,
+    rows_axis,
+    tooltips,
+)
+from harness.text import visible
+
+# The bands about the diagonal.
+_BANDS = (0.10, 0.25)
+
+
+def scatter(run: Run) -> Chart | None:
+    """Each held-out step: measured across, expected up, with its 90 % interval."""
+    said = {one.case: one for one in run.header.estimates}
+    values = [
+        {
+            "case": one.case,
+            "suite": validation.suite,
+            "measured": one.measured,
+            "expected": one.estimated,
+            "low": said[one.case].low,
+            "high": said[one.case].high,
+            "took": units.seconds(one.measured),
+            "was_said": units.seconds(one.estimated),
+            "within": f"{units.seconds(said[one.case].low)} - {units.seconds(said[one.case].high)}",
+            "off": units.signed_percent(one.error),
+        }
+        for validation in run.header.validations
+        for one in validation.cases
+        if one.case in said
+    ]
+    if not values:
+        return None
+    times = [float(str(value[key])) for value in values for key in ("measured", "expected", "low", "high")]
+    ends = [min(times) / 1.5, max(times) * 1.5]
+    x = alt.X(**log_axis("measured", "measured", "s", times, margin=1.5))
+    y = log_axis("expected", "expected", "s", times, margin=1.5)
+    bands = alt.layer(
+        *(
+            alt.Chart(
+                data([{"measured": end, "low": end * (1 - band), "high": end * (1 + band)} for end in ends])
+            )
+            .mark_area(color=FAINT, opacity=0.16, clip=True, aria=False)
+            .encode(x=x, y=alt.Y(**{**y, "shorthand": "low"}), y2="high:Q")
+            for band in reversed(_BANDS)
+        ),
+        alt.Chart(data([{"measured": end, "expected": end} for end in ends]))
+        .mark_line(color=FAINT, strokeWidth=1, aria=False)
+        .encode(x=x, y=alt.Y(**y)),
+    )
+    base = alt.Chart(data(values)).encode(x=x, color=alt.Color("suite:N", legend=alt.Legend(title=None)))
+    rules = base.mark_rule(opacity=0.6, aria=False).encode(y=alt.Y(**{**y, "shorthand": "low"}), y2="high:Q")
+    points = base.mark_point(filled=True, size=50, aria=False).encode(
+        y=alt.Y(**y),
+        tooltip=tooltips(case="step", took="measured", was_said="expected", within="90 %", off="off by"),
+    )
+    return chart(
+        "Expected against measured",
+        "A point for each held-out step with its 90 % interval; on the diagonal theory and machine agree, the bands are ± 10 % and ± 25 %.",
+        alt.layer(bands, rules, points),
+        height=360,
+        half=True,
+    )
+
+
+def errors(run: Run) -> Chart | None:
+    """Bars: the mean error of each way to predict, by suite."""
+    ways = [(v.suite, one) for v in run.header.validations for one in v.ways]
+    if not ways:
+        return None
+    order = list(dict.fromkeys(visible(one.way) for _, one in ways))
+    values = [
+        {
+            "suite": suite,
+            "way": one.way,
+            "error": one.mape,
+            "label": units.percent(one.mape),
+            "worst": f"{units.signed_percent(one.worst)} ({one.worst_case})",
+            "bias": units.signed_percent(one.bias),
+            "steps": str(one.cases),
+        }
+        for suite, one in ways
+    ]
+    top = max(one.mape for _, one in ways)
+    base = alt.Chart(data(values)).encode(
+        y=rows_axis("suite", list(dict.fromkeys(suite for suite, _ in ways))),
+        yOffset=alt.YOffset("way:N", sort=order),
+    )
+    bars = base.mark_bar(height=14).encode(
+        x=alt.X("error:Q", axis=None, scale=alt.Scale(domain=[0, 1.3 * top])),
+        color=alt.Color(
+            "way:N", sort=order, scale=alt.Scale(domain=order), legend=alt.Legend(title=None, columns=2)
+        ),
+        tooltip=tooltips(
+            suite="suite", way="way", label="mean error", bias="bias", worst="worst", steps="steps"
+        ),
+    )
+    texts = base.mark_text(align="left", dx=5, color=INK).encode(x="error:Q", text="label:N")
+    return chart(
+        "Mean error of each way to predict",
+        "The calibrated cost model beside what else one could have said: the roofline, the roofline times one factor, the operators of the step measured alone.",
+        bars + texts,
+        height=max(len(values) * 20, 60),
+        half=True,
+    )
+
+
+_TICKS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
+
+
+def speedups(run: Run) -> Chart | None:
+    """A row for each lever and base, largest speed-up first."""
+    levers = sorted(run.header.levers, key=lambda one: -one.speedup)
+    shown = levers[:MOST_ROWS]
+    if not shown:
+        return None
+    names = labels(one.base for one in levers)
+    values = [_row(one, names[one.base]) for one in shown]
+    order = list(dict.fromkeys(str(value["name"]) for value in values))
+    x = alt.X(
+        "speedup:Q",
+        scale=alt.Scale(type="log"),
+        axis=alt.Axis(title="speed-up", values=_TICKS, labelExpr="format(datum.value, '~r') + ' x'"),
+    )
+    base = alt.Chart(data(values)).encode(y=rows_axis("name", order))
+    one_line = alt.Chart(data([{"speedup": 1.0}])).mark_rule(color=INK, opacity=0.5).encode(x=x)
+    rules = base.mark_rule(color=PALETTE[0], aria=False).encode(
+        x=alt.X("low:Q", scale=alt.Scale(type="log")), x2="high:Q"
+    )
+    said = base.mark_point(size=60, color=PALETTE[1], shape="diamond", aria=False).encode(
+        x=alt.X("expected:Q", scale=alt.Scale(type="log"))
+    )
+    points = base.mark_point(size=50, filled=True, color=PALETTE[0], opacity=1, aria=False).encode(
+        x=x,
+        tooltip=tooltips(
+            lever="lever",
+            case="base",
+            shown="speed-up",
+            interval="95 %",
+            foretold="expected",
+            memory="memory",
+        ),
+    )
+    cut = f" The {len(shown)} largest of {len(levers)}." if len(levers) > len(shown) else ""
+    return chart(
+        "Speed-up of each lever",
+        f"Points are measured, with their 95 % interval; hollow diamonds are what was expected.{cut}",
+        alt.layer(one_line, rules, said, points),
+        height=height_of(len(order)),
+    )
+
+
+def _row(lever: Lever, base: str) -> dict[str, object]:
+    return {
+        "name": f"{lever.lever}: {base}",
+        "lever": lever.lever,
+        "case": lever.base,
+        "speedup": lever.speedup,
+        "low": lever.low or None,
+        "high": lever.high or None,
+        "expected": lever.expected or None,
+        "shown": f"{lever.speedup:.2f} x",
+        "interval": f"{lever.low:.2f} - {lever.high:.2f}" if lever.low and lever.high else "",
+        "foretold": f"{lever.expected:.2f} x ({lever.way})" if lever.expected else "",
+        "memory": units.signed_percent(lever.memory - 1.0) if lever.memory is not None else "",
+    }
