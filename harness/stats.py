@@ -103,9 +103,9 @@ PRIOR_SIGMA, PRIOR_WEIGHT = 0.01, 3
 
 
 def repeat_interval(blocks: Sequence[Sequence[float]], drift: float = 0.0) -> tuple[float, float] | None:
-    """Where the typical time of an independent repeat lies, in 95 of 100 cases. None for one process.
+    """Where the median time of an independent repeat lies, in 95 of 100 cases. None for one process.
 
-    `blocks` are the medians of the blocks of each process, in the order they were taken; the typical time is
+    `blocks` are the medians of the blocks of each process, in the order they were taken; the median time is
     the median over processes of the medians over blocks. The repeat has fresh processes, and as many.
 
     On logarithms, as times spread by factors: the variance between processes, moderated by a prior because

@@ -68,7 +68,7 @@ class Workload(ABC):
     """Whether the cost model learns from it. Whole models never do: they are what it is tried on."""
 
     effort: ClassVar[float] = 1.0
-    """The share of a profile's sampling time that is spent on it."""
+    """The fraction of a profile's sampling time that is spent on it."""
 
     @property
     def family(self) -> str:

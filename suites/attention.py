@@ -187,7 +187,7 @@ def _fused(of: Attention, work: Cost) -> Cost:
         return Cost(
             flops=work.flops,
             masked_flops=work.masked_flops,
-            vector_flops=vector,
+            elementwise_flops=vector,
             bytes_read=query + pair,
             bytes_written=query + logsumexp,
             memory_bytes=2 * query + pair + logsumexp,
@@ -196,7 +196,7 @@ def _fused(of: Attention, work: Cost) -> Cost:
         flops=work.flops,
         masked_flops=work.masked_flops,
         recomputed_flops=work.flops // 4,
-        vector_flops=vector,
+        elementwise_flops=vector,
         bytes_read=3 * query + pair + logsumexp,  # query, output and its gradient
         bytes_written=query + pair,
         memory_bytes=4 * query + 2 * pair + logsumexp,
@@ -243,7 +243,7 @@ def _unfused(of: Attention, work: Cost) -> Cost:
     return Cost(
         flops=work.flops,
         masked_flops=work.masked_flops,
-        vector_flops=vector,
+        elementwise_flops=vector,
         bytes_read=read,
         bytes_written=written,
         memory_bytes=memory,
@@ -251,7 +251,7 @@ def _unfused(of: Attention, work: Cost) -> Cost:
 
 
 def _math_forward(of: _Counts, item: int) -> tuple[int, int, int, int]:
-    """Vector FLOPs, bytes read, bytes written, peak of memory.
+    """Elementwise FLOPs, bytes read, bytes written, peak of memory.
 
     Query and keys are scaled, each by the root of the scale: a product, the mask added, softmax, a product.
     """
@@ -281,7 +281,7 @@ def _math_forward(of: _Counts, item: int) -> tuple[int, int, int, int]:
 
 
 def _math_backward(of: _Counts, item: int) -> tuple[int, int, int, int]:
-    """Vector FLOPs, bytes read, bytes written, peak of memory.
+    """Elementwise FLOPs, bytes read, bytes written, peak of memory.
 
     The gradients of values, weights, scores (softmax), scaled keys and scaled query, and of what they scale.
     """

@@ -79,7 +79,7 @@ class Triad(Streaming):
         """Two arrays read, one written; a multiplication and an addition per element."""
         array = self.item_bytes * self.n
         return Cost(
-            vector_flops=2 * self.n, bytes_read=2 * array, bytes_written=array, memory_bytes=3 * array
+            elementwise_flops=2 * self.n, bytes_read=2 * array, bytes_written=array, memory_bytes=3 * array
         )
 
     def prepare(self, device: torch.device) -> Call:
@@ -96,7 +96,7 @@ class Reduction(Streaming):
         """One array read, one element written; n - 1 additions."""
         array = self.item_bytes * self.n
         return Cost(
-            vector_flops=self.n - 1,
+            elementwise_flops=self.n - 1,
             bytes_read=array,
             bytes_written=self.item_bytes,
             memory_bytes=array + self.item_bytes,

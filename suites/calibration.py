@@ -416,12 +416,12 @@ def halton(index: int, base: int) -> float:
     >>> [halton(i, 2) for i in (1, 2, 3)]
     [0.5, 0.25, 0.75]
     """
-    share, scale = 0.0, 1.0
+    fraction, scale = 0.0, 1.0
     while index:
         scale /= base
-        share += scale * (index % base)
+        fraction += scale * (index % base)
         index //= base
-    return share
+    return fraction
 
 
 def spread(count: int, *ranges: tuple[int, int], start: int = 1) -> Iterator[tuple[int, ...]]:

@@ -123,7 +123,7 @@ class Loader(Workload):
         constants = 2 * 4 * CHANNELS
         held = min(self.batches, 2) + (0 if self.workers else 1)
         return Cost(
-            vector_flops=2 * pixels * samples + 1,
+            elementwise_flops=2 * pixels * samples + 1,
             bytes_read=(pixels + 3 * 4 * pixels + constants) * samples,
             bytes_written=4 * 4 * pixels * samples + 8,
             memory_bytes=pixels * samples + constants + held * batch,

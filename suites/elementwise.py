@@ -55,7 +55,7 @@ class Pointwise(Workload):
         """`flops` for each element, and how many tensors are read, written and held."""
         tensor = ITEM_BYTES[self.dtype] * self.n
         return Cost(
-            vector_flops=flops * self.n,
+            elementwise_flops=flops * self.n,
             bytes_read=reads * tensor,
             bytes_written=writes * tensor,
             memory_bytes=tensors * tensor,
@@ -177,7 +177,7 @@ class AdamW(Workload):
         foreach = self.kernel == "foreach"
         reads, writes, held = (12, 8, 5) if foreach else (4, 3, 4)
         return Cost(
-            vector_flops=14 * self.n * self.tensors + self.tensors,
+            elementwise_flops=14 * self.n * self.tensors + self.tensors,
             bytes_read=reads * each + steps + (4 if foreach else 0),
             bytes_written=writes * each + steps,
             memory_bytes=held * each + steps,

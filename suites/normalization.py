@@ -1,7 +1,7 @@
 """Normalisations, softmax and cross entropy: what passes over rows, and reduces each.
 
 Forward or backward; a backward call gives all gradients of a forward pass done beforehand. Bytes are the operands of
-one fused kernel, each once. Vector FLOPs are those of a plain implementation, counted beside each formula.
+one fused kernel, each once. Elementwise FLOPs are those of a plain implementation, counted beside each formula.
 """
 
 from abc import abstractmethod
@@ -67,7 +67,7 @@ class Differentiable(Workload):
         """Bytes from counts of elements; `held` are those in memory before the call, beside what it writes."""
         item = self.item_bytes
         return Cost(
-            vector_flops=flops,
+            elementwise_flops=flops,
             bytes_read=item * read,
             bytes_written=item * written,
             memory_bytes=item * (held + written),
@@ -172,13 +172,13 @@ class CrossEntropy(Rows):
         targets = 8 * rows
         if self.backward:
             return Cost(
-                vector_flops=4 * n + rows,
+                elementwise_flops=4 * n + rows,
                 bytes_read=item * (2 * n + 1) + targets,
                 bytes_written=item * 2 * n,
                 memory_bytes=item * (4 * n + 3) + targets,
             )
         return Cost(
-            vector_flops=5 * n + 2 * rows,
+            elementwise_flops=5 * n + 2 * rows,
             bytes_read=item * (n + rows) + targets,
             bytes_written=item * (n + 2),
             memory_bytes=item * (2 * n + 2) + targets,
@@ -209,7 +209,7 @@ class BatchNorm(Differentiable):
                 held=3 * n + 6 * channels,
             )
         return Cost(
-            vector_flops=7 * n,
+            elementwise_flops=7 * n,
             bytes_read=item * (n + 4 * channels),
             bytes_written=item * (n + 4 * channels),
             memory_bytes=item * (2 * n + 6 * channels),

@@ -11,24 +11,18 @@ import msgspec
 import pytest
 
 from harness.measure import (
-    batch as chapter,
+    batch,
+    handler,
+    pool,
+    runner,
 )
 from harness.measure import (
-    handler as desk,
-)
-from harness.measure import (
-    pool as crew,
-)
-from harness.measure import (
-    runner as conductor,
-)
-from harness.measure import (
-    selection as foresight,
+    selection as tracer,
 )
 from harness.measure.devices import base as device
 from harness.measure.environment import capture as environment
 from harness.measure.openmp import bound_spinning
-from harness.measure.peaks import compute as ceilings
+from harness.measure.peaks import compute as peaks
 from harness.records import Sensors
 from tests import made_up, simulated
 
@@ -96,7 +90,7 @@ def test_work(workload, bench):
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> simulated.Simulated:
-    """A simulated device in place of the real one, with made-up ceilings."""
+    """A simulated device in place of the real one, with made-up peaks."""
     one = simulated.Simulated()
     monkeypatch.setattr(simulated, "CURRENT", one)
 
@@ -111,19 +105,19 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> simulated.Simulated:
     real = device.named
     monkeypatch.setattr(device, "named", named)
     monkeypatch.setattr(device, "opened", opened)
-    monkeypatch.setattr(crew, "WorkerProcess", simulated.InProcess)
-    monkeypatch.setattr(chapter, "HostWatch", lambda _: SimpleNamespace(seen=Sensors))
-    monkeypatch.setattr(ceilings, "measure_ceilings", lambda *_: made_up.CEILINGS)
+    monkeypatch.setattr(pool, "WorkerProcess", simulated.InProcess)
+    monkeypatch.setattr(batch, "HostWatch", lambda _: SimpleNamespace(seen=Sensors))
+    monkeypatch.setattr(peaks, "measure_peaks", lambda *_: made_up.PEAKS)
     monkeypatch.setattr(environment, "capture", lambda *_: made_up.environment())
-    monkeypatch.setitem(conductor.SAMPLING, "quick", made_up.SAMPLING)
+    monkeypatch.setitem(runner.SAMPLING, "quick", made_up.SAMPLING)
     monkeypatch.setenv("GOMP_SPINCOUNT", "1")
     # What these workloads do, they do when they are traced too: those with a closed form are taken at their word.
-    of = foresight.Foresight.of
+    of = tracer.CaseTracer.of
     monkeypatch.setattr(
-        foresight.Foresight, "of", lambda self, work, case: case if case.cost else of(self, work, case)
+        tracer.CaseTracer, "of", lambda self, work, case: case if case.cost else of(self, work, case)
     )
     # Operators of torch take no time on a simulated device, and none can be timed.
-    monkeypatch.setattr(desk, "replay", lambda *_: ((), 0))
+    monkeypatch.setattr(handler, "replay", lambda *_: ((), 0))
     bound_spinning()
     return one
 

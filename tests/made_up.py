@@ -4,10 +4,9 @@ from typing import Any
 
 from harness import store
 from harness.records import (
-    BandwidthCeiling,
+    BandwidthPeak,
     Case,
-    Ceilings,
-    ComputeCeiling,
+    ComputePeak,
     Cost,
     Disturbance,
     Environment,
@@ -15,10 +14,11 @@ from harness.records import (
     Header,
     Measurement,
     MemoryLevel,
+    PeakLevel,
+    Peaks,
     Prediction,
     Result,
     Run,
-    Rung,
     Samples,
     Sampling,
     Series,
@@ -83,16 +83,16 @@ def environment(host: str = "0123456789abcdef", model_name: str = "Made-up CPU")
     )
 
 
-CEILINGS = Ceilings(
+PEAKS = Peaks(
     compute=(
-        ComputeCeiling("float32", 2, Rung.CLOCK_TRUE, "2 x 3.00 GHz x 32 FLOP/cycle", 192e9),
-        ComputeCeiling("float32", 2, Rung.MICRO_KERNEL, "fp32-avx2-fma", 190e9, 0.01),
-        ComputeCeiling("float32", 2, Rung.PEER, "numpy product, n = 1024", 180e9, 0.02),
-        ComputeCeiling("float32", 2, Rung.TORCH, "torch product, n = 1024", 150e9, 0.02),
+        ComputePeak("float32", 2, PeakLevel.CLOCK_TRUE, "2 x 3.00 GHz x 32 FLOP/cycle", 192e9),
+        ComputePeak("float32", 2, PeakLevel.MICRO_KERNEL, "fp32-avx2-fma", 190e9, 0.01),
+        ComputePeak("float32", 2, PeakLevel.PEER, "numpy product, n = 1024", 180e9, 0.02),
+        ComputePeak("float32", 2, PeakLevel.TORCH, "torch product, n = 1024", 150e9, 0.02),
     ),
     bandwidth=(
-        BandwidthCeiling("L2", 2, Rung.TORCH, "torch copy, 1048576 B", 100e9, 0.02),
-        BandwidthCeiling("DRAM", 2, Rung.TORCH, "torch triad, 268435456 B", 20e9, 0.10),
+        BandwidthPeak("L2", 2, PeakLevel.TORCH, "torch copy, 1048576 B", 100e9, 0.02),
+        BandwidthPeak("DRAM", 2, PeakLevel.TORCH, "torch triad, 268435456 B", 20e9, 0.10),
     ),
     levels=(MemoryLevel("L2", 2**21), MemoryLevel("DRAM", None)),
     clock_hertz=3e9,
@@ -161,7 +161,7 @@ def header(planned: tuple[str, ...], **changes: Any) -> Header:
         "settings": Settings(("matmul",), "", "quick", "cpu", 2, SAMPLING),
         "environment": environment(),
         "planned": planned,
-        "ceilings": (CEILINGS,),
+        "peaks": (PEAKS,),
     }
     return Header(**(known | changes))
 

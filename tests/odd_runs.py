@@ -10,10 +10,9 @@ from msgspec.structs import replace
 from harness.check.judge import judge
 from harness.records import (
     Accuracy,
-    BandwidthCeiling,
+    BandwidthPeak,
     Case,
-    Ceilings,
-    ComputeCeiling,
+    ComputePeak,
     Cost,
     Estimate,
     Failed,
@@ -21,17 +20,18 @@ from harness.records import (
     FitPoint,
     Footprint,
     Judged,
-    Lever,
     Measurement,
     MemoryLevel,
+    Optimization,
     Parameter,
     Part,
+    PeakLevel,
+    Peaks,
     PhaseWork,
     Prediction,
     Reading,
     Result,
     Run,
-    Rung,
     Sensors,
     SensorSeries,
     Series,
@@ -143,7 +143,7 @@ def words(text: str = "made") -> Source:
     planned = (*(one.case.id for one in results), f"{text}-missing")
     environment = _environment(text)
     run = Run(
-        made_up.header(planned, settings=settings, environment=environment, ceilings=(_ceilings(text),)),
+        made_up.header(planned, settings=settings, environment=environment, peaks=(_peaks(text),)),
         results,
         (f"cases.jsonl: {text}",),
     )
@@ -160,16 +160,16 @@ def words(text: str = "made") -> Source:
         Accuracy("cost model", 3, 0.1, -0.1, 0.2, cases[0]),
         Accuracy(text, 3, 0.9, -0.9, -0.95, cases[1]),
     )
-    levers = (
-        Lever(f"{text} instead of nothing", cases[0], cases[1], 1.5, 1.4, 1.6, 1.3, text, 0.9, 0.8),
-        Lever(f"{text} instead of nothing", cases[1], cases[2], 0.8),
+    optimizations = (
+        Optimization(f"{text} instead of nothing", cases[0], cases[1], 1.5, 1.4, 1.6, 1.3, text, 0.9, 0.8),
+        Optimization(f"{text} instead of nothing", cases[1], cases[2], 0.8),
     )
     run = in_header(
         run,
         fits=(*run.header.fits, _fit(text)),
         estimates=said,
         validations=(Validation(f"{text} steps", judged, ways, 0.67),),
-        levers=levers,
+        optimizations=optimizations,
     )
     return Source(run, (series(f"{text}-case64", 30), series(f"{text}-case128", 30, 30)))
 
@@ -205,15 +205,15 @@ def _environment(text: str) -> Any:
     return replace(made, software=software, code=code, unavailable={f"processor.{text}": text})
 
 
-def _ceilings(text: str) -> Ceilings:
-    return Ceilings(
+def _peaks(text: str) -> Peaks:
+    return Peaks(
         compute=(
-            *made_up.CEILINGS.compute,
-            ComputeCeiling(text, 2, Rung.DATASHEET, text, 500e9),
-            ComputeCeiling(text, 2, Rung.TORCH, text, 100e9, 0.02),
+            *made_up.PEAKS.compute,
+            ComputePeak(text, 2, PeakLevel.DATASHEET, text, 500e9),
+            ComputePeak(text, 2, PeakLevel.TORCH, text, 100e9, 0.02),
         ),
-        bandwidth=(*made_up.CEILINGS.bandwidth, BandwidthCeiling(text, 2, Rung.TORCH, text, 10e9)),
-        levels=(*made_up.CEILINGS.levels, MemoryLevel(text, None)),
+        bandwidth=(*made_up.PEAKS.bandwidth, BandwidthPeak(text, 2, PeakLevel.TORCH, text, 10e9)),
+        levels=(*made_up.PEAKS.levels, MemoryLevel(text, None)),
         clock_hertz=3e9,
         unmeasured={text: text},
     )
@@ -268,8 +268,8 @@ def slower(run: Run, factor: float, number: int) -> Run:
             result, outcome=replace(result.measurement, view=replace(view, processes=tuple(times)))
         )
 
-    moved = replace(run, results=tuple(changed(one) for one in run.results))
-    return in_header(moved, id=f"20260102T030405Z-bbbbbbbb-{number:06x}")
+    round_spread = replace(run, results=tuple(changed(one) for one in run.results))
+    return in_header(round_spread, id=f"20260102T030405Z-bbbbbbbb-{number:06x}")
 
 
 def without_intervals(run: Run, number: int) -> Run:
@@ -317,7 +317,7 @@ def odd() -> dict[str, Odd]:
             (Source(judge(cut)),),
             ("INCOMPLETE: 2 of 6 cases", f"plumbline bench --resume {cut.header.id}", "line 3 is unreadable"),
         ),
-        "no ceilings": Odd((whole(ceilings=()),), ("6 cases: 6 measured",)),
+        "no peaks": Odd((whole(peaks=()),), ("6 cases: 6 measured",)),
         "no bytes": Odd((whole((no_bytes,)),), ("1 cases: 1 measured",)),
         "only sensors": Odd((Source(whole((made_up.FAILED,)).run, (series("a", 5),)),), ("1 failed",)),
         "untraced phases": Odd(

@@ -52,10 +52,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Within:
-    """How far ours may be from what is printed: some of the row's digits, a share of it, or points of a percentage."""
+    """How far ours may be from what is printed: some of the row's digits, a fraction of it, or points of a percentage."""
 
     digits: int | None = None
-    share: float | None = None
+    fraction: float | None = None
     points: float | None = None
 
     def slack(self, printed: str) -> float:
@@ -67,14 +67,14 @@ class Within:
         value = Decimal(printed)
         if self.points is not None:
             return self.points
-        if self.share is not None:
-            return self.share * float(value)
+        if self.fraction is not None:
+            return self.fraction * float(value)
         last = int(value.as_tuple().exponent) if self.digits is None else value.adjusted() - self.digits + 1
         return 0.5 * 10.0**last
 
 
 ROUNDING, EXACTLY = Within(), Within(points=0.0)
-HALF_A_PERCENT, POINTS = Within(share=0.005), Within(points=0.3)
+HALF_A_PERCENT, POINTS = Within(fraction=0.005), Within(points=0.3)
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def planned(asked: Asked) -> Plan:
         layout=asked.layout,
         device=device(asked.on) if asked.on else None,
     )
-    return answer.plan(question, levers=False)
+    return answer.plan(question, optimizations=False)
 
 
 def rates(name: str) -> Span:
@@ -321,19 +321,19 @@ def recomputed(size: str) -> Entry:
 
 def selective(size: str) -> Entry:
     """Korthikanti's time with attention's core computed again; its MFU stands in the same table."""
-    share = float(ROWS[{"22B": "R148", "175B": "R152"}[size]]["value"]) / 100
+    fraction = float(ROWS[{"22B": "R148", "175B": "R152"}[size]]["value"]) / 100
     asked = changed(LAYOUTS[size], recompute=SELECTIVE, sequence_parallel=True)
     return timed(
         asked,
         "a step with attention's core computed again; at the MFU of the same table {beside}",
         lambda: (
             planned(asked).flops.train_total_dense
-            / (asked.layout.devices * device("A100").peak("bf16") * share)
+            / (asked.layout.devices * device("A100").peak("bf16") * fraction)
         ),
     )
 
 
-def share_of_peak(size: str, seconds: str, flops: Callable[[Asked], float]) -> float:
+def fraction_of_peak(size: str, seconds: str, flops: Callable[[Asked], float]) -> float:
     """So many FLOPs in the time of a row, in percent of what the devices could do."""
     asked = LAYOUTS[size]
     return 100 * flops(asked) / (asked.layout.devices * 312e12 * float(ROWS[seconds]["value"]))
@@ -355,7 +355,7 @@ def mfu(size: str, seconds: str) -> Entry:
     return Entry(
         Kind.REPRODUCED,
         f"the plan's dense FLOPs in the time of {seconds}",
-        lambda: share_of_peak(size, seconds, dense),
+        lambda: fraction_of_peak(size, seconds, dense),
         within=POINTS,
     )
 
@@ -370,10 +370,10 @@ def hfu(size: str, seconds: str) -> Entry:
     return Entry(
         Kind.CONVENTION,
         "one more forward pass of attention's core; the paper adds the whole core once more, by which it is {beside}",
-        lambda: share_of_peak(size, seconds, dense_again),
-        theirs=lambda: share_of_peak(size, seconds, printed),
+        lambda: fraction_of_peak(size, seconds, dense_again),
+        theirs=lambda: fraction_of_peak(size, seconds, printed),
         within=POINTS,
-        beside=lambda: share_of_peak(size, seconds, printed),
+        beside=lambda: fraction_of_peak(size, seconds, printed),
     )
 
 
@@ -390,17 +390,17 @@ def mt_nlg(devices: int, teraflops: float) -> Entry:
     )
 
 
-def mpt(name: str, devices: int, share: float, again: laid.Recompute) -> Entry:
+def mpt(name: str, devices: int, fraction: float, again: laid.Recompute) -> Entry:
     """A row of llm-foundry's table."""
     layout = Layout(data=devices, zero=3, recompute=again)
     asked = Asked(name, devices, on="H100", layout=layout)
     return Entry(
         Kind.BOUNDED,
-        f"at the utilisations assumed; at the MFU of {share:.2%} printed beside it {{beside}}".replace(
+        f"at the utilisations assumed; at the MFU of {fraction:.2%} printed beside it {{beside}}".replace(
             "%", " %"
         ),
         span=lambda: throughput(asked),
-        beside=lambda: share * 989.5e12 * planned(asked).tokens / planned(asked).flops.beside["PaLM"],
+        beside=lambda: fraction * 989.5e12 * planned(asked).tokens / planned(asked).flops.beside["PaLM"],
     )
 
 
@@ -753,8 +753,8 @@ def _difference(row: dict[str, str], entry: Entry) -> str:
     gap = entry.ours() - float(row["value"])
     if row["unit"] == "%":
         return f"{gap:+.2f} points"
-    share = 100 * gap / float(row["value"])
-    return "0" if abs(share) < 5e-4 else f"{share:+.2g} %"
+    fraction = 100 * gap / float(row["value"])
+    return "0" if abs(fraction) < 5e-4 else f"{fraction:+.2g} %"
 
 
 def line(row: dict[str, str]) -> str:

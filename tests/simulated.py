@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from harness.measure.disturbance import Counters
-from harness.measure.handler import Desk
+from harness.measure.handler import Handler
 from harness.measure.memory import Weighed
 from harness.measure.pool import LostError
 from harness.measure.protocol import Note, Reply, Request
@@ -122,7 +122,7 @@ def work(kind: str, n: int, output: torch.Tensor) -> torch.Tensor:
 
 
 class InProcess:
-    """A worker that is no process: its desk stands in this one. `lose` names a case that takes it down."""
+    """A worker that is no process: its handler stands in this one. `lose` names a case that takes it down."""
 
     pids: tuple[int, ...] = ()
     printed = b""
@@ -133,7 +133,7 @@ class InProcess:
         self._lose = lose
         self._replies: list[Reply] = []
         self._living = True
-        self._desk = Desk(self._say)
+        self._desk = Handler(self._say)
 
     def _say(self, note: Note) -> None:
         self._replies.append(note)

@@ -292,11 +292,11 @@ def test_a_lost_process_is_replaced_and_its_case_measured_again(
 ) -> None:
     hired: list[InProcess] = []
 
-    def hire(_: Launch) -> InProcess:
+    def _start(_: Launch) -> InProcess:
         hired.append(InProcess(lose="one" if len(hired) == 2 else None))
         return hired[-1]
 
-    monkeypatch.setattr(trial, "WorkerProcess", hire)
+    monkeypatch.setattr(trial, "WorkerProcess", _start)
     work = {"one": Made(100)}
     status, output, _ = compared(work, work)
     assert status == 0
@@ -478,10 +478,10 @@ def test_what_is_installed_in_the_checkout_but_is_no_part_of_it_stays_where_it_i
     installed = repository / ".venv" / "lib"
     installed.mkdir(parents=True)
     side = Placed("base", Launch(path=(str(installed), str(repository))), "cpu", 1, root=repository)
-    from harness.ab.sides import _moved
+    from harness.ab.sides import _round_spread
 
     with worktree(repository, commit_of(repository, "main")) as there:
-        path = _moved(replace(side, there=there), there).launch.path
+        path = _round_spread(replace(side, there=there), there).launch.path
     assert path == (str(there), str(installed))
 
 

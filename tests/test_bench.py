@@ -16,8 +16,8 @@ from harness import store
 from harness.cli.app import RESULTS, Profile
 from harness.measure import selection
 from harness.measure.environment import capture as environment
-from harness.measure.pool import Crew
-from harness.measure.protocol import MeasureCeilings
+from harness.measure.pool import WorkerPool
+from harness.measure.protocol import MeasurePeaks
 from harness.records import Failed, Measurement, Result, Run, Skipped
 from harness.workload import PROFILES
 from tests import made_up
@@ -48,10 +48,10 @@ def test_a_suite_is_measured_recorded_judged_and_reported(
     assert (status, errors) == (0, "")
     assert run.complete
     assert [r.case.id for r in run.results] == ["work-steady-n100", "work-steady-n200", "work-steady-n400"]
-    assert [r.measurement.typical for r in run.results if r.measurement] == pytest.approx(
+    assert [r.measurement.median for r in run.results if r.measurement] == pytest.approx(
         [1e-4, 2e-4, 4e-4], rel=1e-2
     )
-    assert len(run.header.ceilings) == 2  # at the start and at the end
+    assert len(run.header.peaks) == 2  # at the start and at the end
     assert run.header.verdicts
     assert "work-steady-n400" in output
     folder = store.find("latest")
@@ -64,25 +64,25 @@ def test_a_suite_is_measured_recorded_judged_and_reported(
     assert "work-steady-n100" in (folder / store.REPORT).read_text()
 
 
-def test_ceilings_are_measured_at_the_start_in_the_middle_and_at_the_end_by_different_processes(
+def test_peaks_are_measured_at_the_start_in_the_middle_and_at_the_end_by_different_processes(
     machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
     at: list[int] = []
-    original = Crew.ask
+    original = WorkerPool.ask
 
-    def ask(self: Crew, index: int, request: object, *rest: object) -> object:
-        if isinstance(request, MeasureCeilings):
+    def ask(self: WorkerPool, index: int, request: object, *rest: object) -> object:
+        if isinstance(request, MeasurePeaks):
             asked.append(index)
             at.append(len(list(store.read(store.find("latest")).results)))
         return original(self, index, request, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Crew, "ask", ask)
+    monkeypatch.setattr(WorkerPool, "ask", ask)
     plumbline("bench", suite('[Work("steady", n) for n in range(100, 120)]'))
 
     assert at == [0, 10, 20]
     assert asked == [0, 1, 0]  # two processes
-    assert len(latest().header.ceilings) == 3
+    assert len(latest().header.peaks) == 3
     assert latest().complete
 
 
@@ -141,7 +141,7 @@ def test_work_that_beats_the_machine_fails_a_claim(
     status, output, _ = plumbline("bench", path)
 
     assert status == 1
-    assert "the cost, the clock or the ceiling is wrong" in output
+    assert "the cost, the clock or the peak is wrong" in output
     assert plumbline("check", "latest")[0] == 1
 
 
@@ -153,7 +153,7 @@ def test_nothing_measured_is_status_three(machine: Simulated, suite: Suite, plum
 def test_an_interrupt_keeps_what_is_done_and_resuming_measures_what_is_missing(
     machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    monkeypatch.setattr(selection, "CHAPTER_SECONDS", 0.0)  # a case a chapter
+    monkeypatch.setattr(selection, "BATCH_SECONDS", 0.0)  # a case a batch
     path = suite('[Work("steady", 100), Work("fragile", 200), Work("steady", 400)]')
     monkeypatch.setenv("SIMULATED_TROUBLE", trouble)
     status, output, _ = plumbline("bench", path)
@@ -196,7 +196,7 @@ def test_a_failed_case_is_measured_again_on_resuming(
 def test_resuming_on_another_machine_is_refused(
     machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "CHAPTER_SECONDS", 0.0)  # a case a chapter
+    monkeypatch.setattr(selection, "BATCH_SECONDS", 0.0)  # a case a batch
     monkeypatch.setenv("SIMULATED_TROUBLE", "SIGINT")
     plumbline("bench", suite('[Work("steady", 100), Work("fragile", 1)]'))
     other = made_up.environment(host="f" * 16, model_name="Another CPU")
@@ -342,7 +342,7 @@ def test_results_that_cannot_be_written_end_before_measuring(
 def test_a_disk_that_fills_up_ends_the_run_and_keeps_what_is_recorded(
     machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "CHAPTER_SECONDS", 0.0)  # a case a chapter
+    monkeypatch.setattr(selection, "BATCH_SECONDS", 0.0)  # a case a batch
     append = store.Writer.append
     written: list[object] = []
 
@@ -449,14 +449,14 @@ def test_a_killed_run_is_read_and_resumed(suite: Suite, tmp_path: Path) -> None:
 
 
 _SCRIPT = """
-from harness.measure import ceilings, crew, device, environment, foresight, selection
+from harness.measure import peaks, worker pool, device, environment, foresight, selection
 from harness.cli import main
 from tests import made_up, simulated
 device.opened = lambda *_: simulated.CURRENT
-crew.WorkerProcess = simulated.InProcess
+worker pool.WorkerProcess = simulated.InProcess
 selection.CHAPTER_SECONDS = 0.0
-foresight.Foresight.of = lambda self, work, case: case  # they would do to the tracer what they do
-ceilings.measure_ceilings = lambda *_: made_up.CEILINGS
+foresight.CaseTracer.of = lambda self, work, case: case  # they would do to the tracer what they do
+peaks.measure_peaks = lambda *_: made_up.CEILINGS
 environment.capture = lambda *_: made_up.environment()
 main()
 """
@@ -598,7 +598,7 @@ def test_resuming_works_from_another_folder_and_names_no_home(
 def test_resuming_with_another_torch_is_refused(
     machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "CHAPTER_SECONDS", 0.0)  # a case a chapter
+    monkeypatch.setattr(selection, "BATCH_SECONDS", 0.0)  # a case a batch
     monkeypatch.setenv("SIMULATED_TROUBLE", "SIGINT")
     plumbline("bench", suite('[Work("steady", 100), Work("fragile", 1)]'))
     now = made_up.environment()

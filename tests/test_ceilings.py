@@ -1,4 +1,4 @@
-"""Ceilings: the rules on made-up curves, and one small round on the real CPU."""
+"""Peaks: the rules on made-up curves, and one small round on the real CPU."""
 
 import math
 import re
@@ -9,10 +9,10 @@ import torch
 from harness.measure import selection
 from harness.measure.devices.cpu import Cpu
 from harness.measure.peaks import bandwidth as streams
-from harness.measure.peaks import compute as ceilings
+from harness.measure.peaks import compute as peaks
 from harness.measure.peaks import microkernel
 from harness.measure.peaks.bandwidth import Stream, best_by_level, effective_levels, working_sets
-from harness.records import Ceilings, ComputeCeiling, MemoryLevel, Rung
+from harness.records import ComputePeak, MemoryLevel, PeakLevel, Peaks
 from tests import made_up
 from tests.simulated import Simulated
 
@@ -43,7 +43,7 @@ def test_working_sets_lie_inside_the_levels_and_reach_main_memory() -> None:
     assert working_sets(TOLD, 1 * GIB)[-1] == GIB // 4  # a quarter of the free memory at most
 
 
-def test_a_cache_that_belongs_to_the_host_is_cut_to_our_share() -> None:
+def test_a_cache_that_belongs_to_the_host_is_cut_to_our_fraction() -> None:
     levels = effective_levels(TOLD, curve(edge=64 * MIB))
 
     assert levels[2] == MemoryLevel("L3", 64 * MIB, told_bytes=512 * MIB)
@@ -80,7 +80,7 @@ def test_each_level_gets_the_best_of_its_own_working_sets() -> None:
     ],
 )
 def test_the_level_of_a_working_set(working_set: int, level: str, between: bool) -> None:
-    known = Ceilings(levels=TOLD)
+    known = Peaks(levels=TOLD)
     found = known.level_of(working_set)
 
     assert found is not None
@@ -94,18 +94,18 @@ def test_the_level_of_a_working_set(working_set: int, level: str, between: bool)
 def test_the_width_of_a_core_is_the_power_of_two_its_kernel_shows(
     flops_per_second: float, expected: int | None
 ) -> None:
-    kernel = ComputeCeiling("float32", 2, Rung.MICRO_KERNEL, "fma", flops_per_second)
-    found = ceilings._clock_true(kernel, 3e9)
+    kernel = ComputePeak("float32", 2, PeakLevel.MICRO_KERNEL, "fma", flops_per_second)
+    found = peaks._clock_true(kernel, 3e9)
 
     assert (found.flops_per_second if found else None) == (2 * 3e9 * expected if expected else None)
-    assert ceilings._clock_true(kernel, None) is None
+    assert peaks._clock_true(kernel, None) is None
 
 
 def test_a_width_that_is_not_believed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = next(iter(microkernel.kernels()), None)
     if kernel is None:
         pytest.skip("no micro-kernel on this CPU")
-    found = ceilings._Round(Cpu(1))
+    found = peaks._Round(Cpu(1))
     found.clock_hertz = 3e9
     odd = microkernel.Rate(per_second=3e9 * 43, threads=1, spread=0.0, repeats=1)
     monkeypatch.setattr(microkernel, "kernels", lambda: (kernel,))
@@ -113,25 +113,25 @@ def test_a_width_that_is_not_believed_is_named(monkeypatch: pytest.MonkeyPatch) 
 
     found._micro_kernels(1)
 
-    assert [c.rung for c in found.compute] == [Rung.MICRO_KERNEL]
+    assert [c.peak_level for c in found.compute] == [PeakLevel.MICRO_KERNEL]
     assert "129 GFLOP/s fits no width of a core" in found.unmeasured[f"clock-true {kernel.dtype}"]
 
 
-def test_a_small_round_on_this_cpu_fills_the_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That every rung is there and lies in a sane order of magnitude; no speed is claimed."""
-    monkeypatch.setitem(ceilings.SIDES, "cpu", (32, 64))
+def test_a_small_round_on_this_cpu_fills_the_hierarchy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That every peak level is there and lies in a sane order of magnitude; no speed is claimed."""
+    monkeypatch.setitem(peaks.SIDES, "cpu", (32, 64))
     monkeypatch.setattr(streams, "LEAST_MAIN_BYTES", 2**22)
     monkeypatch.setattr(Cpu, "memory_levels", lambda _: (MemoryLevel("L1", 2**15), MemoryLevel("DRAM", None)))
     device = Cpu(1)
     heard: list[str] = []
 
-    found = ceilings.measure_ceilings(device, heard.append, device.thread_counts())
+    found = peaks.measure_peaks(device, heard.append, device.thread_counts())
 
-    rungs = {c.rung for c in found.compute_ladder("float32", 1)}
-    assert {Rung.PEER, Rung.TORCH} <= rungs
+    peak_levels = {c.peak_level for c in found.compute_hierarchy("float32", 1)}
+    assert {PeakLevel.PEER, PeakLevel.TORCH} <= peak_levels
     assert {b.level for b in found.bandwidth} == {"L1", "DRAM"}
     assert all(math.isfinite(c.flops_per_second) and c.flops_per_second > 1e6 for c in found.compute)
-    assert heard == ["compute ceilings, 1 threads", "bandwidth ceilings, 1 threads"]
+    assert heard == ["compute peaks, 1 threads", "bandwidth peaks, 1 threads"]
 
 
 def test_each_thread_count_is_measured_with_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,13 +139,13 @@ def test_each_thread_count_is_measured_with_its_threads(monkeypatch: pytest.Monk
     used: list[int] = []
     seen: list[tuple[int, int]] = []
     device.threads = 2
-    monkeypatch.setattr(ceilings._Round, "_read_clock", lambda _: None)
-    monkeypatch.setattr(ceilings._Round, "compute_ceilings", lambda _, n: seen.append((n, used[-1])))
-    monkeypatch.setattr(ceilings, "stream_buffer", lambda *_: torch.empty(1))
-    monkeypatch.setattr(ceilings, "measure_streams", lambda *_: curve(edge=64 * MIB))
+    monkeypatch.setattr(peaks._Round, "_read_clock", lambda _: None)
+    monkeypatch.setattr(peaks._Round, "compute_peaks", lambda _, n: seen.append((n, used[-1])))
+    monkeypatch.setattr(peaks, "stream_buffer", lambda *_: torch.empty(1))
+    monkeypatch.setattr(peaks, "measure_streams", lambda *_: curve(edge=64 * MIB))
     monkeypatch.setattr(device, "use_threads", used.append)
 
-    ceilings.measure_ceilings(device, lambda _: None, (1, 2))
+    peaks.measure_peaks(device, lambda _: None, (1, 2))
 
     assert seen == [(1, 1), (2, 2)]
     assert used[-1] == 2
@@ -155,15 +155,15 @@ def test_a_rung_that_breaks_is_named_and_costs_no_other(monkeypatch: pytest.Monk
     def broken(*_: object) -> None:
         raise RuntimeError("CUBLAS_STATUS_NOT_SUPPORTED\nwhen calling it")
 
-    monkeypatch.setitem(ceilings.SIDES, "cpu", (32,))
-    monkeypatch.setattr(ceilings, "_numpy_product", broken)
-    monkeypatch.setattr(ceilings, "stream_buffer", broken)
+    monkeypatch.setitem(peaks.SIDES, "cpu", (32,))
+    monkeypatch.setattr(peaks, "_numpy_product", broken)
+    monkeypatch.setattr(peaks, "stream_buffer", broken)
 
-    found = ceilings.measure_ceilings(Cpu(1), lambda _: None, (1,))
+    found = peaks.measure_peaks(Cpu(1), lambda _: None, (1,))
 
     assert found.unmeasured["numpy"] == "RuntimeError: CUBLAS_STATUS_NOT_SUPPORTED when calling it"
     assert found.unmeasured["bandwidth"].startswith("RuntimeError: CUBLAS")
-    assert found.torch_ceiling("float32", 1) is not None
+    assert found.torch_peak("float32", 1) is not None
     assert found.bandwidth == ()
 
 
@@ -176,7 +176,7 @@ def test_a_known_gpu_has_datasheet_rungs_and_an_unknown_one_none(monkeypatch: py
     device = Simulated(asynchronous=True)
     monkeypatch.setattr(device, "torch_device", torch.device("cuda", 0))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: _KnownGpu)
-    known = ceilings._Round(device)
+    known = peaks._Round(device)
     known._datasheet(2)
 
     rates = {c.dtype: c.flops_per_second for c in known.compute}
@@ -184,10 +184,10 @@ def test_a_known_gpu_has_datasheet_rungs_and_an_unknown_one_none(monkeypatch: py
     assert rates["float8_e4m3fn"] == 2 * rates["bfloat16"]
     assert known.bandwidth[0].bytes_per_second == pytest.approx(4.8e12, rel=0.01)
     # A datasheet is no rate that code reached: it bounds no prediction and hides no measurement.
-    assert Ceilings(bandwidth=tuple(known.bandwidth), levels=TOLD).bandwidth_ceiling("DRAM", 2) is None
+    assert Peaks(bandwidth=tuple(known.bandwidth), levels=TOLD).bandwidth_peak("DRAM", 2) is None
 
     monkeypatch.setattr(_KnownGpu, "name", "NVIDIA of tomorrow")
-    unknown = ceilings._Round(device)
+    unknown = peaks._Round(device)
     unknown._datasheet(2)
     assert unknown.compute == []
     assert "no datasheet row for 'NVIDIA of tomorrow'" in unknown.unmeasured["datasheet"]
@@ -205,7 +205,7 @@ def test_a_known_gpu_has_datasheet_rungs_and_an_unknown_one_none(monkeypatch: py
     ],
 )
 def test_what_is_not_worth_trying_is_skipped_with_its_numbers(n: int, rate: float, words: str) -> None:
-    slow = Ceilings(compute=(ComputeCeiling("float16", 1, Rung.TORCH, "torch product, n = 64", rate),))
+    slow = Peaks(compute=(ComputePeak("float16", 1, PeakLevel.TORCH, "torch product, n = 64", rate),))
 
     reason = selection.not_worth_it(
         made_up.product(n, "float16"), 2**40, slow, 1, selection.LONGEST_CALL_SECONDS["quick"]

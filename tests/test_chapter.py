@@ -9,11 +9,11 @@ import msgspec
 import pytest
 import torch
 
-from harness.measure import batch as chapter
-from harness.measure.batch import FIRST_LOOK, Chapter, Order, Task
+from harness.measure import batch
+from harness.measure.batch import FIRST_LOOK, Batch, Order, Task
 from harness.measure.devices import base as devices
 from harness.measure.pickling import pack_workload
-from harness.measure.pool import Crew, LostError
+from harness.measure.pool import LostError, WorkerPool
 from harness.measure.protocol import Replay, ReplayTaken
 from harness.records import Failed, Flag, Measurement, Reading, Sampling, Skipped, StopReason
 from harness.workload import Call, Workload
@@ -46,10 +46,10 @@ class Timed(Workload):
 
 
 @pytest.fixture
-def crew(machine: Simulated) -> Iterator[Crew]:
+def pool(machine: Simulated) -> Iterator[WorkerPool]:
     calls.clear()
     behaviour.clear()
-    one = Crew("cpu", 1, lambda _: None)
+    one = WorkerPool("cpu", 1, lambda _: None)
     one.grow(SAMPLING.processes)
     yield one
     one.close()
@@ -60,13 +60,15 @@ def task(name: str, seconds: float | Callable[[], float]) -> Task:
     return Task(Order(name, *pack_workload(Timed(name)), threads=1))
 
 
-def measured(crew: Crew, *tasks: Task, sampling: Sampling = SAMPLING, **options: bool) -> list[Measurement]:
-    Chapter(crew, sampling).measure(tasks, **options)
+def measured(
+    pool: WorkerPool, *tasks: Task, sampling: Sampling = SAMPLING, **options: bool
+) -> list[Measurement]:
+    Batch(pool, sampling).measure(tasks, **options)
     return [one.outcome for one in tasks if isinstance(one.outcome, Measurement)]
 
 
 def test_each_process_measures_each_case_and_the_typical_time_is_the_median_of_medians(
-    crew: Crew, monkeypatch: pytest.MonkeyPatch
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three processes, one of them twice as slow as the others for good."""
     speeds = iter((1e-3, 1e-3, 2e-3))
@@ -82,28 +84,28 @@ def test_each_process_measures_each_case_and_the_typical_time_is_the_median_of_m
 
     monkeypatch.setattr(Timed, "prepare", prepare)
 
-    (outcome,) = measured(crew, task("uneven", 1e-3))
+    (outcome,) = measured(pool, task("uneven", 1e-3))
 
     assert [process.median for process in outcome.view.processes] == pytest.approx(
         [1e-3, 1e-3, 2e-3], rel=1e-3
     )
-    assert outcome.typical == pytest.approx(1e-3, rel=1e-3)
+    assert outcome.median == pytest.approx(1e-3, rel=1e-3)
     assert outcome.interval is not None
-    assert outcome.interval[1] / outcome.typical > 1.5  # the spread of processes is the interval
+    assert outcome.interval[1] / outcome.median > 1.5  # the spread of processes is the interval
     assert Flag.NOISY in outcome.flags
 
 
-def test_cases_and_processes_take_turns(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cases_and_processes_take_turns(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
     turns: list[tuple[str, int]] = []
-    original = Crew.ask
+    original = WorkerPool.ask
 
-    def ask(self: Crew, index: int, request: object, *rest: object) -> object:
+    def ask(self: WorkerPool, index: int, request: object, *rest: object) -> object:
         if type(request).__name__ == "TakeBlock":
             turns.append((request.case, index))  # type: ignore[attr-defined]
         return original(self, index, request, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Crew, "ask", ask)
-    measured(crew, task("a", 1e-4), task("b", 1e-4))
+    monkeypatch.setattr(WorkerPool, "ask", ask)
+    measured(pool, task("a", 1e-4), task("b", 1e-4))
 
     forward, back = [0, 1, 2], [2, 1, 0]
     assert turns[:6] == [("a", i) for i in forward] + [("b", i) for i in forward]
@@ -111,8 +113,8 @@ def test_cases_and_processes_take_turns(crew: Crew, monkeypatch: pytest.MonkeyPa
     assert turns[12:15] == [("a", i) for i in forward]
 
 
-def test_steady_work_is_done_at_the_first_look(crew: Crew) -> None:
-    (outcome,) = measured(crew, task("steady", 1e-4))
+def test_steady_work_is_done_at_the_first_look(pool: WorkerPool) -> None:
+    (outcome,) = measured(pool, task("steady", 1e-4))
 
     assert outcome.view.stop_reason is StopReason.CONVERGED
     assert [len(p.block_medians) for p in outcome.view.processes] == [FIRST_LOOK] * 3
@@ -121,38 +123,38 @@ def test_steady_work_is_done_at_the_first_look(crew: Crew) -> None:
     assert outcome.regime == "burst"
 
 
-def test_noisy_work_goes_on_until_its_time_is_over(crew: Crew) -> None:
+def test_noisy_work_goes_on_until_its_time_is_over(pool: WorkerPool) -> None:
     noise = random.Random(7)
-    (outcome,) = measured(crew, task("noisy", lambda: 1e-4 * noise.lognormvariate(0, 1)))
+    (outcome,) = measured(pool, task("noisy", lambda: 1e-4 * noise.lognormvariate(0, 1)))
 
     assert outcome.view.stop_reason is StopReason.TIME_CAP
     assert Flag.NOISY in outcome.flags
 
 
-def test_long_work_keeps_to_two_laps(crew: Crew) -> None:
-    (outcome,) = measured(crew, task("long", 0.5))
+def test_long_work_keeps_to_two_laps(pool: WorkerPool) -> None:
+    (outcome,) = measured(pool, task("long", 0.5))
 
     assert outcome.view.stop_reason is StopReason.TIME_CAP
     assert [p.samples for p in outcome.view.processes] == [2, 2, 2]
-    assert outcome.typical == pytest.approx(0.5)
+    assert outcome.median == pytest.approx(0.5)
 
 
-def test_few_samples_are_flagged(crew: Crew) -> None:
+def test_few_samples_are_flagged(pool: WorkerPool) -> None:
     two = msgspec.structs.replace(SAMPLING, processes=2)
-    (outcome,) = measured(crew, task("long", 0.5), sampling=two)
+    (outcome,) = measured(pool, task("long", 0.5), sampling=two)
 
     assert Flag.FEW_SAMPLES in outcome.flags
 
 
-def test_drift_within_a_process_is_flagged(crew: Crew) -> None:
+def test_drift_within_a_process_is_flagged(pool: WorkerPool) -> None:
     steps = itertools.count()
-    (outcome,) = measured(crew, task("drifting", lambda: 1e-4 * (1 + 0.0005 * next(steps))))
+    (outcome,) = measured(pool, task("drifting", lambda: 1e-4 * (1 + 0.0005 * next(steps))))
 
     assert Flag.DRIFTING in outcome.flags
 
 
 def test_waiting_for_a_core_is_flagged_and_does_not_set_the_typical_time(
-    crew: Crew, machine: Simulated
+    pool: WorkerPool, machine: Simulated
 ) -> None:
     turns = itertools.count()
 
@@ -162,38 +164,38 @@ def test_waiting_for_a_core_is_flagged_and_does_not_set_the_typical_time(
             machine.run_delay += 5e-4
         return 1e-3
 
-    (outcome,) = measured(crew, task("contended", contended))
+    (outcome,) = measured(pool, task("contended", contended))
 
     assert Flag.CONTENDED in outcome.flags
-    assert outcome.typical == pytest.approx(1e-3, rel=1e-3)
-    assert outcome.view.clean_share < 0.9
+    assert outcome.median == pytest.approx(1e-3, rel=1e-3)
+    assert outcome.view.clean_fraction < 0.9
 
 
-def test_more_threads_than_cores_are_flagged(crew: Crew) -> None:
+def test_more_threads_than_cores_are_flagged(pool: WorkerPool) -> None:
     task("steady", 1e-4)
     crowded = Task(Order("crowded", *pack_workload(Timed("steady")), threads=10_000))
-    (outcome,) = measured(crew, crowded)
+    (outcome,) = measured(pool, crowded)
 
     assert Flag.OVERSUBSCRIBED in outcome.flags
 
 
-def test_what_does_not_fit_together_is_measured_by_one_process_after_the_other(crew: Crew) -> None:
-    (outcome,) = measured(crew, task("large", 1e-4), together=False)
+def test_what_does_not_fit_together_is_measured_by_one_process_after_the_other(pool: WorkerPool) -> None:
+    (outcome,) = measured(pool, task("large", 1e-4), together=False)
 
     assert not outcome.interleaved
     assert len(outcome.view.processes) == 3
-    assert outcome.typical == pytest.approx(1e-4, rel=2e-3)
+    assert outcome.median == pytest.approx(1e-4, rel=2e-3)
 
 
-def test_a_case_that_is_refused_costs_no_other(crew: Crew) -> None:
+def test_a_case_that_is_refused_costs_no_other(pool: WorkerPool) -> None:
     refused, steady = task("refused", 1e-4), task("steady", 1e-4)
-    measured(crew, refused, steady)
+    measured(pool, refused, steady)
 
     assert refused.outcome == Skipped("out of memory: no room")
     assert isinstance(steady.outcome, Measurement)
 
 
-def test_a_case_that_breaks_in_a_later_block_has_failed(crew: Crew) -> None:
+def test_a_case_that_breaks_in_a_later_block_has_failed(pool: WorkerPool) -> None:
     count = itertools.count()
 
     def breaks() -> float:
@@ -202,7 +204,7 @@ def test_a_case_that_breaks_in_a_later_block_has_failed(crew: Crew) -> None:
         return 1e-4
 
     broken, steady = task("broken", breaks), task("steady", 1e-4)
-    measured(crew, broken, steady)
+    measured(pool, broken, steady)
 
     assert broken.outcome == Failed("RuntimeError: it broke after a while")
     assert isinstance(steady.outcome, Measurement)
@@ -211,19 +213,19 @@ def test_a_case_that_breaks_in_a_later_block_has_failed(crew: Crew) -> None:
 def test_a_worker_that_is_lost_costs_its_case_alone_and_is_replaced(machine: Simulated) -> None:
     behaviour.clear()
     InProcess.hired = 0
-    crew = Crew("cpu", 1, lambda _: None, hire=lambda: InProcess(lose="fatal"))
-    crew.grow(3)
+    pool = WorkerPool("cpu", 1, lambda _: None, _start=lambda: InProcess(lose="fatal"))
+    pool.grow(3)
     tasks = [task("before", 1e-4), task("fatal", 1e-4), task("after", 2e-4)]
 
-    outcomes = measured(crew, *tasks)
+    outcomes = measured(pool, *tasks)
 
     assert tasks[1].outcome == Failed("the worker process was killed by SIGSEGV")
-    assert [outcome.typical for outcome in outcomes] == pytest.approx([1e-4, 2e-4], rel=2e-3)
-    assert len(crew) == 3
+    assert [outcome.median for outcome in outcomes] == pytest.approx([1e-4, 2e-4], rel=2e-3)
+    assert len(pool) == 3
     assert InProcess.hired == 4
 
 
-def test_a_sensor_is_read_meanwhile_and_summed_up(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sensor_is_read_meanwhile_and_summed_up(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
     class Card:
         def __init__(self) -> None:
             self.clocks = itertools.cycle((1.0e9, 1.8e9))
@@ -231,9 +233,9 @@ def test_a_sensor_is_read_meanwhile_and_summed_up(crew: Crew, monkeypatch: pytes
         def read(self, at: float) -> Reading:
             return Reading(at, next(self.clocks), None, 300.0, 60.0, ("sw_power_cap", "gpu_idle"))
 
-    monkeypatch.setattr(chapter, "SENSOR_SECONDS", 0.0)
+    monkeypatch.setattr(batch, "SENSOR_SECONDS", 0.0)
     one = task("hot", 1e-4)
-    Chapter(crew, SAMPLING, Card()).measure([one])
+    Batch(pool, SAMPLING, Card()).measure([one])
 
     assert isinstance(one.outcome, Measurement)
     told = one.outcome.sensors
@@ -246,11 +248,11 @@ def test_a_sensor_is_read_meanwhile_and_summed_up(crew: Crew, monkeypatch: pytes
     assert len(one.series.readings) == told.readings > 0
 
 
-def test_energy_per_call_where_the_device_counts_it(crew: Crew, machine: Simulated) -> None:
+def test_energy_per_call_where_the_device_counts_it(pool: WorkerPool, machine: Simulated) -> None:
     machine.watts = 100.0
-    (outcome,) = measured(crew, task("steady", 1e-3))
+    (outcome,) = measured(pool, task("steady", 1e-3))
     machine.watts = None
-    (without,) = measured(crew, task("again", 1e-3))
+    (without,) = measured(pool, task("again", 1e-3))
 
     assert outcome.joules_per_call == pytest.approx(0.1, rel=1e-3)
     assert without.joules_per_call is None
@@ -262,15 +264,15 @@ def test_the_views_of_an_accelerator_are_all_in_the_record(monkeypatch: pytest.M
     monkeypatch.setattr(simulated, "CURRENT", device)
     monkeypatch.setattr(devices, "opened", lambda *_: device)
     behaviour.clear()
-    crew = Crew("cuda:0", 1, lambda _: None, hire=InProcess)
-    crew.grow(2)
+    pool = WorkerPool("cuda:0", 1, lambda _: None, _start=InProcess)
+    pool.grow(2)
     sampling = msgspec.structs.replace(SAMPLING, processes=2, preheat_seconds=2.0)
 
-    (outcome,) = measured(crew, task("kernel", 5e-6), sampling=sampling)
+    (outcome,) = measured(pool, task("kernel", 5e-6), sampling=sampling)
 
     assert [view.name for view in outcome.views] == ["gpu_hot", "gpu_cold", "gpu_graph", "wall"]
-    assert [view.typical for view in outcome.views] == pytest.approx([5e-6, 5e-6, 5e-6, 25e-6], rel=0.05)
-    assert outcome.view.host_bound_share == 0.0
+    assert [view.median for view in outcome.views] == pytest.approx([5e-6, 5e-6, 5e-6, 25e-6], rel=0.05)
+    assert outcome.view.host_bound_fraction == 0.0
     assert outcome.views[1].cold
     assert Flag.CACHE_WARM not in outcome.flags
     assert Flag.HOST_BOUND not in outcome.flags
@@ -283,10 +285,10 @@ def test_launches_too_slow_to_hold_are_flagged_host_bound(monkeypatch: pytest.Mo
     monkeypatch.setattr(simulated, "CURRENT", device)
     monkeypatch.setattr(devices, "opened", lambda *_: device)
     behaviour.clear()
-    crew = Crew("cuda:0", 1, lambda _: None, hire=InProcess)
-    crew.grow(2)
+    pool = WorkerPool("cuda:0", 1, lambda _: None, _start=InProcess)
+    pool.grow(2)
 
-    (outcome,) = measured(crew, task("step", 1e-3), sampling=msgspec.structs.replace(SAMPLING, processes=2))
+    (outcome,) = measured(pool, task("step", 1e-3), sampling=msgspec.structs.replace(SAMPLING, processes=2))
 
     assert Flag.HOST_BOUND in outcome.flags
     assert Flag.CACHE_WARM in outcome.flags  # memory for two sets alone
@@ -306,10 +308,10 @@ def test_a_process_whose_graph_could_not_be_captured_is_replaced_and_the_case_me
     monkeypatch.setattr(devices, "opened", lambda *_: device)
     behaviour.clear()
     InProcess.hired = 0
-    crew = Crew("cuda:0", 1, lambda _: None, hire=InProcess)
-    crew.grow(2)
+    pool = WorkerPool("cuda:0", 1, lambda _: None, _start=InProcess)
+    pool.grow(2)
 
-    (outcome,) = measured(crew, task("step", 1e-4), sampling=msgspec.structs.replace(SAMPLING, processes=2))
+    (outcome,) = measured(pool, task("step", 1e-4), sampling=msgspec.structs.replace(SAMPLING, processes=2))
 
     assert [view.name for view in outcome.views] == ["gpu_hot", "gpu_cold", "wall"]
     assert outcome.missing_views == {"gpu_graph": "RuntimeError: the call synchronises"}
@@ -325,16 +327,16 @@ def test_a_worker_lost_when_all_is_measured_costs_nothing(machine: Simulated) ->
                 super().send(request)  # type: ignore[arg-type]
 
     behaviour.clear()
-    crew = Crew("cpu", 1, lambda _: None, hire=DiesAtTheEnd)
-    crew.grow(3)
+    pool = WorkerPool("cpu", 1, lambda _: None, _start=DiesAtTheEnd)
+    pool.grow(3)
 
-    assert len(measured(crew, task("a", 1e-4), task("b", 1e-4))) == 2
+    assert len(measured(pool, task("a", 1e-4), task("b", 1e-4))) == 2
 
 
-def replayed(crew: Crew, monkeypatch: pytest.MonkeyPatch, *answers: object) -> tuple[Task, Task]:
+def replayed(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch, *answers: object) -> tuple[Task, Task]:
     """Two cases of several operators; what comes of each request to replay them, in turn."""
     told = iter(answers)
-    ask = crew.ask
+    ask = pool.ask
 
     def asked(index: int, request: object, kind: type, limit: float) -> object:
         if not isinstance(request, Replay):
@@ -345,27 +347,29 @@ def replayed(crew: Crew, monkeypatch: pytest.MonkeyPatch, *answers: object) -> t
             raise answer
         return answer
 
-    monkeypatch.setattr(crew, "ask", asked)
+    monkeypatch.setattr(pool, "ask", asked)
     tasks = task("one", 1e-3), task("two", 2e-3)
     for each in tasks:
         each.order = replace(each.order, replay_seconds=0.4)
-    Chapter(crew, SAMPLING).measure(tasks)
+    Batch(pool, SAMPLING).measure(tasks)
     return tasks
 
 
-def test_a_case_is_replayed_once_when_it_is_measured(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, two = replayed(crew, monkeypatch, ReplayTaken(untimed=1), ReplayTaken(untimed=2))
+def test_a_case_is_replayed_once_when_it_is_measured(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = replayed(pool, monkeypatch, ReplayTaken(untimed=1), ReplayTaken(untimed=2))
 
     assert {each.replay.untimed for each in (one, two) if each.replay} == {1, 2}
     assert all(isinstance(each.outcome, Measurement) for each in (one, two))
 
 
 def test_a_replay_that_takes_a_process_down_costs_no_case(
-    crew: Crew, monkeypatch: pytest.MonkeyPatch
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is extra: the case is measured again, and not replayed again."""
     lost = LostError("the worker process was killed by SIGSEGV")
-    one, two = replayed(crew, monkeypatch, lost, ReplayTaken(untimed=2))
+    one, two = replayed(pool, monkeypatch, lost, ReplayTaken(untimed=2))
 
     assert all(isinstance(each.outcome, Measurement) for each in (one, two))
     assert sorted(each.replay.untimed for each in (one, two) if each.replay) == [0, 2]

@@ -204,7 +204,7 @@ def test_labels_stay_apart_whatever_the_names_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "section"), [("three runs", "short"), ("epyc", "levers"), ("epyc", "roofline")]
+    ("name", "section"), [("three runs", "short"), ("epyc", "optimizations"), ("epyc", "roofline")]
 )
 def test_ratios_have_no_prefix(name: str, section: str) -> None:
     """Half as fast is 0.5 x, not 500m x."""
@@ -238,7 +238,7 @@ def test_the_roofline_has_every_case_that_does_flops_once(name: str) -> None:
         one.case.id: one
         for one in run.measured
         if one.case.cost is not None
-        and one.case.cost.flops + one.case.cost.vector_flops
+        and one.case.cost.flops + one.case.cost.elementwise_flops
         and one.case.cost.bytes_read + one.case.cost.bytes_written
         and not one.case.calibrates
         and one.case.threads in {None, run.header.settings.threads}
@@ -251,9 +251,9 @@ def test_the_roofline_has_every_case_that_does_flops_once(name: str) -> None:
         cost, measurement = one.case.cost, one.measurement
         assert cost is not None
         assert measurement is not None
-        flops = cost.flops + cost.vector_flops
+        flops = cost.flops + cost.elementwise_flops
         assert point["intensity"] == pytest.approx(flops / (cost.bytes_read + cost.bytes_written), rel=1e-12)
-        assert point["rate"] == pytest.approx(flops / measurement.typical, rel=1e-12)
+        assert point["rate"] == pytest.approx(flops / measurement.median, rel=1e-12)
         assert point["suite"] == one.case.suite
         assert point["dtype"] == (one.case.dtype or "none")
 
@@ -279,41 +279,41 @@ def test_roofs_are_the_best_that_code_reached() -> None:
 
 @pytest.mark.parametrize("name", [*KEPT, "everything"])
 def test_no_point_lies_far_above_all_roofs(name: str) -> None:
-    """A reader would take it for an error; vector FLOPs and caches explain no more than this."""
+    """A reader would take it for an error; elementwise FLOPs and caches explain no more than this."""
     run = sources(name)[0].run
-    top = max(one.flops_per_second for one in run.ceilings.compute)
+    top = max(one.flops_per_second for one in run.peaks.compute)
 
     assert all(point["rate"] < 1.5 * top for point in rows_of(drawn(name)["roofline"][0], "point"))
 
 
 @pytest.mark.parametrize("name", [*KEPT, "everything", "one case"])
-def test_the_bars_of_a_ladder_are_its_rungs(name: str) -> None:
+def test_the_bars_of_a_hierarchy_are_its_peak_levels(name: str) -> None:
     run = sources(name)[0].run
-    kinds = {(one.dtype, one.threads) for one in run.ceilings.compute}
-    ladders = {
-        f"{dtype}, {threads} thread{'' if threads == 1 else 's'}": run.ladder(dtype, threads)
+    kinds = {(one.dtype, one.threads) for one in run.peaks.compute}
+    hierarchies = {
+        f"{dtype}, {threads} thread{'' if threads == 1 else 's'}": run.hierarchy(dtype, threads)
         for dtype, threads in kinds
     }
-    told = {chart.title: rows_of(chart, "bar") for chart in drawn(name)["ceilings"]}
+    told = {chart.title: rows_of(chart, "bar") for chart in drawn(name)["peaks"]}
 
-    assert set(ladders) <= set(told)
-    for title, ladder in ladders.items():
-        assert [(row["rung"], row["rate"], row["by"]) for row in told[title]] == [
-            (one.rung, one.flops_per_second, one.method) for one in ladder
+    assert set(hierarchies) <= set(told)
+    for title, hierarchy in hierarchies.items():
+        assert [(row["peak level"], row["rate"], row["by"]) for row in told[title]] == [
+            (one.peak_level, one.flops_per_second, one.method) for one in hierarchy
         ]
 
 
 @pytest.mark.parametrize("name", [*KEPT, "everything"])
 def test_the_bars_of_bandwidths_are_those_of_the_run_s_own_threads(name: str) -> None:
     run = sources(name)[0].run
-    chart = next(one for one in drawn(name)["ceilings"] if one.title.startswith("Bandwidth"))
+    chart = next(one for one in drawn(name)["peaks"] if one.title.startswith("Bandwidth"))
     wanted = Counter(
-        (one.level, one.rung.value, one.bytes_per_second)
-        for one in run.ceilings.bandwidth
+        (one.level, one.peak_level.value, one.bytes_per_second)
+        for one in run.peaks.bandwidth
         if one.threads == run.header.settings.threads
     )
 
-    assert Counter((row["level"], row["rung"], row["rate"]) for row in rows_of(chart, "bar")) == wanted
+    assert Counter((row["level"], row["peak level"], row["rate"]) for row in rows_of(chart, "bar")) == wanted
 
 
 @pytest.mark.parametrize("name", [*KEPT, "everything", "many"])
@@ -334,7 +334,7 @@ def test_curves_are_the_fits(name: str) -> None:
                 assert row["low"] <= row["fitted"] <= row["high"]
 
 
-def test_a_law_without_an_interval_is_a_line_alone() -> None:
+def test_a_model_without_an_interval_is_a_line_alone() -> None:
     run = sources("everything")[0].run
     fit = run.header.fits[-1]
     bare = replace(fit, points=tuple(FitPoint(p.size, p.work, p.measured, p.fitted) for p in fit.points))
@@ -367,12 +367,12 @@ def test_the_parts_of_a_footprint_add_up_to_it(name: str) -> None:
 def test_the_phases_of_a_step_are_the_whole_of_it(name: str) -> None:
     run = sources(name)[0].run
     by_id = {one.case.id: one for one in run.measured}
-    shares: dict[str, dict[str, float]] = {}
+    fractions: dict[str, dict[str, float]] = {}
     for row in rows_of(drawn(name)["steps"][0], "bar"):
-        shares.setdefault(row["case"], {})[row["phase"]] = row["share"]
+        fractions.setdefault(row["case"], {})[row["phase"]] = row["share"]
 
-    assert shares
-    for case, told in shares.items():
+    assert fractions
+    for case, told in fractions.items():
         measurement = by_id[case].measurement
         assert measurement is not None
         assert sum(told.values()) == pytest.approx(1.0)
@@ -381,28 +381,29 @@ def test_the_phases_of_a_step_are_the_whole_of_it(name: str) -> None:
         assert told == pytest.approx({one: s / whole for one, s in measurement.phase_seconds.items()})
 
 
-def test_all_levers_are_there_the_largest_first() -> None:
+def test_all_optimizations_are_there_the_largest_first() -> None:
     for name in ("epyc", "everything"):
-        levers = sources(name)[0].run.header.levers
-        rows = rows_of(drawn(name)["levers"][0], "point")
-        told = [(row["lever"], row["case"], row["speedup"], row["low"], row["high"]) for row in rows]
+        optimizations = sources(name)[0].run.header.optimizations
+        rows = rows_of(drawn(name)["optimizations"][0], "point")
+        told = [(row["optimization"], row["case"], row["speedup"], row["low"], row["high"]) for row in rows]
 
-        assert len(levers) == len(rows)
+        assert len(optimizations) == len(rows)
         assert told == sorted(
-            ((one.lever, one.base, one.speedup, one.low, one.high) for one in levers), key=lambda one: -one[2]
+            ((one.optimization, one.base, one.speedup, one.low, one.high) for one in optimizations),
+            key=lambda one: -one[2],
         )
 
 
 def test_what_is_cut_says_so() -> None:
     source = sources("everything")[0]
     steps = tuple(odd_runs.step(f"train-made-n{n}", n) for n in range(1, 101))
-    lever = source.run.header.levers[0]
-    levers = tuple(replace(lever, base=f"base-{n}", speedup=1.0 + n / 100) for n in range(100))
-    run = odd_runs.in_header(made_up.run(steps), levers=levers)
+    optimization = source.run.header.optimizations[0]
+    optimizations = tuple(replace(optimization, base=f"base-{n}", speedup=1.0 + n / 100) for n in range(100))
+    run = odd_runs.in_header(made_up.run(steps), optimizations=optimizations)
 
     found = charts(run)
 
-    for section in ("memory", "steps", "levers"):
+    for section in ("memory", "steps", "optimizations"):
         chart = found[section][0]
         assert re.search(r"\b60\b.* of 100\.", chart.words), section
         assert len({row.get("step", row.get("name")) for row in all_rows(chart)} - {None}) == 60
@@ -430,7 +431,7 @@ def test_expected_times_are_the_validations(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KEPT)
-def test_products_by_shape_are_shares_of_their_ceiling(name: str) -> None:
+def test_products_by_shape_are_shares_of_their_peak(name: str) -> None:
     run = sources(name)[0].run
     cells = rows_of(drawn(name)["shapes"][0], "rect")
     by_id = {one.case.id: one for one in run.measured}
@@ -445,8 +446,8 @@ def test_products_by_shape_are_shares_of_their_ceiling(name: str) -> None:
         one = by_id[cell["case"]]
         best = max(
             c.flops_per_second
-            for c in run.ceilings.compute
-            if (c.dtype, c.threads) == (one.case.dtype, run.header.settings.threads) and c.rung.achieved
+            for c in run.peaks.compute
+            if (c.dtype, c.threads) == (one.case.dtype, run.header.settings.threads) and c.peak_level.achieved
         )
         assert one.flops_per_second is not None
         assert cell["share"] == pytest.approx(one.flops_per_second / best)
@@ -460,7 +461,7 @@ def test_what_disturbed_each_case_is_in_the_order_of_the_run(name: str) -> None:
     chart = next(c for c in drawn(name)["sensors"] if c.title == "Samples that waited for a core")
 
     assert [(row["case"], row["waited"]) for row in rows_of(chart, "tick")] == [
-        (one.case.id, pytest.approx(1.0 - m.view.clean_share))
+        (one.case.id, pytest.approx(1.0 - m.view.clean_fraction))
         for one in run.measured
         if (m := one.measurement)
     ]
@@ -534,19 +535,29 @@ def test_a_sensor_that_is_absent_has_no_chart() -> None:
 @pytest.mark.parametrize(
     ("name", "sections"),
     [
-        ("no results", {"ceilings"}),
-        ("only failures", {"ceilings"}),
-        ("only skips", {"ceilings"}),
-        ("no ceilings", {"roofline", "scaling", "sensors"}),
-        ("one case", {"ceilings", "roofline", "shapes", "sensors"}),
-        ("only sensors", {"ceilings", "sensors"}),
+        ("no results", {"peaks"}),
+        ("only failures", {"peaks"}),
+        ("only skips", {"peaks"}),
+        ("no peaks", {"roofline", "scaling", "sensors"}),
+        ("one case", {"peaks", "roofline", "shapes", "sensors"}),
+        ("only sensors", {"peaks", "sensors"}),
         (
             "everything",
-            {"ceilings", "roofline", "shapes", "scaling", "expected", "memory", "steps", "levers", "sensors"},
+            {
+                "peaks",
+                "roofline",
+                "shapes",
+                "scaling",
+                "expected",
+                "memory",
+                "steps",
+                "optimizations",
+                "sensors",
+            },
         ),
-        ("two runs", {"short", "ceilings"}),
-        ("nothing in common", {"ceilings"}),
-        ("nothing at all", {"ceilings"}),
+        ("two runs", {"short", "peaks"}),
+        ("nothing in common", {"peaks"}),
+        ("nothing at all", {"peaks"}),
     ],
 )
 def test_a_chart_with_nothing_to_show_is_absent(name: str, sections: set[str]) -> None:
@@ -587,9 +598,9 @@ def test_speed_ups_are_those_of_the_comparison() -> None:
     )
 
 
-def test_ceilings_of_several_runs_stand_under_each_other() -> None:
+def test_peaks_of_several_runs_stand_under_each_other() -> None:
     _, found = compared()
-    told = {chart.title: rows_of(chart, "bar") for chart in found["ceilings"]}
+    told = {chart.title: rows_of(chart, "bar") for chart in found["peaks"]}
 
     assert set(told) == {"float32", "DRAM bandwidth"}
     assert [(row["run"], row["rate"]) for row in told["float32"]] == [

@@ -7,7 +7,7 @@ import pytest
 
 from harness.check.judge import exit_status, judge
 from harness.cost import roofline
-from harness.records import Answer, Ceilings, Cost, Result, Run, Series, envelope
+from harness.records import Answer, Cost, Peaks, Result, Run, Series, envelope
 from harness.report.sources import judged
 from tests import made_up
 
@@ -23,7 +23,7 @@ def test_a_sound_run_holds() -> None:
     assert exit_status(run) == 0
 
 
-def test_a_case_that_beats_its_ceiling_fails_with_its_numbers() -> None:
+def test_a_case_that_beats_its_peak_fails_with_its_numbers() -> None:
     """A wrong FLOP count or a missing synchronisation: twice as fast as any code can be."""
     run = made_up.run((*made_up.run().results, made_up.measured_product(3072, rate=400e9)))
 
@@ -36,46 +36,44 @@ def test_a_case_that_beats_its_ceiling_fails_with_its_numbers() -> None:
     assert exit_status(judgement) == 1
 
 
-def test_a_ceiling_is_beaten_by_noise_without_failing() -> None:
+def test_a_peak_is_beaten_by_noise_without_failing() -> None:
     run = made_up.run((made_up.measured_product(1024, rate=196e9, overhead=0.0),))
 
     assert answers(run, "physics") == {Answer.HOLDS: 1}
 
 
-def test_without_a_ceiling_physics_is_inconclusive() -> None:
+def test_without_a_peak_physics_is_inconclusive() -> None:
     run = made_up.run()
-    bare = msgspec.structs.replace(run, header=msgspec.structs.replace(run.header, ceilings=()))
+    bare = msgspec.structs.replace(run, header=msgspec.structs.replace(run.header, peaks=()))
 
     assert answers(bare, "physics") == {Answer.INCONCLUSIVE: len(run.results)}
 
 
-def rounds(*rates: float) -> tuple[Ceilings, ...]:
-    """Rounds whose best float32 rung differs."""
-    top = made_up.CEILINGS.compute[1]
+def rounds(*rates: float) -> tuple[Peaks, ...]:
+    """Rounds whose best float32 peak level differs."""
+    top = made_up.PEAKS.compute[1]
     return tuple(
-        msgspec.structs.replace(
-            made_up.CEILINGS, compute=(msgspec.structs.replace(top, flops_per_second=rate),)
-        )
+        msgspec.structs.replace(made_up.PEAKS, compute=(msgspec.structs.replace(top, flops_per_second=rate),))
         for rate in rates
     )
 
 
-def physics_of(result: Result, ceilings: tuple[Ceilings, ...]) -> Answer:
+def physics_of(result: Result, peaks: tuple[Peaks, ...]) -> Answer:
     run = made_up.run((result,))
-    run = msgspec.structs.replace(run, header=msgspec.structs.replace(run.header, ceilings=ceilings))
+    run = msgspec.structs.replace(run, header=msgspec.structs.replace(run.header, peaks=peaks))
     return next(v.answer for v in judge(run).header.verdicts if v.claim == "physics")
 
 
-def test_a_ceiling_that_moved_explains_a_little_and_excuses_nothing() -> None:
+def test_a_peak_that_moved_explains_a_little_and_excuses_nothing() -> None:
     """One slow round says nothing of a roof above the best one."""
 
     def case(rate: float) -> Result:
         return made_up.measured_product(1024, rate=rate, overhead=0.0)
 
-    steady, moved, collapsed = rounds(190e9, 189e9), rounds(190e9, 150e9), rounds(190e9, 30e9)
+    steady, round_spread, collapsed = rounds(190e9, 189e9), rounds(190e9, 150e9), rounds(190e9, 30e9)
     assert physics_of(case(195e9), steady) is Answer.HOLDS
     assert physics_of(case(215e9), steady) is Answer.FAILS
-    assert physics_of(case(215e9), moved) is Answer.INCONCLUSIVE
+    assert physics_of(case(215e9), round_spread) is Answer.INCONCLUSIVE
     assert physics_of(case(400e9), collapsed) is Answer.FAILS
 
 
@@ -85,20 +83,20 @@ def test_memory_informs_and_fails_only_beyond_what_neighbours_explain() -> None:
     case = msgspec.structs.replace(made_up.product(64), cost=cost, working_set_bytes=2**30, series=None)
 
     def answer(rate: float) -> Answer:
-        return physics_of(Result(case, made_up.measurement(2**30 / rate)), (made_up.CEILINGS,))
+        return physics_of(Result(case, made_up.measurement(2**30 / rate)), (made_up.PEAKS,))
 
     assert [answer(r) for r in (22e9, 30e9, 60e9)] == [Answer.HOLDS, Answer.INCONCLUSIVE, Answer.FAILS]
 
 
-def test_another_round_of_ceilings_raises_the_roof() -> None:
+def test_another_round_of_peaks_raises_the_roof() -> None:
     slow = msgspec.structs.replace(
-        made_up.CEILINGS,
-        bandwidth=(msgspec.structs.replace(made_up.CEILINGS.bandwidth[1], bytes_per_second=1e10),),
+        made_up.PEAKS,
+        bandwidth=(msgspec.structs.replace(made_up.PEAKS.bandwidth[1], bytes_per_second=1e10),),
     )
-    merged = envelope([slow, made_up.CEILINGS])
+    merged = envelope([slow, made_up.PEAKS])
 
     assert merged.bandwidth[0].bytes_per_second == 20e9
-    assert merged.bandwidth[0].moved == pytest.approx(0.5)
+    assert merged.bandwidth[0].round_spread == pytest.approx(0.5)
 
 
 def test_a_wrongly_declared_exponent_fails() -> None:
@@ -165,16 +163,16 @@ def test_judging_an_incomplete_run_judges_what_is_there() -> None:
     ],
 )
 def test_the_roofline_by_hand(n: int, bound: str, seconds: float, level: str) -> None:
-    prediction = roofline.predict(made_up.product(n), made_up.CEILINGS, 2)
+    prediction = roofline.predict(made_up.product(n), made_up.PEAKS, 2)
 
     assert (prediction.bound, prediction.level) == (bound, level)
     assert prediction.seconds == pytest.approx(seconds)
     assert prediction.ridge_point == pytest.approx(190e9 / (20e9 if level == "DRAM" else 100e9))
 
 
-def test_no_ceiling_no_prediction_and_no_other_devices_number() -> None:
-    for ceilings, threads in ((Ceilings(), 2), (made_up.CEILINGS, 4)):
-        prediction = roofline.predict(made_up.product(64), ceilings, threads)
+def test_no_peak_no_prediction_and_no_other_devices_number() -> None:
+    for peaks, threads in ((Peaks(), 2), (made_up.PEAKS, 4)):
+        prediction = roofline.predict(made_up.product(64), peaks, threads)
 
         assert prediction.seconds is None
         assert Result(made_up.product(64), made_up.measurement(1.0), prediction).efficiency is None

@@ -12,18 +12,18 @@ from scipy.stats import gmean, t
 from harness import stats, store
 from harness.compare.comparison import compare, side_by_side
 from harness.records import (
-    BandwidthCeiling,
-    Ceilings,
+    BandwidthPeak,
     Change,
     Compared,
-    ComputeCeiling,
+    ComputePeak,
     Failed,
     Flag,
     Measurement,
+    PeakLevel,
+    Peaks,
     ProcessStatistics,
     Result,
     Run,
-    Rung,
     Skipped,
     StopReason,
     SuiteCompared,
@@ -92,7 +92,7 @@ def _process(seconds: float) -> ProcessStatistics:
 
 
 def learning_apart(run: Run) -> list[Result]:
-    """What was measured, without the cases that calibrate: laws tell of those."""
+    """What was measured, without the cases that calibrate: models tell of those."""
     return [one for one in run.measured if not one.case.calibrates]
 
 
@@ -109,7 +109,7 @@ def test_a_run_beside_itself_differs_in_nothing(name: str) -> None:
     assert found.same_machine
     assert (found.differences, found.settings, found.exact) == ((), (), ())
     assert (found.missing, found.added) == ((), ())
-    assert {one.ratio for one in found.ceilings} == {1.0}
+    assert {one.ratio for one in found.peaks} == {1.0}
     assert {suite.speedup for suite in found.suites} == {1.0}
 
 
@@ -138,8 +138,8 @@ def test_the_other_way_round_is_the_mirror_image(epyc: Run) -> None:
         ).results[0]
         for one in epyc.results
     )
-    moved = msgspec.structs.replace(epyc, results=results)
-    there, back = compare(epyc, moved), compare(moved, epyc)
+    round_spread = msgspec.structs.replace(epyc, results=results)
+    there, back = compare(epyc, round_spread), compare(round_spread, epyc)
     mirrored = {
         Change.FASTER: Change.SLOWER,
         Change.SLOWER: Change.FASTER,
@@ -193,7 +193,7 @@ def test_an_interval_of_two_honest_ones_holds_the_true_speed_up(sigma: float, ot
 def honest(chance: random.Random, truth: float, sigma: float) -> View:
     view = steady(truth * math.exp(chance.gauss(0.0, sigma)))
     half = 1.959964 * math.sqrt(2.0) * sigma
-    vars(view)["interval"] = view.typical * math.exp(-half), view.typical * math.exp(half)
+    vars(view)["interval"] = view.median * math.exp(-half), view.median * math.exp(half)
     return view
 
 
@@ -405,20 +405,20 @@ def test_a_trace_with_one_kernel_more(epyc: Run) -> None:
     assert (one.metric, one.other - one.base) == ("kernels", 1)
 
 
-def test_ceilings_are_those_that_code_reached() -> None:
-    faster = Ceilings(
+def test_peaks_are_those_that_code_reached() -> None:
+    faster = Peaks(
         compute=(
-            ComputeCeiling("float32", 2, Rung.CLOCK_TRUE, "by clock", 900e9),
-            ComputeCeiling("float32", 2, Rung.TORCH, "torch product", 380e9),
-            ComputeCeiling("tf32", 2, Rung.DATASHEET, "nobody reached it", 1e12),
-            ComputeCeiling("float32", 4, Rung.TORCH, "torch product", 700e9),
+            ComputePeak("float32", 2, PeakLevel.CLOCK_TRUE, "by clock", 900e9),
+            ComputePeak("float32", 2, PeakLevel.TORCH, "torch product", 380e9),
+            ComputePeak("tf32", 2, PeakLevel.DATASHEET, "nobody reached it", 1e12),
+            ComputePeak("float32", 4, PeakLevel.TORCH, "torch product", 700e9),
         ),
-        bandwidth=(BandwidthCeiling("DRAM", 2, Rung.TORCH, "torch triad", 10e9),),
-        levels=made_up.CEILINGS.levels,
+        bandwidth=(BandwidthPeak("DRAM", 2, PeakLevel.TORCH, "torch triad", 10e9),),
+        levels=made_up.PEAKS.levels,
     )
     run = made_up.run()
 
-    found = compare(run, changed(run, ceilings=(faster,))).ceilings
+    found = compare(run, changed(run, peaks=(faster,))).peaks
 
     assert [(one.kind, one.name, one.threads, one.base, one.other, one.ratio) for one in found] == [
         ("compute", "float32", 2, 190e9, 380e9, 2.0),
@@ -470,15 +470,15 @@ def test_suites_are_kept_apart() -> None:
 
 
 def test_an_empty_run_compares() -> None:
-    full, empty = made_up.run(), changed(made_up.run(()), ceilings=())
+    full, empty = made_up.run(), changed(made_up.run(()), peaks=())
 
     gone, come, nothing = compare(full, empty), compare(empty, full), compare(empty, empty)
 
     assert (gone.cases, come.cases, nothing.cases) == ((), (), ())
     assert [why for _, why in gone.missing] == ["not part of that run"] * len(full.results)
     assert come.added == tuple(one.case.id for one in full.results)
-    assert (nothing.missing, nothing.added, nothing.suites, nothing.ceilings) == ((), (), (), ())
-    assert {one.other for one in gone.ceilings} == {None}
+    assert (nothing.missing, nothing.added, nothing.suites, nothing.peaks) == ((), (), (), ())
+    assert {one.other for one in gone.peaks} == {None}
 
 
 def test_the_first_run_is_the_base() -> None:
@@ -506,4 +506,4 @@ def test_an_older_run_beside_one_of_today(epyc: Run, xeon: Run) -> None:
     assert "processor.model_name" in {one.field for one in found.differences}
     assert "sampling.processes" in {one.field for one in found.settings}
     assert {suite.suite for suite in found.suites} == {"matmul", "bandwidth"}
-    assert all(one.ratio and one.ratio > 0.0 for one in found.ceilings if one.base and one.other)
+    assert all(one.ratio and one.ratio > 0.0 for one in found.peaks if one.base and one.other)

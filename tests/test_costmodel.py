@@ -1,4 +1,4 @@
-"""The cost model on a made-up machine whose laws are known."""
+"""The cost model on a made-up machine whose models are known."""
 
 import math
 import random
@@ -13,7 +13,7 @@ from harness.costmodel import calibrated, estimate, validated
 from harness.costmodel.calibration import priced
 from harness.costmodel.demand import BLOCK, FAR, Demand, demand_of, framework_seconds
 from harness.costmodel.kinds import kind_of
-from harness.costmodel.operator_models import Measured, Roof, fit_law, seconds_of
+from harness.costmodel.operator_models import Measured, Roof, fit_model, seconds_of
 from harness.records import (
     Answer,
     Case,
@@ -24,7 +24,7 @@ from harness.records import (
     Footprint,
     MemoryLevel,
     Operator,
-    OperatorLaw,
+    OperatorModel,
     PhaseWork,
     Replayed,
     Result,
@@ -44,7 +44,7 @@ def operator(  # noqa: PLR0913 - a record of as many fields
     *,
     flops: int = 0,
     vector: int = 0,
-    moved: int = 0,
+    round_spread: int = 0,
     phase: str = "forward",
     count: int = 1,
     kernel: bool = True,
@@ -58,10 +58,10 @@ def operator(  # noqa: PLR0913 - a record of as many fields
         count=count,
         dtype="float32",
         flops=flops,
-        vector_flops=vector,
-        bytes_read=moved,
+        elementwise_flops=vector,
+        bytes_read=round_spread,
         kernel=kernel,
-        reuse=((place, moved * count, 0),) if moved else (),
+        reuse=((place, round_spread * count, 0),) if round_spread else (),
     )
 
 
@@ -99,8 +99,8 @@ def test_kinds(name: str, inputs: tuple[str, ...], kind: str) -> None:
 
 def test_bytes_are_near_or_far_by_how_long_ago_they_were_used() -> None:
     """Up to the cache's size none are far, beyond FAR times that all; what is written far away is read first."""
-    near = operator("add", ["float32[250]"], ["float32[250]"], moved=1000, place=19)
-    far = operator("add", ["float32[250]"], ["float32[250]"], moved=1000, place=26)
+    near = operator("add", ["float32[250]"], ["float32[250]"], round_spread=1000, place=19)
+    far = operator("add", ["float32[250]"], ["float32[250]"], round_spread=1000, place=26)
     written = msgspec.structs.replace(far, reuse=((26, 500, 500),))
 
     assert demand_of(near, 1 << 20, 2)[1:3] == (1000, 0)
@@ -110,91 +110,91 @@ def test_bytes_are_near_or_far_by_how_long_ago_they_were_used() -> None:
 
 
 def test_a_small_tensor_is_one_thread_s_work() -> None:
-    small = operator("add", ["float32[1000]"], ["float32[1000]"], moved=8000)
-    large = operator("add", ["float32[100000]"], ["float32[100000]"], moved=800_000)
-    product = operator("mm", ["float32[8,8]", "float32[8,8]"], ["float32[8,8]"], flops=1024, moved=768)
+    small = operator("add", ["float32[1000]"], ["float32[1000]"], round_spread=8000)
+    large = operator("add", ["float32[100000]"], ["float32[100000]"], round_spread=800_000)
+    product = operator("mm", ["float32[8,8]", "float32[8,8]"], ["float32[8,8]"], flops=1024, round_spread=768)
 
-    assert [demand_of(one, 1 << 20, 4).share for one in (small, large, product)] == [0.25, 1.0, 1.0]
-    assert demand_of(small, 1 << 20, 1).share == 1.0
+    assert [demand_of(one, 1 << 20, 4).fraction for one in (small, large, product)] == [0.25, 1.0, 1.0]
+    assert demand_of(small, 1 << 20, 1).fraction == 1.0
 
 
 @pytest.mark.parametrize(("keys", "in_vain"), [(128, 1.0), (BLOCK, 1.0), (4 * BLOCK, 0.25)])
 def test_a_fused_kernel_leaves_out_masked_pairs_by_whole_blocks(keys: int, in_vain: float) -> None:
     shape = f"float32[1,1,{keys},64]"
-    causal = operator("_flash_attention_forward", [shape] * 3, [shape], flops=10**6, moved=1000)
+    causal = operator("_flash_attention_forward", [shape] * 3, [shape], flops=10**6, round_spread=1000)
     causal = msgspec.structs.replace(causal, masked_flops=10**6)
 
     assert demand_of(causal, 1 << 20, 1).flops == 10**6 * (1 + in_vain)
 
 
-def additive(flops: float, moved: float) -> float:
-    return 5e-6 + flops / 100e9 + moved / 60e9
+def additive(flops: float, round_spread: float) -> float:
+    return 5e-6 + flops / 100e9 + round_spread / 60e9
 
 
 def cases(truth: Callable[[float, float], float], noise: float = 0.0, count: int = 24) -> list[Measured]:
     draw = random.Random(3)
     found = []
     for index in range(count):
-        flops, moved = 10 ** draw.uniform(4, 9), 10 ** draw.uniform(3, 7)
-        seconds = truth(flops, moved) * math.exp(draw.gauss(0, noise))
-        found.append(Measured(f"case{index}", Demand(flops, moved, 0.0), seconds))
+        flops, round_spread = 10 ** draw.uniform(4, 9), 10 ** draw.uniform(3, 7)
+        seconds = truth(flops, round_spread) * math.exp(draw.gauss(0, noise))
+        found.append(Measured(f"case{index}", Demand(flops, round_spread, 0.0), seconds))
     return found
 
 
-def test_a_law_is_recovered_from_its_own_times() -> None:
-    law = fit_law("gemm", "float32", cases(additive), ROOF)
+def test_a_model_is_recovered_from_its_own_times() -> None:
+    model = fit_model("gemm", "float32", cases(additive), ROOF)
 
-    assert law.sharpness == 1.0
-    assert law.overhead == pytest.approx(5e-6, rel=0.05)
-    assert law.flops_per_second == pytest.approx(100e9, rel=0.05)
-    assert law.bytes_per_second == pytest.approx(60e9, rel=0.1)
-    assert law.told == ("flops", "bytes")  # no case tells of memory
-    assert law.typical < 0.03
+    assert model.sharpness == 1.0
+    assert model.overhead == pytest.approx(5e-6, rel=0.05)
+    assert model.flops_per_second == pytest.approx(100e9, rel=0.05)
+    assert model.bytes_per_second == pytest.approx(60e9, rel=0.1)
+    assert model.told == ("flops", "bytes")  # no case tells of memory
+    assert model.median < 0.03
 
 
-def test_left_out_cases_tell_how_far_the_law_is_off() -> None:
+def test_left_out_cases_tell_how_far_the_model_is_off() -> None:
     """10 % of lognormal noise comes out as 10 %, not as the smaller residual of the fit itself."""
-    law = fit_law("gemm", "float32", cases(additive, noise=0.1, count=60), ROOF)
+    model = fit_model("gemm", "float32", cases(additive, noise=0.1, count=60), ROOF)
 
-    assert 0.08 < law.residual < 0.15
+    assert 0.08 < model.residual < 0.15
 
 
-def test_a_library_that_bends_the_law_is_followed_where_cases_lie() -> None:
-    """Thin products at a third of the speed: the law alone is off, the bent one is not."""
+def test_a_library_that_bends_the_model_is_followed_where_cases_lie() -> None:
+    """Thin products at a third of the speed: the model alone is off, the bent one is not."""
 
-    def thin(flops: float, moved: float) -> float:
-        return additive(flops, moved) * (3.0 if flops / moved < 100 else 1.0)
+    def thin(flops: float, round_spread: float) -> float:
+        return additive(flops, round_spread) * (3.0 if flops / round_spread < 100 else 1.0)
 
-    law = fit_law("gemm", "float32", cases(thin, count=60), ROOF)
-    straight = msgspec.structs.replace(law, bends=())
+    model = fit_model("gemm", "float32", cases(thin, count=60), ROOF)
+    straight = msgspec.structs.replace(model, bends=())
     asked = cases(thin, count=80)[60:]
 
-    def off(one: OperatorLaw) -> float:
+    def off(one: OperatorModel) -> float:
         return sum(abs(math.log(seconds_of(one, c.demand) / c.seconds)) for c in asked) / len(asked)
 
-    assert off(law) < 0.7 * off(straight)
+    assert off(model) < 0.7 * off(straight)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_few_cases_give_a_dull_law_and_no_exception(count: int) -> None:
-    law = fit_law("pooling", "float32", cases(additive, count=count), ROOF)
+def test_a_few_cases_give_a_dull_model_and_no_exception(count: int) -> None:
+    model = fit_model("pooling", "float32", cases(additive, count=count), ROOF)
 
-    assert law.cases == count
-    assert math.isfinite(law.residual)
+    assert model.cases == count
+    assert math.isfinite(model.residual)
     for one in cases(additive, count=20):
-        assert 0.02 < seconds_of(law, one.demand) / one.seconds < 50
+        assert 0.02 < seconds_of(model, one.demand) / one.seconds < 50
 
 
 # A machine whose operators take these times, of the sizes that `run` below makes.
 def product(n: int, **changes: Any) -> Operator:
     shape = f"float32[{n},{n}]"
-    made = operator("mm", [shape, shape], [shape], flops=2 * n**3, moved=12 * n * n)
+    made = operator("mm", [shape, shape], [shape], flops=2 * n**3, round_spread=12 * n * n)
     return msgspec.structs.replace(made, **changes)
 
 
 def addition(n: int, **changes: Any) -> Operator:
     made = operator(
-        "add", [f"float32[{n}]"], [f"float32[{n}]"], vector=n, moved=8 * n, place=(8 * n).bit_length()
+        "add", [f"float32[{n}]"], [f"float32[{n}]"], vector=n, round_spread=8 * n, place=(8 * n).bit_length()
     )
     return msgspec.structs.replace(made, **changes)
 
@@ -203,7 +203,7 @@ def truth(one: Operator) -> float:
     if one.name == "mm":
         return 2e-6 + one.flops / 120e9
     far = one.reuse[0][0] > 24
-    return 1e-6 + one.bytes_read / (15e9 if far else 90e9 * min(2, -(-one.vector_flops // 32768)) / 2)
+    return 1e-6 + one.bytes_read / (15e9 if far else 90e9 * min(2, -(-one.elementwise_flops // 32768)) / 2)
 
 
 def traced(name: str, operators: Sequence[Operator], *, calibrates: bool, host_calls: int = 0) -> Case:
@@ -287,12 +287,12 @@ def run(*, slower: float = 1.0, calibrating: bool = True, steps: int = 12) -> Ru
                 add(name, ops, seconds, calibrates=True, calls=calls)
     for scale in range(1, steps + 1):
         add(f"step{scale}", step(scale), slower * whole(step(scale), 100), calibrates=False, calls=100)
-    ceilings = msgspec.structs.replace(
-        made_up.CEILINGS,
+    peaks = msgspec.structs.replace(
+        made_up.PEAKS,
         levels=(MemoryLevel("L2", 2**21), MemoryLevel("L3", 2**25), MemoryLevel("DRAM", None)),
     )
     header = msgspec.structs.replace(
-        made_up.run().header, planned=tuple(r.case.id for r in results), ceilings=(ceilings,)
+        made_up.run().header, planned=tuple(r.case.id for r in results), peaks=(peaks,)
     )
     return Run(header, tuple(results), operators=operators, replays=replays)
 
@@ -353,7 +353,7 @@ def test_steps_that_pay_for_something_unknown_fail_and_say_by_how_much() -> None
 
 
 def test_the_replay_splits_the_error() -> None:
-    """Operators alone are right, and the step takes twice as long: it is the sum that is wrong, not the laws."""
+    """Operators alone are right, and the step takes twice as long: it is the sum that is wrong, not the models."""
     (validation,) = judge(run(slower=2.0)).header.validations
     ways = {one.way: one for one in validation.ways}
 
@@ -378,7 +378,7 @@ def test_what_is_larger_than_calibrated_says_so_and_is_wider() -> None:
     assert said[1].high / said[1].low > said[0].high / said[0].low
 
 
-def test_a_kind_that_nothing_calibrates_borrows_a_law_and_says_so() -> None:
+def test_a_kind_that_nothing_calibrates_borrows_a_model_and_says_so() -> None:
     made = run()
     model = calibrated(made)
     assert model is not None
@@ -387,7 +387,7 @@ def test_a_kind_that_nothing_calibrates_borrows_a_law_and_says_so() -> None:
         ["float32[1,1,64,64]"] * 3,
         ["float32[1,1,64,64]"],
         flops=10**6,
-        moved=10**5,
+        round_spread=10**5,
     )
     said = said_of(model, (attention,))
 
@@ -416,7 +416,7 @@ def test_an_earlier_calibration_serves_a_run_that_has_none() -> None:
 
 
 def test_a_run_that_calibrates_in_part_keeps_what_was_known() -> None:
-    """`bench calibration -k addition` after a whole calibration: other laws and the framework stay."""
+    """`bench calibration -k addition` after a whole calibration: other models and the framework stay."""
     earlier = calibrated(run())
     assert earlier is not None
     earlier = msgspec.structs.replace(earlier, run="earlier")
@@ -427,8 +427,8 @@ def test_a_run_that_calibrates_in_part_keeps_what_was_known() -> None:
     model = calibrated(msgspec.structs.replace(made, header=header, results=part))
 
     assert model is not None
-    assert model.law("gemm", "float32") == earlier.law("gemm", "float32")
-    assert model.law("elementwise", "float32")
+    assert model.model("gemm", "float32") == earlier.model("gemm", "float32")
+    assert model.model("elementwise", "float32")
     assert model.framework == earlier.framework
     # Judged again, when the record holds what was found the first time, it is the same.
     again = msgspec.structs.replace(header, cost_model=model)
@@ -438,7 +438,7 @@ def test_a_run_that_calibrates_in_part_keeps_what_was_known() -> None:
 def test_little_known_operators_excuse_a_step_only_where_they_matter() -> None:
     made = run(slower=4.0)
     strange = operator(
-        "_flash_attention_forward", ["float32[1,1,8,8]"] * 3, ["float32[1,1,8,8]"], flops=10, moved=10
+        "_flash_attention_forward", ["float32[1,1,8,8]"] * 3, ["float32[1,1,8,8]"], flops=10, round_spread=10
     )
     operators = {
         case: (*ops, strange) if case.startswith("step") else ops for case, ops in made.operators.items()

@@ -7,8 +7,8 @@ import torch
 from harness import Call, Cost, Workload
 from harness.check.judge import check_counts
 from harness.measure.devices import base as device
-from harness.measure.pool import Crew
-from harness.measure.selection import Foresight
+from harness.measure.pool import WorkerPool
+from harness.measure.selection import CaseTracer
 from harness.records import Answer, Case, Result
 from tests import made_up, simulated
 
@@ -37,13 +37,13 @@ class Untraceable(Product):
 
 
 @pytest.fixture
-def foresight(monkeypatch: pytest.MonkeyPatch) -> Foresight:
+def tracer(monkeypatch: pytest.MonkeyPatch) -> CaseTracer:
     monkeypatch.setattr(device, "opened", lambda *_: simulated.Simulated())
-    return Foresight(Crew("simulated", 1, lambda _: None, simulated.InProcess), 60.0)
+    return CaseTracer(WorkerPool("simulated", 1, lambda _: None, simulated.InProcess), 60.0)
 
 
-def foreseen(foresight: Foresight, workload: Workload) -> Case:
-    return foresight.of(workload, workload.describe("tests"))
+def foreseen(tracer: CaseTracer, workload: Workload) -> Case:
+    return tracer.of(workload, workload.describe("tests"))
 
 
 def verdicts(case: Case) -> list[Answer]:
@@ -51,8 +51,8 @@ def verdicts(case: Case) -> list[Answer]:
     return [verdict.answer for verdict in check_counts(run)]
 
 
-def test_a_closed_form_that_is_right_holds_and_stays_the_cost(foresight: Foresight) -> None:
-    case = foreseen(foresight, Product())
+def test_a_closed_form_that_is_right_holds_and_stays_the_cost(tracer: CaseTracer) -> None:
+    case = foreseen(tracer, Product())
 
     assert case.cost == Product().cost()
     assert case.trace is None
@@ -61,20 +61,20 @@ def test_a_closed_form_that_is_right_holds_and_stays_the_cost(foresight: Foresig
     assert verdicts(case) == [Answer.HOLDS]
 
 
-def test_one_that_is_wrong_fails_with_both_numbers(foresight: Foresight) -> None:
-    case = foreseen(foresight, WrongProduct())
+def test_one_that_is_wrong_fails_with_both_numbers(tracer: CaseTracer) -> None:
+    case = foreseen(tracer, WrongProduct())
     (verdict,) = check_counts(made_up.run((Result(case, made_up.measurement(1e-3)),)))
 
     assert verdict.answer is Answer.FAILS
     assert "1,024 FLOPs in closed form, 2,048 by the trace" in verdict.reason
 
 
-def test_what_cannot_be_traced_keeps_its_word_and_is_not_judged(foresight: Foresight) -> None:
-    case = foreseen(foresight, Untraceable())
+def test_what_cannot_be_traced_keeps_its_word_and_is_not_judged(tracer: CaseTracer) -> None:
+    case = foreseen(tracer, Untraceable())
 
     assert (case.cost, case.counted) == (Untraceable().cost(), None)
     assert verdicts(case) == []
-    assert foresight.failure(case.id) is None
+    assert tracer.failure(case.id) is None
 
 
 def test_masks_are_ignored_on_both_sides() -> None:

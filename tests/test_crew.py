@@ -1,4 +1,4 @@
-"""The conductor's hold on its workers, where they do not come up or say what they should not."""
+"""The runner's hold on its workers, where they do not come up or say what they should not."""
 
 import sys
 from collections.abc import Callable
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from harness.errors import StartError, UsageError
-from harness.measure import pool as crews
-from harness.measure.pool import Crew, DeclinedError, Launch, LostError, WorkerProcess
+from harness.measure import pool as pools
+from harness.measure.pool import DeclinedError, Launch, LostError, WorkerPool, WorkerProcess
 from harness.measure.protocol import (
     AskFree,
     Broken,
@@ -53,17 +53,17 @@ class Scripted:
 
 def asked(*replies: Message) -> Free:
     heard.clear()
-    crew = Crew("cpu", 1, heard.append, hire=lambda: Scripted(*replies))
-    crew.grow(1)
-    return crew.ask(0, AskFree(), Free, 1.0)
+    pool = WorkerPool("cpu", 1, heard.append, _start=lambda: Scripted(*replies))
+    pool.grow(1)
+    return pool.ask(0, AskFree(), Free, 1.0)
 
 
 heard: list[str] = []
 
 
 def test_notes_come_before_the_reply() -> None:
-    assert asked(Note("compute ceilings"), Note("bandwidth"), Free(7)) == Free(7)
-    assert heard == ["compute ceilings", "bandwidth"]
+    assert asked(Note("compute peaks"), Note("bandwidth"), Free(7)) == Free(7)
+    assert heard == ["compute peaks", "bandwidth"]
 
 
 def test_each_other_reply_means_what_it_says() -> None:
@@ -80,16 +80,16 @@ def test_each_other_reply_means_what_it_says() -> None:
 def test_a_question_to_any_worker_survives_the_loss_of_one() -> None:
     hired: list[Scripted] = []
 
-    def hire() -> Scripted:
+    def _start() -> Scripted:
         one = Scripted(*([Free(7)] if hired else []))
         hired.append(one)
         return one
 
-    crew = Crew("cpu", 1, lambda _: None, hire=hire)
-    crew.grow(1)
+    pool = WorkerPool("cpu", 1, lambda _: None, _start=_start)
+    pool.grow(1)
     hired[0].replies = []
 
-    assert crew.inquire(AskFree(), Free, 1.0) == Free(7)
+    assert pool.inquire(AskFree(), Free, 1.0) == Free(7)
     assert len(hired) == 2
 
 
@@ -106,18 +106,18 @@ def test_a_python_that_is_not_there_is_a_start_error() -> None:
 @pytest.mark.worker
 def test_a_worker_that_cannot_load_says_why() -> None:
     """A Python that has no harness: its last words name what is missing."""
-    crew = Crew("cpu", 1, lambda _: None, hire=lambda: WorkerProcess(Launch(path=("/nowhere",))))
+    pool = WorkerPool("cpu", 1, lambda _: None, _start=lambda: WorkerProcess(Launch(path=("/nowhere",))))
 
     with pytest.raises(StartError, match=r"a worker does not start: .*status 1; its last words: .*Error"):
-        crew.grow(1)
-    crew.close()
+        pool.grow(1)
+    pool.close()
 
 
 @pytest.mark.worker
 def test_a_worker_that_does_not_answer_in_time_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """It says something, and waits for ever."""
     script = "import time; print('still loading', flush=True); time.sleep(1000)"
-    monkeypatch.setattr(crews, "BOOT", script)
+    monkeypatch.setattr(pools, "BOOT", script)
     worker = WorkerProcess(Launch(python=sys.executable))
 
     worker.send(AskFree())

@@ -10,14 +10,14 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from harness import stats
 from harness.cost.trace import trace
-from harness.measure.batch import Chapter, Order, Task
+from harness.measure.batch import Batch, Order, Task
 from harness.measure.devices.base import opened
-from harness.measure.peaks.compute import measure_ceilings
+from harness.measure.peaks.compute import measure_peaks
 from harness.measure.pickling import pack_workload
-from harness.measure.pool import Crew
+from harness.measure.pool import WorkerPool
 from harness.measure.runner import SAMPLING
 from harness.measure.sensors import card_of
-from harness.measure.timer import Stopwatch
+from harness.measure.timer import Timer
 from harness.measure.views import views_of
 from harness.models import build, training
 from harness.records import Measurement
@@ -50,23 +50,23 @@ def by_events(call: Callable[[], object], calls: int = 20, rounds: int = 20) -> 
 
 
 @pytest.fixture(scope="module")
-def crew() -> Iterator[Crew]:
-    one = Crew("cuda:0", 1, lambda _: None)
+def pool() -> Iterator[WorkerPool]:
+    one = WorkerPool("cuda:0", 1, lambda _: None)
     one.grow(2)
     yield one
     one.close()
 
 
-def measured(crew: Crew, workload: Workload) -> Measurement:
+def measured(pool: WorkerPool, workload: Workload) -> Measurement:
     task = Task(Order(str(workload), *pack_workload(workload), threads=1))
-    Chapter(crew, SAMPLING["quick"], card_of(crew.opened.uuid if crew.opened else None)).measure([task])
+    Batch(pool, SAMPLING["quick"], card_of(pool.opened.uuid if pool.opened else None)).measure([task])
     assert isinstance(task.outcome, Measurement), task.outcome
     return task.outcome
 
 
-def test_the_ceilings_are_those_of_an_independent_loop() -> None:
+def test_the_peaks_are_those_of_an_independent_loop() -> None:
     device = opened("cuda:0", 1)
-    found = measure_ceilings(device, lambda _: None, device.thread_counts())
+    found = measure_peaks(device, lambda _: None, device.thread_counts())
 
     n = 8192
     a, b = (torch.randn(n, n, device="cuda", dtype=torch.bfloat16) for _ in range(2))
@@ -76,19 +76,19 @@ def test_the_ceilings_are_those_of_an_independent_loop() -> None:
     y = torch.empty_like(x)
     copy = 2 * x.nbytes / min(by_events(lambda: y.copy_(x)))
 
-    torch_ceiling = found.torch_ceiling("bfloat16", device.threads)
-    memory = max(b.bytes_per_second for b in found.bandwidth if b.level == "DRAM" and b.rung.achieved)
-    assert torch_ceiling is not None
-    assert torch_ceiling.flops_per_second == pytest.approx(product, rel=0.02)
+    torch_peak = found.torch_peak("bfloat16", device.threads)
+    memory = max(b.bytes_per_second for b in found.bandwidth if b.level == "DRAM" and b.peak_level.achieved)
+    assert torch_peak is not None
+    assert torch_peak.flops_per_second == pytest.approx(product, rel=0.02)
     assert memory >= 0.98 * copy  # the best of four kernels is no slower than the copy among them
 
 
 @pytest.mark.parametrize("microseconds", [50, 500, 5000])
-def test_a_kernel_of_known_length_is_read_right(crew: Crew, microseconds: int) -> None:
-    outcome = measured(crew, Spin(microseconds))
+def test_a_kernel_of_known_length_is_read_right(pool: WorkerPool, microseconds: int) -> None:
+    outcome = measured(pool, Spin(microseconds))
 
-    assert outcome.typical == pytest.approx(microseconds * 1e-6, rel=0.02, abs=2e-6)
-    assert (outcome.view.host_bound_share or 0.0) < 0.2
+    assert outcome.median == pytest.approx(microseconds * 1e-6, rel=0.02, abs=2e-6)
+    assert (outcome.view.host_bound_fraction or 0.0) < 0.2
 
 
 def test_a_short_kernel_is_the_same_cold_and_in_a_graph() -> None:
@@ -113,18 +113,18 @@ def test_a_short_kernel_is_the_same_cold_and_in_a_graph() -> None:
     assert read["wall"] >= read["gpu_hot"] * 0.9
 
 
-def test_two_runs_agree(crew: Crew) -> None:
-    first, second = (measured(crew, Product(4096)) for _ in range(2))
+def test_two_runs_agree(pool: WorkerPool) -> None:
+    first, second = (measured(pool, Product(4096)) for _ in range(2))
 
-    assert first.typical == pytest.approx(second.typical, rel=0.01)
+    assert first.median == pytest.approx(second.median, rel=0.01)
 
 
-def test_the_stopwatch_agrees_with_an_independent_loop() -> None:
+def test_the_timer_agrees_with_an_independent_loop() -> None:
     device = opened("cuda:0", 1)
     a = torch.randn(4096, 4096, device="cuda")
-    stopwatch = Stopwatch(device)
-    pace = stopwatch.warm_up(lambda: torch.sin(a), 0.5)
-    held = stopwatch.block(lambda: torch.sin(a), 20, 20, pace.launch_seconds)
+    timer = Timer(device)
+    pace = timer.warm_up(lambda: torch.sin(a), 0.5)
+    held = timer.block(lambda: torch.sin(a), 20, 20, pace.launch_seconds)
     ours = stats.median(held.seconds)
 
     assert held.host_bound == (False,) * 20
@@ -132,14 +132,14 @@ def test_the_stopwatch_agrees_with_an_independent_loop() -> None:
     assert ours == pytest.approx(stats.median(by_events(lambda: torch.sin(a))), rel=0.02)
 
 
-def test_clocks_power_and_energy_are_in_the_record(crew: Crew) -> None:
-    outcome = measured(crew, Product(4096))
+def test_clocks_power_and_energy_are_in_the_record(pool: WorkerPool) -> None:
+    outcome = measured(pool, Product(4096))
 
     assert outcome.sensors.readings > 0
     assert outcome.sensors.clock_hertz is not None
     assert outcome.sensors.power_watts is not None
     assert outcome.joules_per_call is not None
-    watts = outcome.joules_per_call / outcome.typical
+    watts = outcome.joules_per_call / outcome.median
     assert 0.3 < watts / outcome.sensors.power_watts.high < 1.5
     assert [view.name for view in outcome.views] == ["gpu_hot", "gpu_cold", "gpu_graph", "wall"]
 

@@ -175,16 +175,16 @@ def test_compactions_at_once_lose_nothing(tmp_path: Path, overlap: bool) -> None
     """Eight hosts add their runs, or all the same ones, at the same time; queries count each run once, then and after a repair."""
     runs, data = fleet(8, 3), tmp_path / "data"
     folders = [written(tmp_path / f"results{host}", *runs[3 * host : 3 * host + 3]) for host in range(8)]
-    shares = [folders[host:] + folders[:1] if overlap else [folders[host]] for host in range(8)]
+    fractions = [folders[host:] + folders[:1] if overlap else [folders[host]] for host in range(8)]
     failed: list[BaseException] = []
 
-    def add(share: list[Path]) -> None:
+    def add(fraction: list[Path]) -> None:
         try:
-            store.compact(share, data)
+            store.compact(fraction, data)
         except BaseException as error:  # noqa: BLE001 - of another thread
             failed.append(error)
 
-    threads = [threading.Thread(target=add, args=(share,)) for share in shares]
+    threads = [threading.Thread(target=add, args=(fraction,)) for fraction in fractions]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -330,14 +330,14 @@ def test_sql_comes_to_what_python_does(tmp_path: Path) -> None:
     store.compact([written(tmp_path / "results", *runs)], data)
 
     found = store.DataSet(data).sql(
-        'SELECT "case", host, median(typical_seconds) FROM results GROUP BY ALL ORDER BY ALL'
+        'SELECT "case", host, median(median_seconds) FROM results GROUP BY ALL ORDER BY ALL'
     )
 
     groups: dict[tuple[str, str], list[float]] = {}
     for row in rows(runs):
         assert row.host
-        assert row.typical_seconds
-        groups.setdefault((row.case, row.host), []).append(row.typical_seconds)
+        assert row.median_seconds
+        groups.setdefault((row.case, row.host), []).append(row.median_seconds)
     assert found == [(*key, pytest.approx(stats.median(values))) for key, values in sorted(groups.items())]
 
 

@@ -118,12 +118,12 @@ def test_readings_without_any_spread_decide() -> None:
 
 def test_the_detectable_change_is_detected_four_times_of_five() -> None:
     chance, found = random.Random(2), 0
-    sigma, typical = (
+    sigma, median = (
         0.02,
         stats.median([effect(normal(10, 0, 0.02, seed), 0.05).detectable for seed in range(200)]),
     )
     for _ in range(1000):
-        values = [chance.gauss(math.log1p(typical), sigma) for _ in range(10)]
+        values = [chance.gauss(math.log1p(median), sigma) for _ in range(10)]
         found += effect(values, 0.05).low > 1.0
     assert found / 1000 == pytest.approx(0.8, abs=0.05)
 
@@ -191,7 +191,7 @@ def hierarchical(chance: np.random.Generator, slower: float) -> list[float]:
 def test_the_reading_is_the_one_that_repeats_best() -> None:
     chance = np.random.default_rng(3)
     spread = tuple(Pair(k, bursts(chance, 1.0), bursts(chance, 1.0)) for k in range(6))
-    assert CaseTrial(CASE, spread).reading == "typical"
+    assert CaseTrial(CASE, spread).reading == "median"
 
     def disturbed() -> tuple[Burst, ...]:
         """Most samples wait for a core, some do not."""

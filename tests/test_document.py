@@ -164,9 +164,9 @@ def test_rows_say_what_the_results_say(name: str) -> None:
     for row, one in zip(told["cases"], run.results, strict=True):
         measurement = one.measurement
         assert row["run"] == run.header.id
-        assert row.get("typical_seconds") == (measurement.typical if measurement else None)
+        assert row.get("median_seconds") == (measurement.median if measurement else None)
         if measurement and one.case.cost and one.case.cost.flops:
-            assert row["flops_per_second"] == pytest.approx(one.case.cost.flops / measurement.typical)
+            assert row["flops_per_second"] == pytest.approx(one.case.cost.flops / measurement.median)
 
 
 # What is no document, or one of tomorrow.
@@ -246,7 +246,7 @@ def test_fields_of_tomorrow_are_ignored(tmp_path: Path) -> None:
         run["run"]["settings"]["sampling"],
         run["run"]["environment"],
         run["run"]["environment"]["software"]["torch"],
-        run["run"]["ceilings"][0],
+        run["run"]["peaks"][0],
         run["run"]["findings"][0],
         run["sensors"][0],
         run["sensors"][0]["readings"][0],

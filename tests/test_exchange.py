@@ -70,7 +70,7 @@ def test_pytest_benchmark_compares_two_exported_runs(tmp_path: Path) -> None:
     medians = sorted(float(line["median"]) for line in lines)
     assert fast.measurement is not None
     assert slow.measurement is not None
-    assert medians == pytest.approx([fast.measurement.typical, slow.measurement.typical], rel=1e-3)
+    assert medians == pytest.approx([fast.measurement.median, slow.measurement.median], rel=1e-3)
 
 
 def test_pytest_benchmarks_statistics_are_those_it_computes_itself() -> None:
@@ -154,7 +154,7 @@ def test_otava_gets_a_line_a_run_by_time_and_a_column_a_case() -> None:
     text = exported("otava", runs)
 
     case = made_up.product(64).id
-    seconds = [measured(run)[case].typical for run in reversed(runs)]
+    seconds = [measured(run)[case].median for run in reversed(runs)]
     assert lines_of(text) == [
         ["time", "commit", case],
         ["2026-01-01T03:04:05+00:00", "a" * 40, repr(seconds[0])],
@@ -216,7 +216,7 @@ def test_what_goes_out_comes_back(tmp_path: Path) -> None:
     assert set(rows) == set(measured(run))
     for case, measurement in measured(run).items():
         row = rows[case]
-        assert row.typical_seconds == pytest.approx(measurement.typical)
+        assert row.median_seconds == pytest.approx(measurement.median)
         assert (row.low_seconds, row.high_seconds) == pytest.approx(measurement.interval)
         assert row.peak_memory_bytes == measurement.peak_memory_bytes
         assert (row.machine, row.device, row.threads, row.torch) == ("Made-up CPU", "cpu", 2, "2.13.0")

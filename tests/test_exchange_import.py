@@ -71,7 +71,7 @@ def test_a_run_of_pytest_benchmark_becomes_rows(tmp_path: Path) -> None:
     assert re.fullmatch(r"pytest-benchmark-[0-9a-f]{12}", row.run)
     assert row.started_at == "2026-01-02T03:04:05+00:00"
     assert (row.case, row.suite, row.family) == ("tests/test_sort.py::test_sort[10]", "test_sort", "sorting")
-    assert (row.typical_seconds, row.best_seconds, row.relative_iqr) == (2e-3, 1e-3, 0.5)
+    assert (row.median_seconds, row.best_seconds, row.relative_iqr) == (2e-3, 1e-3, 0.5)
     assert (row.process_seconds, row.low_seconds, row.high_seconds) == ((2e-3,), None, None)
     assert (row.samples, row.sizes, row.dtype) == (7, {"n": 10}, None)
     assert (row.commit, row.branch, row.dirty) == ("c" * 40, "main", True)
@@ -100,7 +100,7 @@ def test_what_the_tool_itself_saves_is_read(
 
     rows = imported(Path(".benchmarks"))
 
-    assert {row.case: row.typical_seconds for row in rows} == {c: s["median"] for c, s in theirs.items()}
+    assert {row.case: row.median_seconds for row in rows} == {c: s["median"] for c, s in theirs.items()}
     assert {row.samples for row in rows} == {5}
     assert len({row.run for row in rows}) == 1
 
@@ -138,7 +138,7 @@ def test_a_median_that_is_no_time_is_a_failed_row(tmp_path: Path) -> None:
 
     zero, good = imported(put(tmp_path / "a.json", saved(benchmarks=entries)))
 
-    assert (zero.outcome, zero.typical_seconds) == ("failed", None)
+    assert (zero.outcome, zero.median_seconds) == ("failed", None)
     assert zero.reason == "a median of 0 s is no time"
     assert (good.outcome, good.relative_iqr, good.samples) == ("measurement", None, None)
 
@@ -170,7 +170,7 @@ def test_a_grid_of_asv_becomes_a_case_for_each_point(tmp_path: Path) -> None:
     assert [row.outcome for row in rows] == ["measurement", "measurement", "failed", "skipped"]
     assert [row.sizes for row in rows] == [{"n": 1}, {"n": 1}, {"n": 2}, {"n": 2}]
     first = rows[0]
-    assert (first.typical_seconds, first.low_seconds, first.high_seconds) == (0.1, 0.09, 0.11)
+    assert (first.median_seconds, first.low_seconds, first.high_seconds) == (0.1, 0.09, 0.11)
     assert first.relative_iqr == pytest.approx(0.1)
     assert (first.process_seconds, first.samples, rows[1].low_seconds) == ((0.1,), 10, None)
     assert first.started_at == "2013-09-11T12:22:56+00:00"
@@ -201,7 +201,7 @@ def test_version_1_of_asv_is_read_like_version_2(tmp_path: Path) -> None:
 
     rows = {row.case: row for row in imported(folder(tmp_path, d=old))}
 
-    assert {case: row.typical_seconds for case, row in rows.items()} == {
+    assert {case: row.median_seconds for case, row in rows.items()} == {
         "time_bare": 0.5,
         "time_failed": None,
         "time_skipped": None,
@@ -230,7 +230,7 @@ def test_units_are_made_seconds_and_bytes(
 
     (row,) = imported(root)
 
-    assert (row.typical_seconds, row.peak_memory_bytes, row.outcome) == (seconds, memory, "measurement")
+    assert (row.median_seconds, row.peak_memory_bytes, row.outcome) == (seconds, memory, "measurement")
 
 
 def test_what_is_neither_time_nor_memory_is_left_out_and_counted(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_an_interval_that_is_none_is_none(tmp_path: Path) -> None:
     below = [[1.0], [], "v", 1, 1, [-22.4], [40.4]]
     rows = imported(folder(tmp_path, d=results(results={"time_a": endless, "time_b": below})))
 
-    assert [(row.low_seconds, row.high_seconds, row.typical_seconds) for row in rows] == [
+    assert [(row.low_seconds, row.high_seconds, row.median_seconds) for row in rows] == [
         (None, None, 1.0)
     ] * 2
 
@@ -283,7 +283,7 @@ def test_one_file_or_one_machine_is_enough(tmp_path: Path) -> None:
     whole = imported(root)
 
     assert imported(root / "cheetah") == whole == imported(root / "cheetah" / "d-env.json")
-    assert whole[0].typical_seconds == 1e-3
+    assert whole[0].median_seconds == 1e-3
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_a_broken_file_is_named_in_one_line(tmp_path: Path, content: object, wor
     assert "\n" not in str(error.value)
 
 
-OF_PLUMBLINE = {"case": "a", "typical_seconds": 1.0, "interval_seconds": [0.9, 1.1], "flags": ["noisy"]}
+OF_PLUMBLINE = {"case": "a", "median_seconds": 1.0, "interval_seconds": [0.9, 1.1], "flags": ["noisy"]}
 WHOLE = [
     saved(),
     saved(benchmarks=[{"fullname": "a", "stats": {"median": 1.0}, "extra_info": OF_PLUMBLINE}]),

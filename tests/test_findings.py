@@ -8,30 +8,30 @@ import pytest
 
 from harness import store
 from harness.check.findings import findings, unmeasured, voids
-from harness.check.findings.optimizations import LEVERS
+from harness.check.findings.optimizations import OPTIMIZATIONS
 from harness.check.findings.trust import BAD, FINE, UNKNOWN
 from harness.check.judge import judge
 from harness.costmodel.optimizations import WORDS
 from harness.records import (
     Answer,
-    BandwidthCeiling,
+    BandwidthPeak,
     Case,
-    Ceilings,
-    ComputeCeiling,
+    ComputePeak,
     Cost,
     CostModel,
     Estimate,
     Finding,
     FindingKind,
     Judged,
-    Lever,
     MemoryLevel,
     Operator,
+    Optimization,
     Part,
+    PeakLevel,
+    Peaks,
     Prediction,
     Result,
     Run,
-    Rung,
     Sensors,
     Skipped,
     Span,
@@ -47,13 +47,13 @@ REFERENCE = Path(__file__).parent.parent / "results" / "reference"
 replace = msgspec.structs.replace
 
 # One round, whose torch is as good as the micro-kernel: nothing to be had back.
-GOOD = Ceilings(
+GOOD = Peaks(
     compute=(
-        ComputeCeiling("float32", 2, Rung.MICRO_KERNEL, "fma", 190e9),
-        ComputeCeiling("float32", 2, Rung.TORCH, "torch product", 185e9),
+        ComputePeak("float32", 2, PeakLevel.MICRO_KERNEL, "fma", 190e9),
+        ComputePeak("float32", 2, PeakLevel.TORCH, "torch product", 185e9),
     ),
     levels=(MemoryLevel("L2", 2**21), MemoryLevel("DRAM", None)),
-    bandwidth=(BandwidthCeiling("DRAM", 2, Rung.TORCH, "torch triad", 20e9),),
+    bandwidth=(BandwidthPeak("DRAM", 2, PeakLevel.TORCH, "torch triad", 20e9),),
     clock_hertz=3e9,
 )
 
@@ -61,7 +61,7 @@ GOOD = Ceilings(
 def quiet(*results: Result, **changes: Any) -> Run:
     """A run without any trouble, but for what is changed in its header."""
     made = made_up.run(results or None)
-    header = {"selftest_at": "2026-01-01T00:00:00+00:00", "ceilings": (GOOD,), **changes}
+    header = {"selftest_at": "2026-01-01T00:00:00+00:00", "peaks": (GOOD,), **changes}
     return replace(made, header=replace(made.header, **header))
 
 
@@ -220,13 +220,13 @@ def test_other_programs_that_take_cores_void() -> None:
 
 
 def test_steal_voids() -> None:
-    results = [sensed(made_up.measured_product(n), cpus=2, steal_share=0.2) for n in made_up.SIZES]
+    results = [sensed(made_up.measured_product(n), cpus=2, steal_fraction=0.2) for n in made_up.SIZES]
 
     assert "20 %" in only(quiet(*results), "waiting for cores").cause
-    assert ("steal", "at most 20 % of the CPU time during a chapter", BAD) in voids(quiet(*results))
+    assert ("steal", "at most 20 % of the CPU time during a batch", BAD) in voids(quiet(*results))
 
 
-def test_a_restless_machine_is_told_once() -> None:
+def test_a_noisy_machine_is_told_once() -> None:
     def run(wild: int, **changes: Any) -> Run:
         results = [
             replace(
@@ -237,8 +237,8 @@ def test_a_restless_machine_is_told_once() -> None:
         ]
         return quiet(*results, **changes)
 
-    assert "3 are noisy" in only(run(3), "restless machine").finding
-    assert "plumbline selftest" in only(run(3, selftest_at=None), "restless machine").fix
+    assert "3 are noisy" in only(run(3), "noisy machine").finding
+    assert "plumbline selftest" in only(run(3, selftest_at=None), "noisy machine").fix
     assert findings(run(1)) == ()
 
 
@@ -258,7 +258,7 @@ def test_a_quota_that_stopped_tasks_voids() -> None:
 
 
 def test_more_threads_than_cores_void() -> None:
-    run = quiet(settings=replace(quiet().header.settings, threads=4), ceilings=())
+    run = quiet(settings=replace(quiet().header.settings, threads=4), peaks=())
 
     assert "4 threads shared 2 physical cores" in only(run, "more threads than cores").finding
 
@@ -365,19 +365,19 @@ def test_what_waits_for_the_host_gains_from_a_graph() -> None:
     assert findings(on_gpu(replace(bound, outcome=free), gpu=GPU)) == ()
 
 
-def ladder(**rates: float) -> Ceilings:
-    """Ceilings by names such as bfloat16_torch."""
-    rungs = {rung.name.lower(): rung for rung in Rung}
+def hierarchy(**rates: float) -> Peaks:
+    """Peaks by names such as bfloat16_torch."""
+    peak_levels = {peak_level.name.lower(): peak_level for peak_level in PeakLevel}
     compute = []
     for name, rate in rates.items():
-        dtype, _, rung = name.partition("_")
-        compute.append(ComputeCeiling(dtype, 2, rungs[rung], f"{rung} of {dtype}", rate))
-    return Ceilings(compute=tuple(compute), clock_hertz=3e9)
+        dtype, _, peak_level = name.partition("_")
+        compute.append(ComputePeak(dtype, 2, peak_levels[peak_level], f"{peak_level} of {dtype}", rate))
+    return Peaks(compute=tuple(compute), clock_hertz=3e9)
 
 
-def test_what_a_library_loses_of_the_ladder() -> None:
+def test_what_a_library_loses_of_the_hierarchy() -> None:
     def run(torch: float, peer: float) -> Run:
-        return quiet(ceilings=(ladder(float32_micro_kernel=200e9, float32_peer=peer, float32_torch=torch),))
+        return quiet(peaks=(hierarchy(float32_micro_kernel=200e9, float32_peer=peer, float32_torch=torch),))
 
     assert "-25 %" in only(run(150e9, 150e9), "lost in the library").finding
     assert "comes to the same" in only(run(150e9, 150e9), "lost in the library").cause
@@ -386,7 +386,7 @@ def test_what_a_library_loses_of_the_ladder() -> None:
 
 
 def test_a_torch_without_the_instructions_of_the_cpu_is_told() -> None:
-    run = quiet(ceilings=(ladder(float32_micro_kernel=200e9, float32_torch=100e9),))
+    run = quiet(peaks=(hierarchy(float32_micro_kernel=200e9, float32_torch=100e9),))
 
     found = only(with_environment(run, "processor", isa=("avx512f",)), "lost in the library")
 
@@ -395,9 +395,9 @@ def test_a_torch_without_the_instructions_of_the_cpu_is_told() -> None:
 
 def test_narrow_types_that_are_slow() -> None:
     def run(rate: float) -> Run:
-        made = ladder(float32_torch=100e9, bfloat16_torch=200e9, float16_torch=rate)
+        made = hierarchy(float32_torch=100e9, bfloat16_torch=200e9, float16_torch=rate)
         return quiet(
-            ceilings=(replace(made, unmeasured={"micro-kernel fma-float16-avx512": "the CPU lacks it"}),)
+            peaks=(replace(made, unmeasured={"micro-kernel fma-float16-avx512": "the CPU lacks it"}),)
         )
 
     found = only(run(2e9), "slow dtypes")
@@ -408,48 +408,48 @@ def test_narrow_types_that_are_slow() -> None:
     assert findings(run(95e9)) == ()
 
 
-def test_ceilings_that_moved_void() -> None:
+def test_peaks_that_moved_void() -> None:
     def run(slow: float) -> Run:
-        return quiet(ceilings=(ladder(float32_torch=100e9), ladder(float32_torch=slow)))
+        return quiet(peaks=(hierarchy(float32_torch=100e9), hierarchy(float32_torch=slow)))
 
-    assert "float32 (torch, 2 threads) by 30 %" in only(run(70e9), "ceilings moved").finding
+    assert "float32 (torch, 2 threads) by 30 %" in only(run(70e9), "peaks moved").finding
     assert findings(run(95e9)) == ()
 
 
 def test_half_of_a_datasheet_is_too_little() -> None:
     def run(torch: float) -> Run:
-        return quiet(ceilings=(ladder(bfloat16_datasheet=1000e12, bfloat16_torch=torch),))
+        return quiet(peaks=(hierarchy(bfloat16_datasheet=1000e12, bfloat16_torch=torch),))
 
     assert "30 % of 1.00 PFLOP/s" in only(run(300e12), "far below the datasheet").finding
     assert findings(run(700e12)) == ()
 
 
-def test_every_lever_says_how_it_is_pulled() -> None:
-    assert {name for name, _, _ in WORDS} == set(LEVERS)
+def test_every_optimization_says_how_it_is_pulled() -> None:
+    assert {name for name, _, _ in WORDS} == set(OPTIMIZATIONS)
 
 
-def test_a_lever_that_pays_is_advice() -> None:
+def test_a_optimization_that_pays_is_advice() -> None:
     name = "fused instead of foreach optimizer"
-    found = only(quiet(levers=(Lever(name, "a", "b", 2.0, 1.5, 2.6, 1.8, "roofline"),)), name)
+    found = only(quiet(optimizations=(Optimization(name, "a", "b", 2.0, 1.5, 2.6, 1.8, "roofline"),)), name)
 
     assert found.cases == ("a",)
     assert "2.00 times as fast" in found.finding
     assert "1.80 times were said" in found.cause
     assert "50 %" in found.fix
-    assert findings(quiet(levers=(Lever(name, "a", "b", 2.0, 0.9, 4.4),))) == ()
-    assert findings(quiet(levers=(Lever(name, "a", "b", 1.05, 1.01, 1.1),))) == ()
-    assert findings(quiet(levers=(Lever(name, "a", "b", 2.0),))) == ()
+    assert findings(quiet(optimizations=(Optimization(name, "a", "b", 2.0, 0.9, 4.4),))) == ()
+    assert findings(quiet(optimizations=(Optimization(name, "a", "b", 1.05, 1.01, 1.1),))) == ()
+    assert findings(quiet(optimizations=(Optimization(name, "a", "b", 2.0),))) == ()
 
 
-def test_a_lever_that_pays_in_some_cases_says_where_it_costs() -> None:
+def test_a_optimization_that_pays_in_some_cases_says_where_it_costs() -> None:
     name = "bfloat16 instead of float32"
     several = (
-        Lever(name, "a", "a2", 2.0, 1.5, 2.6),
-        Lever(name, "b", "b2", 3.0, 2.5, 3.6),
-        Lever(name, "c", "c2", 0.5, 0.4, 0.6),
+        Optimization(name, "a", "a2", 2.0, 1.5, 2.6),
+        Optimization(name, "b", "b2", 3.0, 2.5, 3.6),
+        Optimization(name, "c", "c2", 0.5, 0.4, 0.6),
     )
 
-    found = only(quiet(levers=several), name)
+    found = only(quiet(optimizations=several), name)
 
     assert "2 of 3 pairs of cases are faster, 2.50 times in the median, 3.00 times at most" in found.finding
     assert "1 slower, 2.00 times at most (c)" in found.finding
@@ -457,10 +457,10 @@ def test_a_lever_that_pays_in_some_cases_says_where_it_costs() -> None:
 
 def threaded(speedup: float, threads: int) -> Run:
     one, more = case("add-threads1", threads=1), case(f"add-threads{threads}", threads=threads)
-    lever = Lever(
+    optimization = Optimization(
         f"{threads} threads instead of 1", one.case.id, more.case.id, speedup, 0.9 * speedup, 1.1 * speedup
     )
-    return quiet(one, more, levers=(lever,))
+    return quiet(one, more, optimizations=(optimization,))
 
 
 def test_threads_that_do_not_scale() -> None:
@@ -473,8 +473,8 @@ def test_threads_that_the_run_did_not_use() -> None:
 
 
 def test_steps_that_are_mostly_framework() -> None:
-    def run(share: float) -> Run:
-        parts = (Part("framework", share * 1e-3), Part("gemm", (1 - share) * 1e-3))
+    def run(fraction: float) -> Run:
+        parts = (Part("framework", fraction * 1e-3), Part("gemm", (1 - fraction) * 1e-3))
         return quiet(case("step"), estimates=(Estimate("step", 1e-3, 5e-4, 2e-3, parts),))
 
     found = only(run(0.7), "mostly framework")
@@ -528,14 +528,16 @@ def test_a_shape_that_is_no_multiple() -> None:
 
 
 def test_the_gravest_comes_first() -> None:
-    levers = tuple(Lever(f"lever {i}", f"a{i}", f"b{i}", 2.0 + i, 1.5, 99.0) for i in range(20))
-    run = with_environment(quiet(levers=levers, finished_at=None), "code", dirty=True)
+    optimizations = tuple(
+        Optimization(f"optimization {i}", f"a{i}", f"b{i}", 2.0 + i, 1.5, 99.0) for i in range(20)
+    )
+    run = with_environment(quiet(optimizations=optimizations, finished_at=None), "code", dirty=True)
 
     found = findings(run)
 
     assert len(found) == 22
     assert [one.kind for one in found[:3]] == [FindingKind.WRONG, FindingKind.VOIDS, FindingKind.ADVICE]
-    assert [one.name for one in found[2:4]] == ["lever 19", "lever 18"]
+    assert [one.name for one in found[2:4]] == ["optimization 19", "optimization 18"]
 
 
 def test_what_is_not_known_is_no_trouble_but_is_said() -> None:
@@ -589,7 +591,7 @@ def test_the_reference_runs_read_sensibly(name: str) -> None:
     found = findings(run)
 
     assert 1 <= len(found) <= 15
-    assert {"lost in the library", "slow dtypes", "ceilings moved"} <= {one.name for one in found}
+    assert {"lost in the library", "slow dtypes", "peaks moved"} <= {one.name for one in found}
     assert len({one.name for one in found}) == len(found)
     for one in found:
         for text in (one.finding, one.cause, one.fix):
@@ -604,6 +606,6 @@ def test_the_reference_runs_read_sensibly(name: str) -> None:
 def test_what_the_epyc_run_is_known_for() -> None:
     found = named(judged(store.read(REFERENCE / "epyc-2-cores-cpu")))
 
-    assert {"restless machine", "pages mapped anew", "uneven shapes", "mostly framework"} <= set(found)
+    assert {"noisy machine", "pages mapped anew", "uneven shapes", "mostly framework"} <= set(found)
     assert "float16" in found["slow dtypes"].finding
     assert found["uneven shapes"].cases == ("matmul-float32-m1023-n1023-k1023",)

@@ -1,10 +1,10 @@
-"""Laws of memory, to the byte."""
+"""Models of memory, to the byte."""
 
 from fractions import Fraction
 
 import pytest
 
-from harness.fit.exponents import exact_law
+from harness.fit.exponents import exact_model
 
 
 @pytest.mark.parametrize(
@@ -18,35 +18,35 @@ from harness.fit.exponents import exact_law
     ],
 )
 def test_a_polynomial_is_found_to_the_last_digit(values: list[int], told: str) -> None:
-    law = exact_law([1, 2, 4, 8], values)
+    model = exact_model([1, 2, 4, 8], values)
 
-    assert law is not None
-    assert law.told("batch").replace("+ 1 batch", "+ batch") == told
-    assert [law(size) for size in (1, 2, 4, 8)] == values
-    assert law.first == 1
+    assert model is not None
+    assert model.told("batch").replace("+ 1 batch", "+ batch") == told
+    assert [model(size) for size in (1, 2, 4, 8)] == values
+    assert model.first == 1
 
 
-def test_one_byte_more_is_another_law() -> None:
-    assert exact_law([1, 2, 4, 8], [107, 114, 128, 157]) is None
+def test_one_byte_more_is_another_model() -> None:
+    assert exact_model([1, 2, 4, 8], [107, 114, 128, 157]) is None
 
 
 def test_below_another_moment_sets_the_peak() -> None:
     """The larger of two moments: 500 bytes whatever the batch, and 100 + 7 batch."""
     sizes = [16, 32, 64, 128, 256]
-    law = exact_law(sizes, [max(500, 100 + 7 * size) for size in sizes])
+    model = exact_model(sizes, [max(500, 100 + 7 * size) for size in sizes])
 
-    assert law is not None
-    assert (law.coefficients, law.first) == ((Fraction(100), Fraction(7)), 64)
+    assert model is not None
+    assert (model.coefficients, model.first) == ((Fraction(100), Fraction(7)), 64)
 
 
 def test_two_sizes_prove_nothing() -> None:
-    assert exact_law([1, 2], [107, 114]) is None
-    assert exact_law([1, 1, 2], [107, 108, 114]) is None
+    assert exact_model([1, 2], [107, 114]) is None
+    assert exact_model([1, 1, 2], [107, 108, 114]) is None
 
 
 def test_coefficients_beyond_any_float_stay_exact() -> None:
     huge = 10**17 + 1
-    law = exact_law([1, 2, 3], [huge, 2 * huge, 3 * huge])
+    model = exact_model([1, 2, 3], [huge, 2 * huge, 3 * huge])
 
-    assert law is not None
-    assert law(4) == 4 * huge
+    assert model is not None
+    assert model(4) == 4 * huge

@@ -37,17 +37,17 @@ def groups(plumbline: Command, path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_table_gets_a_law_its_parameters_and_what_it_expects(plumbline: Command, tmp_path: Path) -> None:
+def test_a_table_gets_a_model_its_parameters_and_what_it_expects(plumbline: Command, tmp_path: Path) -> None:
     wanted = [f"{2 * 700**3},", f"{2 * 8192**3},"]
     (group,) = groups(plumbline, table(tmp_path, rows() + wanted))
 
-    assert group["law"] == "t0 + F/P"
+    assert group["model"] == "t0 + F/P"
     rate = group["parameters"]["P"]
     assert set(rate) >= {"value", "low", "high", "identified", "unit"}
     assert rate["low"] < rate["value"] < rate["high"]
     assert rate["value"] == pytest.approx(50e9, rel=0.02)
     assert rate["unit"] == "FLOP/s"
-    assert 0.0 < group["residual"]["typical"] <= group["residual"]["worst"] < 0.1
+    assert 0.0 < group["residual"]["median"] <= group["residual"]["worst"] < 0.1
     inside, beyond = group["predictions"]
     assert (inside["extrapolated"], beyond["extrapolated"]) == (False, True)
     assert inside["low"] <= time(700) <= inside["high"]
@@ -85,7 +85,7 @@ def test_flops_and_bytes_are_a_roofline_and_unbound_memory_gets_no_number(
 def test_sizes_alone_are_a_power(plumbline: Command, tmp_path: Path) -> None:
     (group,) = groups(plumbline, table(tmp_path, [f"{n},{1e-6 * n**2!r}" for n in SIZES], "size,seconds"))
 
-    assert group["law"] == "c*n^k"
+    assert group["model"] == "c*n^k"
     assert group["parameters"]["k"]["value"] == pytest.approx(2.0, abs=0.01)
 
 
@@ -103,7 +103,7 @@ def test_files_as_spreadsheets_write_them(
     lines = [",".join(f'"{cell}"' for cell in line.split(",")) if quoted else line for line in rows()]
     (group,) = groups(plumbline, table(tmp_path, [*lines, "", ","], header, end))
 
-    assert group["law"] == "t0 + F/P"
+    assert group["model"] == "t0 + F/P"
 
 
 def test_columns_that_mean_nothing_are_kept_and_not_fitted(plumbline: Command, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_groups_are_fitted_apart_and_one_that_cannot_be_says_why(plumbline: Comm
         "none": "inconclusive: no size has a time",
         "bad": "inconclusive: no size has a time (4 left out",
     }.items():
-        assert found[name]["law"] is None
+        assert found[name]["model"] is None
         assert found[name]["parameters"] == {}
         assert reason in found[name]["reason"]
     assert [one["seconds"] for one in found["none"]["predictions"]] == [None, None]
@@ -135,7 +135,7 @@ def test_times_that_are_none_are_left_out_and_counted(plumbline: Command, tmp_pa
     (group,) = groups(plumbline, table(tmp_path, [*rows(), "1000,nan", "2000,0", "3000,-1"]))
 
     assert group["left_out"] == 3
-    assert group["law"] == "t0 + F/P"
+    assert group["model"] == "t0 + F/P"
     assert group["sizes"] == len(SIZES)
 
 
@@ -215,7 +215,7 @@ def test_a_run_is_fitted_sweep_by_sweep(plumbline: Command) -> None:
     reference = Path(__file__).resolve().parent.parent / "results" / "reference" / "xeon-2-cores-cpu"
     found = {one["group"]: one for one in groups(plumbline, reference)}
 
-    assert found["matmul-float32-square"]["law"] == "t0 + F/P"
+    assert found["matmul-float32-square"]["model"] == "t0 + F/P"
     assert found["matmul-float16-square"]["reason"].startswith("inconclusive: 3 sizes have a time")
     # Sizes of a sweep that were not measured are expected.
     assert all(set(one) >= {"seconds", "low", "high"} for one in found["copy-float32"]["predictions"])
@@ -233,18 +233,18 @@ def test_a_power_of_sizes_expects_with_a_narrow_interval(plumbline: Command, tmp
     lines = [f"{n},{1e-6 * n**0.5!r}" for n in SIZES]
     (group,) = groups(plumbline, table(tmp_path, [*lines, "700,", "8192,"], "size,seconds"))
 
-    assert group["law"] == "c*n^k"
+    assert group["model"] == "c*n^k"
     for one in group["predictions"]:
         assert one["low"] < one["seconds"] < one["high"] < 1.2 * one["low"]
 
 
-def test_noise_alone_gets_no_law(plumbline: Command, tmp_path: Path) -> None:
+def test_noise_alone_gets_no_model(plumbline: Command, tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     lines = [f"{n},{random.lognormal(0.0, 3.0)!r}" for n in range(10, 40)]
     (group,) = groups(plumbline, table(tmp_path, [*lines, "100,"], "size,seconds"))
 
-    assert (group["law"], group["parameters"]) == (None, {})
-    assert group["reason"].startswith("inconclusive: no law is within 25 % of the sizes (the best: ")
+    assert (group["model"], group["parameters"]) == (None, {})
+    assert group["reason"].startswith("inconclusive: no model is within 25 % of the sizes (the best: ")
     assert group["predictions"][0]["seconds"] is None
 
 

@@ -102,7 +102,7 @@ def test_what_a_model_needs_as_json(mine: Path, plumbline: Plumbline) -> None:
     assert found["memory"]["peak"] > found["memory"]["parameters"] * 4
     assert found["unknown_operators"] == []
     assert found["forward"]["seconds_at_least"] is None
-    assert found["ceilings_from"] is None
+    assert found["peaks_from"] is None
 
 
 def test_a_mask_and_what_is_computed_again_are_told_apart(mine: Path, plumbline: Plumbline) -> None:

@@ -37,7 +37,7 @@ def environment(host: str = "0" * 16, torch: str = "2.13.0", commit: str = "a" *
 def slower(factor: float, n: int = 512) -> Result:
     result = made_up.measured_product(n)
     assert result.measurement is not None
-    return msgspec.structs.replace(result, outcome=made_up.measurement(factor * result.measurement.typical))
+    return msgspec.structs.replace(result, outcome=made_up.measurement(factor * result.measurement.median))
 
 
 def night(number: int, factor: float, folder: Path, host: str = "0" * 16, **changes: Any) -> Run:
@@ -149,7 +149,7 @@ def rows(values: Sequence[float | None]) -> list[Row]:
             case="a",
             series="s",
             outcome="measurement" if value else "failed",
-            typical_seconds=value,
+            median_seconds=value,
         )
         for number, value in enumerate(values)
     ]
@@ -216,7 +216,7 @@ def test_a_case_or_a_metric_that_is_not_there_is_said(plumbline: Plumbline, tmp_
     status, _, errors = plumbline("history", "no-such-case")
     assert (status, "no series of a case 'no-such-case'" in errors) == (2, True)
     status, _, errors = plumbline("history", NAME, "--metric", "speed")
-    assert (status, "no metric 'speed': one of typical_seconds" in errors) == (2, True)
+    assert (status, "no metric 'speed': one of median_seconds" in errors) == (2, True)
     status, output, _ = plumbline("history", NAME, "--metric", "flops", "--json")
     assert status == 0
     assert decoded(output)["series"][0]["points"][0]["value"] == 2 * 512**3

@@ -1,4 +1,4 @@
-"""Fits against made-up machines whose law is known, the hard cases of the literature among them."""
+"""Fits against made-up machines whose model is known, the hard cases of the literature among them."""
 
 from collections import Counter
 
@@ -38,7 +38,7 @@ def roof(n: np.ndarray) -> np.ndarray:
 def measured(
     times: np.ndarray, seed: int = 0, noise: float = 0.03, repeats: int = 5, late: float = 0.0
 ) -> list[np.ndarray]:
-    """Repeats with lognormal noise, a share of them 1.5 to 6 times too long."""
+    """Repeats with lognormal noise, a fraction of them 1.5 to 6 times too long."""
     random = np.random.default_rng(seed)
     shape = (len(times), repeats)
     found = times[:, None] * random.lognormal(0.0, noise, shape)
@@ -78,10 +78,10 @@ N = np.array(SIZES, dtype=float)
 FINE = 64.0 * 2.0 ** (np.arange(13) / 2)
 
 
-def test_exact_data_give_the_exact_law() -> None:
+def test_exact_data_give_the_exact_model() -> None:
     fit_ = product(5e-6, RATE, (16, 32, 64, 128, 256, 512))
 
-    assert fit_.law == "t0 + F/P"
+    assert fit_.model == "t0 + F/P"
     assert parameter(fit_, "t0").value == pytest.approx(5e-6, rel=1e-5)
     assert parameter(fit_, "P").value == pytest.approx(RATE, rel=1e-5)
     # Overhead and work take as long where 2 n^3 = 5 us x 50 GFLOP/s.
@@ -91,11 +91,11 @@ def test_exact_data_give_the_exact_law() -> None:
 
 
 @pytest.mark.parametrize(
-    ("truth", "law"), [(additive, "t0 + F/P"), (floor, "max(t0, F/P)"), (roof, "t0 + max(F/P, B/W)")]
+    ("truth", "model"), [(additive, "t0 + F/P"), (floor, "max(t0, F/P)"), (roof, "t0 + max(F/P, B/W)")]
 )
 @pytest.mark.parametrize("late", [0.0, 0.3])
 def test_noise_and_preempted_times_leave_every_size_well_explained(
-    truth: object, law: str, late: float
+    truth: object, model: str, late: float
 ) -> None:
     """Worst error on the sizes: 2 % in the median of seeds; the rate to 1 %, and to 4 % with 30 % of the times too long."""
     n = FINE
@@ -109,7 +109,7 @@ def test_noise_and_preempted_times_leave_every_size_well_explained(
     assert np.median([np.max(np.abs(one.fitted / times - 1.0)) for one in fits]) < (0.025 if late else 0.02)
     assert np.median(np.abs(np.array(rates) / RATE - 1.0)) < (0.04 if late else 0.01)
     assert min(float(one.fitted.min()) for one in fits) > 0.0
-    assert Counter(one.law for one in fits)[law] >= 9
+    assert Counter(one.model for one in fits)[model] >= 9
 
 
 def test_the_interval_of_the_rate_covers_the_truth_about_as_often_as_it_says() -> None:
@@ -146,7 +146,7 @@ def test_an_overhead_that_hides_in_the_scatter_is_allowed_for_below_the_sizes() 
     assert small.low < additive(np.array([16.0]))[0] < small.high
 
 
-def test_a_disturbed_size_does_not_move_the_law() -> None:
+def test_a_disturbed_size_does_not_move_the_model() -> None:
     times = [np.array([time * (4.0 if n == 1024 else 1.0)]) for n, time in zip(N, additive(N), strict=True)]
     found = fitted({"flops": flops(N)}, times)
 
@@ -172,7 +172,7 @@ def test_bandwidth_that_bounds_no_size_gets_no_number() -> None:
 def test_the_roofline_is_found_with_its_ridge() -> None:
     found = fitted({"flops": flops(FINE), "bytes": 12.0 * FINE**2}, measured(roof(FINE)))
 
-    assert found.law == "t0 + max(F/P, B/W)"
+    assert found.model == "t0 + max(F/P, B/W)"
     assert parameter(found, "W").value == pytest.approx(2.5e9, rel=0.1)
     assert parameter(found, "ridge").value == pytest.approx(RATE / 2.5e9, rel=0.1)
 
@@ -208,11 +208,11 @@ def test_a_quadratic_machine_shows_its_exponent_and_no_rate_of_flops() -> None:
     fit_ = fit_sweep(Sweep("square", "n", 3.0, sizes))
 
     assert fit_ is not None
-    assert fit_.law == "c*F^k"
+    assert fit_.model == "c*F^k"
     assert fit_.exponent.value == pytest.approx(2.0, abs=0.01)
 
 
-def test_a_floor_bends_a_free_exponent_and_the_law_is_found_all_the_same() -> None:
+def test_a_floor_bends_a_free_exponent_and_the_model_is_found_all_the_same() -> None:
     """k = 3.04 with a tight interval that excludes 3: why no exponent alone is a verdict."""
     sizes = tuple(
         Size(int(n), {"flops": float(flops(n))}, tuple(times))
@@ -221,23 +221,23 @@ def test_a_floor_bends_a_free_exponent_and_the_law_is_found_all_the_same() -> No
     fit_ = fit_sweep(Sweep("square", "n", 3.0, sizes))
 
     assert fit_ is not None
-    assert fit_.law == "max(t0, F/P)"
+    assert fit_.model == "max(t0, F/P)"
 
 
 @pytest.mark.parametrize(
-    ("sigma", "kappa", "law"),
+    ("sigma", "kappa", "model"),
     [
         (0.0, 0.0, "T1/N"),
         (0.05, 0.0, "T1*(1 + sigma*(N-1))/N"),
         (0.05, 0.001, "T1*(1 + sigma*(N-1) + kappa*N*(N-1))/N"),
     ],
 )
-def test_threads_follow_amdahl_or_the_universal_law(sigma: float, kappa: float, law: str) -> None:
+def test_threads_follow_amdahl_or_the_universal_model(sigma: float, kappa: float, model: str) -> None:
     n = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
     times = 10.0 * (1.0 + sigma * (n - 1.0) + kappa * n * (n - 1.0)) / n
     found = fitted({"threads": n}, measured(times, noise=0.01, repeats=1))
 
-    assert found.law == law
+    assert found.model == model
     assert parameter(found, "T1").value == pytest.approx(10.0, rel=0.03)
     if sigma:
         assert parameter(found, "sigma").value == pytest.approx(sigma, rel=0.1)
@@ -246,18 +246,18 @@ def test_threads_follow_amdahl_or_the_universal_law(sigma: float, kappa: float, 
         assert many.seconds >= 10.0 * sigma * 0.9
 
 
-def test_the_universal_law_needs_five_thread_counts() -> None:
+def test_the_universal_model_needs_five_thread_counts() -> None:
     n = np.array([1.0, 2.0, 4.0, 8.0])
     times = 10.0 * (1.0 + 0.05 * (n - 1.0) + 0.01 * n * (n - 1.0)) / n
 
-    assert "kappa" not in fitted({"threads": n}, measured(times, noise=0.01, repeats=1)).law
+    assert "kappa" not in fitted({"threads": n}, measured(times, noise=0.01, repeats=1)).model
 
 
 def test_throughput_that_saturates_is_fitted_in_time() -> None:
     batch = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
     found = fitted({"size": batch}, measured(1e-3 + batch / 5e3, noise=0.01, repeats=1))
 
-    assert found.law == "t0 + b/Rmax"
+    assert found.model == "t0 + b/Rmax"
     assert parameter(found, "Rmax").value == pytest.approx(5e3, rel=0.05)
     assert parameter(found, "b_half").value == pytest.approx(5.0, rel=0.1)
 
@@ -271,12 +271,12 @@ def test_a_batch_sweep_tells_its_best_rate_in_samples() -> None:
 
 
 def test_a_loss_falls_towards_its_offset_as_a_power() -> None:
-    """Chinchilla's law in the parameters alone, with its published coefficients (Hoffmann et al., 2022)."""
+    """Chinchilla's model in the parameters alone, with its published coefficients (Hoffmann et al., 2022)."""
     parameters = 10.0 ** np.linspace(7.0, 10.5, 15)
     loss = 1.69 + 406.4 / parameters**0.34
     found = fitted({"size": parameters}, measured(loss, noise=0.002, repeats=1))
 
-    assert found.law == "t0 + c/n^k"
+    assert found.model == "t0 + c/n^k"
     assert parameter(found, "k").value == pytest.approx(0.34, abs=0.02)
     assert parameter(found, "t0").value == pytest.approx(1.69, abs=0.02)
 
@@ -284,15 +284,15 @@ def test_a_loss_falls_towards_its_offset_as_a_power() -> None:
 def test_a_power_with_offset_is_found_from_sizes_alone() -> None:
     found = fitted({"size": FINE}, measured(20e-6 + 1e-9 * FINE**2.5))
 
-    assert found.law == "t0 + c*n^k"
+    assert found.model == "t0 + c*n^k"
     assert parameter(found, "k").value == pytest.approx(2.5, abs=0.05)
 
 
-def test_work_and_bytes_that_grow_alike_are_one_law() -> None:
+def test_work_and_bytes_that_grow_alike_are_one_model() -> None:
     batch = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
     found = fitted({"flops": 1e9 * batch, "bytes": 1e7 * batch}, measured(batch * 1e-3, repeats=1))
 
-    assert found.law == "F/P"
+    assert found.model == "F/P"
     assert not parameter(found, "W").identified
 
 
@@ -305,29 +305,29 @@ def test_work_that_never_varies_tells_no_rate() -> None:
 
 
 def test_the_batch_of_fits_agrees_with_scipy() -> None:
-    """The solver of our own finds what `least_squares` finds, for every law of the family."""
+    """The solver of our own finds what `least_squares` finds, for every model of the family."""
     points = Points.of({"flops": flops(FINE), "bytes": 12.0 * FINE**2}, measured(roof(FINE)))
-    for law in family(points.columns):
-        ours = solve(law, points.columns, points.medians)
+    for model in family(points.columns):
+        ours = solve(model, points.columns, points.medians)
         assert ours is not None
-        theirs = finish(law, points.columns, points.medians, ours.logs)
+        theirs = finish(model, points.columns, points.medians, ours.logs)
         assert ours.cost == pytest.approx(theirs.cost, rel=0.01)
 
 
 def test_fits_of_a_batch_are_those_of_each_alone() -> None:
-    law, columns = (
+    model, columns = (
         roofline(),
         Points.of({"flops": flops(FINE), "bytes": 12.0 * FINE**2}, measured(roof(FINE))).columns,
     )
     rows = np.log(np.array([roof(FINE), 1.1 * roof(FINE)]))
     start = np.log([[1e-5, 4e10, 2e9]] * 2)
-    together, _ = refit(law, columns, rows, start)
+    together, _ = refit(model, columns, rows, start)
 
     for row, alone in zip(rows, together, strict=True):
-        assert refit(law, columns, row[None], start[:1])[0][0] == pytest.approx(alone, abs=1e-3)
+        assert refit(model, columns, row[None], start[:1])[0][0] == pytest.approx(alone, abs=1e-3)
 
 
-def test_repeats_below_the_law_are_trusted_and_late_ones_are_not() -> None:
+def test_repeats_below_the_model_are_trusted_and_late_ones_are_not() -> None:
     times = [np.array([0.99, 1.0, 1.01, 3.0, 4.0])] * 4
     points = Points.of({"flops": np.array([1.0, 2.0, 3.0, 4.0])}, times)
     trust = points.trust(np.zeros(4)).reshape(4, 5)
@@ -361,7 +361,7 @@ def test_a_serial_share_is_never_above_one() -> None:
 def test_half_of_the_rate_behind_a_floor_is_at_half_the_overhead() -> None:
     found = fitted({"flops": flops(FINE)}, measured(floor(FINE)))
 
-    assert found.law == "max(t0, F/P)"
+    assert found.model == "max(t0, F/P)"
     assert parameter(found, "F_half").value == pytest.approx(60e-6 * RATE / 2.0, rel=0.05)
 
 

@@ -1,10 +1,10 @@
-"""Levers: what a decision buys, found among the cases of a run."""
+"""Optimizations: what a decision buys, found among the cases of a run."""
 
 import math
 
 import msgspec
 
-from harness.costmodel import levers
+from harness.costmodel import optimizations
 from harness.records import Case, Cost, Prediction, Result, Run
 from tests import made_up
 from tests.made_up import markdown_of
@@ -30,8 +30,8 @@ def run(*results: Result) -> Run:
     return made_up.run(results)
 
 
-def test_a_pair_that_differs_in_one_word_is_a_lever() -> None:
-    (found,) = levers(
+def test_a_pair_that_differs_in_one_word_is_a_optimization() -> None:
+    (found,) = optimizations(
         run(
             case("train-gpt2-float32-adamw-eager-batch2", 0.2, memory=4000, said=4000),
             case("train-gpt2-float32-adamw-checkpointed-batch2", 0.25, memory=1000, said=1100),
@@ -39,13 +39,13 @@ def test_a_pair_that_differs_in_one_word_is_a_lever() -> None:
         )
     )
 
-    assert found.lever == "activation checkpointing"
+    assert found.optimization == "activation checkpointing"
     assert found.speedup == 0.8
     assert found.low
     assert found.high
     assert found.low < 0.8 < found.high
     assert math.isclose(found.low * found.high, 0.64)
-    assert (found.memory, found.expected_memory) == (0.25, 0.275)
+    assert (found.memory, found.predicted_memory) == (0.25, 0.275)
     assert (found.expected, found.way) == (0.8, "roofline")
 
 
@@ -53,18 +53,18 @@ def test_what_a_compiler_fuses_has_no_roofline_to_expect() -> None:
     eager, compiled = case("train-a-eager-batch1", 0.3), case("train-a-compiled-batch1", 0.1)
     compiled = msgspec.structs.replace(compiled, case=msgspec.structs.replace(compiled.case, fused=True))
 
-    (found,) = levers(run(eager, compiled))
+    (found,) = optimizations(run(eager, compiled))
 
     assert round(found.speedup, 6) == 3.0
     assert (found.expected, found.way) == (None, "")
 
 
 def test_threads_are_compared_from_one_to_the_most() -> None:
-    (found,) = levers(
+    (found,) = optimizations(
         run(*(case(f"threadedmatmul-threads{n}-n1024", 0.4 / n**0.9, threads=n) for n in (1, 2, 4)))
     )
 
-    assert found.lever == "4 threads instead of 1"
+    assert found.optimization == "4 threads instead of 1"
     assert round(found.speedup, 3) == round(4**0.9, 3)
     assert (found.expected, found.way) == (4.0, "cores")
 
@@ -78,21 +78,21 @@ def test_one_process_alone_states_no_interval() -> None:
         )
         alone = msgspec.structs.replace(result.measurement, view=view)
         pair[index] = msgspec.structs.replace(result, outcome=alone)
-    (found,) = levers(run(*pair))
+    (found,) = optimizations(run(*pair))
 
     assert (found.speedup, found.low, found.high) == (2.0, None, None)
 
 
-def test_what_calibrates_is_no_lever() -> None:
+def test_what_calibrates_is_no_optimization() -> None:
     pair = [case("calibrate-gemm-float32-m8", 1.0), case("calibrate-gemm-bfloat16-m8", 0.5)]
     pair = [msgspec.structs.replace(r, case=msgspec.structs.replace(r.case, calibrates=True)) for r in pair]
 
-    assert levers(run(*pair)) == ()
+    assert optimizations(run(*pair)) == ()
 
 
 def test_the_report_has_a_row_for_each() -> None:
     made = run(case("matmul-float32-n8", 0.2), case("matmul-bfloat16-n8", 0.1))
-    header = msgspec.structs.replace(made.header, levers=levers(made))
+    header = msgspec.structs.replace(made.header, optimizations=optimizations(made))
 
     text = markdown_of(msgspec.structs.replace(made, header=header))
 

@@ -31,7 +31,7 @@ def with_sensors(threads: int = 2, view: str = "cpu", **told: object) -> Measure
         (with_sensors(other_cpus=2.3, view="gpu_hot"), None),  # a GPU does not need the cores
         (with_sensors(other_cpus=None, load_average=5.5), Flag.CONTENDED),
         (with_sensors(other_cpus=None, load_average=4.5), None),
-        (with_sensors(steal_share=0.05), Flag.CONTENDED),
+        (with_sensors(steal_fraction=0.05), Flag.CONTENDED),
         (with_sensors(threads=5, cpus=8), Flag.OVERSUBSCRIBED),
         (with_sensors(quota_throttled_seconds=0.1), Flag.THROTTLED),
         (with_sensors(throttle_reasons=("gpu_idle", "applications_clocks_setting")), None),
@@ -45,9 +45,9 @@ def test_sensors_raise_their_flags(measurement: Measurement, flag: Flag | None) 
 
 
 def test_less_than_a_core_is_contended_where_the_system_does_not_tell_who_waited() -> None:
-    def starved(cpu_share: float, delay: float | None) -> Measurement:
+    def starved(cpu_fraction: float, delay: float | None) -> Measurement:
         process = msgspec.structs.replace(
-            QUIET.view.processes[0], cpu_share=cpu_share, run_delay_seconds=delay
+            QUIET.view.processes[0], cpu_fraction=cpu_fraction, run_delay_seconds=delay
         )
         return msgspec.structs.replace(
             QUIET, view=msgspec.structs.replace(QUIET.view, processes=(process, process))
@@ -73,7 +73,7 @@ def test_the_statistics_of_a_process_are_those_of_its_clean_samples() -> None:
     assert (found.p25, found.p75, found.mad) == pytest.approx((3e-3, 7e-3, 2e-3))
     assert found.block_medians == pytest.approx((3.5e-3, 8e-3))
     assert (found.involuntary_switches, found.page_faults) == (3, 10)
-    assert found.cpu_share == pytest.approx(10 * 1e-3 / 55e-3)
+    assert found.cpu_fraction == pytest.approx(10 * 1e-3 / 55e-3)
     assert found.lag1_autocorrelation == pytest.approx(
         stats.lag1_autocorrelation([float(i) for i in range(1, 10)])
     )

@@ -73,7 +73,7 @@ def test_an_optimizer_keeps_its_states_and_does_its_work(optimizer: str, states:
     assert found.parameters == parameters
     assert found.held.gradients == 4 * parameters
     assert found.held.optimizer == pytest.approx(4 * parameters * states, abs=4 * 4)  # and a step count each
-    assert found.phase("optimizer").vector_flops == pytest.approx(each * parameters, rel=0.001)
+    assert found.phase("optimizer").elementwise_flops == pytest.approx(each * parameters, rel=0.001)
 
 
 def test_the_work_of_the_mlp_by_hand() -> None:

@@ -94,7 +94,7 @@ def test_closed_forms_agree_with_the_trace(workload: Workload) -> None:
             "flops",
             "masked_flops",
             "recomputed_flops",
-            "vector_flops",
+            "elementwise_flops",
             "bytes_read",
             "bytes_written",
         )
@@ -221,7 +221,7 @@ def test_rms_norm_agrees_with_the_formula_of_the_fused_kernel(direction: str, dt
     work, cost = work_of(call), RMSNorm(dtype, direction, rows, width).cost()
 
     assert work is not None
-    assert cost.vector_flops == work.vector_flops
+    assert cost.elementwise_flops == work.elementwise_flops
     assert (cost.bytes_read, cost.bytes_written) == (work.bytes_read, work.bytes_written)
 
 

@@ -265,7 +265,7 @@ def test_fused_attention_counts_two_products() -> None:
 
     assert cost.flops == 4 * HEADS * LENGTH * LENGTH * DEPTH
     assert cost.masked_flops == 0
-    assert cost.vector_flops == 6 * HEADS * LENGTH * LENGTH
+    assert cost.elementwise_flops == 6 * HEADS * LENGTH * LENGTH
 
 
 def test_a_causal_mask_leaves_half_of_the_pairs_and_the_diagonal() -> None:
@@ -327,7 +327,7 @@ def test_composed_attention_has_the_same_pairs_and_computes_nothing_again(causal
     assert cost.recomputed_flops == 0
 
 
-# Vector FLOPs and bytes of single operators: name, maker, vector FLOPs, bytes read, bytes written.
+# Elementwise FLOPs and bytes of single operators: name, maker, elementwise FLOPs, bytes read, bytes written.
 
 N = 12
 SINGLE: dict[str, tuple[str, Maker, int, int, int]] = {
@@ -564,12 +564,12 @@ SINGLE: dict[str, tuple[str, Maker, int, int, int]] = {
 
 
 @pytest.mark.parametrize("case", SINGLE)
-def test_vector_flops_and_bytes_are_those_of_a_hand_count(case: str) -> None:
+def test_elementwise_flops_and_bytes_are_those_of_a_hand_count(case: str) -> None:
     name, make, vector, read, written = SINGLE[case]
 
     operator = only(make, name)
     assert operator.known
-    assert (operator.vector_flops, operator.bytes_read) == (vector, read)
+    assert (operator.elementwise_flops, operator.bytes_read) == (vector, read)
     if written >= 0:
         assert operator.bytes_written == written
 
@@ -584,7 +584,7 @@ def test_cross_entropy_reads_the_logits_once_and_writes_their_log_softmax() -> N
     by_name = {one.name: one for one in traced(make).operators}
     table = rows * classes * FP32
     forward, picked = by_name["_log_softmax"], by_name["nll_loss_forward"]
-    assert (forward.bytes_read, forward.bytes_written, forward.vector_flops) == (
+    assert (forward.bytes_read, forward.bytes_written, forward.elementwise_flops) == (
         table,
         table,
         5 * rows * classes,
@@ -592,7 +592,11 @@ def test_cross_entropy_reads_the_logits_once_and_writes_their_log_softmax() -> N
     assert picked.bytes_read == rows * (8 + FP32)
     spread, last = by_name["nll_loss_backward"], by_name["_log_softmax_backward_data"]
     assert (spread.bytes_read, spread.bytes_written) == (rows * 8 + FP32, table)
-    assert (last.bytes_read, last.bytes_written, last.vector_flops) == (2 * table, table, 4 * rows * classes)
+    assert (last.bytes_read, last.bytes_written, last.elementwise_flops) == (
+        2 * table,
+        table,
+        4 * rows * classes,
+    )
 
 
 def test_the_gradient_of_an_embedding_is_as_large_as_its_table() -> None:
@@ -603,7 +607,7 @@ def test_the_gradient_of_an_embedding_is_as_large_as_its_table() -> None:
     operator = only(make, "embedding_dense_backward")
     assert operator.bytes_written == 1000 * 16 * FP32
     assert operator.bytes_read == 10 * 16 * FP32 + 10 * 8
-    assert operator.vector_flops == 10 * 16
+    assert operator.elementwise_flops == 10 * 16
 
 
 def test_a_layers_gradients_read_what_they_need() -> None:
@@ -620,9 +624,9 @@ def test_a_layers_gradients_read_what_they_need() -> None:
 
     one, other = only(first, "convolution_backward"), only(frozen, "convolution_backward")
     assert one.bytes_read == gradient + source
-    assert one.vector_flops == 2 * 8 * 16  # the sum of the bias
+    assert one.elementwise_flops == 2 * 8 * 16  # the sum of the bias
     assert other.bytes_read == gradient + weight
-    assert other.vector_flops == 0
+    assert other.elementwise_flops == 0
     assert one.flops == other.flops == 2 * (2 * 8 * 16) * 27
 
 
@@ -633,7 +637,7 @@ def test_layer_norm_backward() -> None:
         module, x = nn.LayerNorm(4), leaf(6, 4)
         return backward_of(lambda: module(x))
 
-    assert only(make, "native_layer_norm_backward").vector_flops == 13 * 24
+    assert only(make, "native_layer_norm_backward").elementwise_flops == 13 * 24
 
 
 def test_dropout_in_training_is_a_mask_and_two_products() -> None:
@@ -643,9 +647,11 @@ def test_dropout_in_training_is_a_mask_and_two_products() -> None:
         x = torch.randn(N)
         return lambda: F.dropout(x, 0.5)
 
-    assert traced(make).cost.vector_flops == 3 * N
+    assert traced(make).cost.elementwise_flops == 3 * N
     assert (
-        traced(on(lambda x: F.dropout(x, 0.5, training=False), partial(torch.randn, N))).cost.vector_flops
+        traced(
+            on(lambda x: F.dropout(x, 0.5, training=False), partial(torch.randn, N))
+        ).cost.elementwise_flops
         == 0
     )
 
@@ -655,10 +661,10 @@ def test_a_batch_norm_in_training_has_a_backward_of_thirteen() -> None:
         module, x = nn.BatchNorm2d(4), leaf(3, 4, 5, 5)
         return backward_of(lambda: module(x))
 
-    assert only(make, "native_batch_norm_backward").vector_flops == 13 * 300
+    assert only(make, "native_batch_norm_backward").elementwise_flops == 13 * 300
 
 
-# Optimizers: vector FLOPs for each parameter, whatever the implementation.
+# Optimizers: elementwise FLOPs for each parameter, whatever the implementation.
 
 OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], int]] = {
     "sgd": (partial(torch.optim.SGD, lr=0.1), 2),
@@ -692,7 +698,7 @@ def test_an_optimizer_costs_the_same_in_each_form(name: str, how: str) -> None:
 
     found = traced(make)
     assert not found.trace.unknown
-    assert found.trace.phase("optimizer").vector_flops == pytest.approx(each * sum(sizes), abs=20)
+    assert found.trace.phase("optimizer").elementwise_flops == pytest.approx(each * sum(sizes), abs=20)
     assert found.cost.flops == 0
 
 
@@ -720,7 +726,7 @@ def test_fused_adamw_passes_over_everything_once(options: dict[str, Any], each: 
 
     states = 3 if options.get("amsgrad") else 2
     operator = only(make, "_fused_adamw")
-    assert operator.vector_flops == each * 1000
+    assert operator.elementwise_flops == each * 1000
     assert operator.bytes_read == (2 + states) * 1000 * FP32
     assert operator.bytes_written == (1 + states) * 1000 * FP32
 
@@ -852,7 +858,7 @@ def test_recurrent_layers_of_cudnn(mode: int, gates: int) -> None:
 
     forward = called("_cudnn_rnn", **layer, writes=(operand(5, 3, 2 * hidden),))
     assert forward.flops == 2 * steps * 2 * rows * ((inputs + hidden) + (2 * hidden + hidden))
-    assert forward.vector_flops == steps * 2 * 2 * hidden * {0: 5, 2: 30, 3: 22}[mode]
+    assert forward.elementwise_flops == steps * 2 * 2 * hidden * {0: 5, 2: 30, 3: 22}[mode]
     for to_weights in (True, False):
         mask = [True, False, False, to_weights]
         back = called("_cudnn_rnn_backward", **layer, output_mask=mask, writes=(operand(5, 3, inputs),))
@@ -866,7 +872,7 @@ def test_an_lstm_of_cudnn_with_a_projection() -> None:
 
     work = called("_cudnn_rnn", **layer, bidirectional=False, proj_size=6, writes=(operand(5, 3, 6),))
     assert work.flops == 2 * 15 * (48 * 8 + 48 * 6 + 6 * 12)
-    assert work.vector_flops == 15 * 12 * 30
+    assert work.elementwise_flops == 15 * 12 * 30
 
 
 def test_products_in_eight_bits() -> None:
@@ -876,7 +882,7 @@ def test_products_in_eight_bits() -> None:
     work = called("_scaled_mm", self=a, mat2=b, scale_a=scale, scale_b=scale, writes=(out,))
     assert work == Work(2 * 6 * 32 * 16, 6 * 32, 0, 0, 6 * 16 + 16 * 32 + 2 * 4, 6 * 32 * 2)
     biased = called("_scaled_mm", self=a, mat2=b, scale_a=scale, scale_b=scale, bias=scale, writes=(out,))
-    assert biased.vector_flops == 2 * 6 * 32
+    assert biased.elementwise_flops == 2 * 6 * 32
     whole = called(
         "_int_mm", self=operand(6, 16, dtype="int8"), mat2=operand(16, 32, dtype="int8"), writes=(out,)
     )
@@ -901,13 +907,14 @@ def test_batch_norm_of_cudnn() -> None:
     known = {"input": x, "weight": per_channel, "running_mean": per_channel, "running_var": per_channel}
 
     train = called("cudnn_batch_norm", **known, bias=per_channel, training=True, writes=(x,))
-    assert train.vector_flops == 7 * 300
+    assert train.elementwise_flops == 7 * 300
     assert train.bytes_read == (300 + 4 * 4) * FP32
     assert (
-        called("cudnn_batch_norm", **known, bias=per_channel, training=False, writes=(x,)).vector_flops == 600
+        called("cudnn_batch_norm", **known, bias=per_channel, training=False, writes=(x,)).elementwise_flops
+        == 600
     )
     back = called("cudnn_batch_norm_backward", **known, grad_output=x, writes=(x, per_channel, per_channel))
-    assert back.vector_flops == 13 * 300
+    assert back.elementwise_flops == 13 * 300
 
 
 def test_convolutions_under_other_names() -> None:
@@ -916,7 +923,7 @@ def test_convolutions_under_other_names() -> None:
     flops = 2 * out.numel * 27
     assert called("cudnn_convolution", self=x, weight=w, writes=(out,)).flops == flops
     assert (
-        called("mkldnn_convolution", self=x, weight=w, bias=operand(8), writes=(out,)).vector_flops
+        called("mkldnn_convolution", self=x, weight=w, bias=operand(8), writes=(out,)).elementwise_flops
         == out.numel
     )
     up = called("cudnn_convolution_transpose", self=out, weight=w, writes=(x,))
@@ -927,7 +934,7 @@ def test_pooling_of_mkldnn() -> None:
     pooled = operand(2, 3, 4, 4)
 
     work = called("mkldnn_max_pool2d", self=operand(2, 3, 8, 8), kernel_size=[2], writes=(pooled,))
-    assert work.vector_flops == 4 * pooled.numel
+    assert work.elementwise_flops == 4 * pooled.numel
 
 
 def test_dropout_of_a_gpu() -> None:

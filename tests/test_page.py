@@ -130,7 +130,7 @@ def test_the_page_has_every_case_and_every_finding(name: str) -> None:
     assert run.header.findings
     cells = set(told.cells)
     for result in run.results:
-        # What the cost model learns from is in the table of its laws.
+        # What the cost model learns from is in the table of its models.
         if not result.case.calibrates:
             assert result.case.id in (cells if result.measurement else told.text)
     for finding in run.header.findings:
@@ -576,10 +576,10 @@ def column(table: Any, place: int) -> list[str]:
 @pytest.mark.browser
 def test_a_long_table_is_sorted_by_value(opened: Any) -> None:
     run = sources("epyc")[0].run
-    typical = {one.case.id: one.measurement.typical for one in run.measured if one.measurement}
+    median = {one.case.id: one.measurement.median for one in run.measured if one.measurement}
     table = long_table(opened("epyc").tab, "Cases: matmul")
     header = table.locator("th").nth(1)
-    assert header.text_content() == "typical"
+    assert header.text_content() == "median"
     before = column(table, 0)
 
     header.locator("button").click()
@@ -591,9 +591,9 @@ def test_a_long_table_is_sorted_by_value(opened: Any) -> None:
     assert header.get_attribute("aria-sort") == "descending"
     assert sorted(up) == sorted(down) == sorted(before)
     # By value, not by digits: 8.39 µs before 1.87 ms. Cells have three digits.
-    times = [typical[case] for case in up]
+    times = [median[case] for case in up]
     assert all(one <= 1.01 * after for one, after in pairwise(times))
-    times = [typical[case] for case in down]
+    times = [median[case] for case in down]
     assert all(one >= after / 1.01 for one, after in pairwise(times))
     assert up.index("matmul-float32-m64-n64-k64") < up.index("matmul-float32-m512-n512-k512")
 

@@ -43,7 +43,7 @@ ODD = {("approach-1", 67e9), ("approach-2", 67e9), ("approach-3", 67e9), ("appro
 
 @pytest.mark.parametrize(("approach", "size", "flops", "tokens"), CASES)
 def test_chinchilla_tables(approach: str, size: float, flops: float, tokens: float) -> None:
-    """R092 and the other rows: FLOPs to 1 %, tokens to the rounding of their last digit or 0.4 %, from one power law a column, through its rows of 10B and 10T."""
+    """R092 and the other rows: FLOPs to 1 %, tokens to the rounding of their last digit or 0.4 %, from one power model a column, through its rows of 10B and 10T."""
     found = for_size(size, approach)
     rounding = 0.05e9 if tokens < 1e12 else 0.05e12
     if (approach, size) not in ODD:
@@ -67,7 +67,7 @@ def test_misprints() -> None:
 
 def test_the_exponents_are_the_published_ones() -> None:
     """Table 2: 0.50, 0.49, 0.46; Kaplan 0.73. The printed constants of equation 10 give 0.452, its text says 0.46; the refit says 0.513."""
-    exponents = {name: law.exponent for name, law in ALLOCATIONS.items()}
+    exponents = {name: model.exponent for name, model in ALLOCATIONS.items()}
     assert exponents["approach-1"] == pytest.approx(0.50, abs=0.005)
     assert exponents["approach-2"] == pytest.approx(0.49, abs=0.005)
     assert exponents["approach-3"] == pytest.approx(0.46, abs=0.005)
@@ -103,13 +103,13 @@ def test_kaplan_wants_larger_models() -> None:
     assert for_budget(1e24, "kaplan").parameters > 5 * for_budget(1e24).parameters
 
 
-@pytest.mark.parametrize("law", [PARAMETRIC, REFIT], ids=lambda law: law.name)
-def test_the_closed_form_is_the_minimum(law: Parametric) -> None:
+@pytest.mark.parametrize("model", [PARAMETRIC, REFIT], ids=lambda model: model.name)
+def test_the_closed_form_is_the_minimum(model: Parametric) -> None:
     for flops in (1e18, 1e21, 1e24, 1e27):
-        best = for_budget(flops, law.name)
+        best = for_budget(flops, model.name)
         assert best.flops == pytest.approx(flops)
         for size in (0.9 * best.parameters, 1.1 * best.parameters):
-            assert law.loss(size, flops / (6 * size)) > best.loss
+            assert model.loss(size, flops / (6 * size)) > best.loss
 
 
 def test_losses() -> None:
@@ -119,7 +119,7 @@ def test_losses() -> None:
 
 
 @pytest.mark.parametrize("approach", ALLOCATIONS)
-def test_size_and_budget_are_one_law(approach: str) -> None:
+def test_size_and_budget_are_one_model(approach: str) -> None:
     sizes = []
     for flops in (1e17, 1e20, 1e23, 1e26, 1e29):
         best = for_budget(flops, approach)
@@ -261,8 +261,8 @@ def test_prices() -> None:
 
 
 def test_shares() -> None:
-    assert amounts.share("40%", "--mfu") == amounts.share("0.4", "--mfu") == 0.4
-    assert amounts.share("100 %", "--mfu") == 1.0
+    assert amounts.fraction("40%", "--mfu") == amounts.fraction("0.4", "--mfu") == 0.4
+    assert amounts.fraction("100 %", "--mfu") == 1.0
     for text in ("0", "1.01", "40", "-0.1", "101%", "nan", "%", ""):
         with pytest.raises(UsageError, match="--mfu"):
-            amounts.share(text, "--mfu")
+            amounts.fraction(text, "--mfu")

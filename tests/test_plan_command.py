@@ -427,15 +427,15 @@ def test_where_nothing_fits_it_says_why(ask: Ask) -> None:
     assert fits["fewest_devices"] > 8
 
 
-def test_levers_are_what_the_options_make(ask: Ask) -> None:
-    levers = {one["name"]: one for one in ask("llama-2-7b")["levers"]}
+def test_optimizations_are_what_the_options_make(ask: Ask) -> None:
+    optimizations = {one["name"]: one for one in ask("llama-2-7b")["optimizations"]}
 
-    assert levers["as asked"]["memory"] == ask("llama-2-7b")["memory"]["total"]
+    assert optimizations["as asked"]["memory"] == ask("llama-2-7b")["memory"]["total"]
     for name, options in {
         "recompute full": ("--recompute", "full"), "recompute selective": ("--recompute", "selective"),
         "flash attention": ("--flash",),
     }.items():  # fmt: skip
-        assert levers[name]["memory"] == ask("llama-2-7b", *options)["memory"]["total"]
+        assert optimizations[name]["memory"] == ask("llama-2-7b", *options)["memory"]["total"]
 
 
 # Without a model
@@ -707,7 +707,7 @@ def test_a_run_that_calibrated_nothing(plumbline: Command, tmp_path: Path) -> No
     one_line(plumbline("plan", path, "--on", BARE, "--json"), "calibrated nothing", "plumbline calibrate")
 
 
-def test_a_run_knows_one_machine_and_no_stated_share(plumbline: Command, tmp_path: Path) -> None:
+def test_a_run_knows_one_machine_and_no_stated_fraction(plumbline: Command, tmp_path: Path) -> None:
     path = written(tmp_path / "mine")
     one_line(plumbline("plan", path, "--on", CALIBRATED, "--devices", 2, "--batch", 2), "--devices 2")
     one_line(plumbline("plan", path, "--on", CALIBRATED, "--mfu", 0.4), "--mfu 0.4")

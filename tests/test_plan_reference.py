@@ -66,7 +66,7 @@ def test_slack() -> None:
     assert not same(row, 1.96, Within())
     assert same(row, 1.9, Within(points=0.0))
     assert Within(digits=3).slack("3640.0") == 5.0
-    assert Within(share=0.005).slack("200") == 1.0
+    assert Within(fraction=0.005).slack("200") == 1.0
 
 
 def test_numbers_are_for_people() -> None:

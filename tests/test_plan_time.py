@@ -153,10 +153,10 @@ def test_megatron_sizes_and_shares_of_peak(row: Table1) -> None:
     assert 100 * row.teraflops * 1e12 / A100 == pytest.approx(row.percent, abs=0.6)
     seconds = model.seconds(row.batch, row.devices, row.teraflops * 1e12, Recompute.FULL)
     tokens_per_second = row.batch * model.sequence / seconds
-    model_share = mfu(model.flops(1) / model.sequence, tokens_per_second, row.devices * A100)
+    model_fraction = mfu(model.flops(1) / model.sequence, tokens_per_second, row.devices * A100)
     hardware = model.flops(1, Recompute.FULL) / model.flops(1)
     assert 1.31 < hardware < 4 / 3
-    assert model_share * hardware == pytest.approx(row.teraflops * 1e12 / A100)
+    assert model_fraction * hardware == pytest.approx(row.teraflops * 1e12 / A100)
 
 
 @pytest.mark.parametrize(
@@ -167,12 +167,12 @@ def test_megatron_end_to_end(
     parameters: float, tokens: float, devices: int, teraflops: float, days: int
 ) -> None:
     """Their section 5.1: 8 T P / (n X) is 34 days for GPT-3 and 84 for a trillion parameters; X counts what is computed again, so MFU is 3/4 of it."""
-    share = 0.75 * teraflops * 1e12 / A100
+    fraction = 0.75 * teraflops * 1e12 / A100
     run = train(
         six_nd(parameters, tokens),
         tokens,
         devices,
-        stated(A100, share),
+        stated(A100, fraction),
         hardware_flops=4 / 3 * six_nd(parameters, tokens),
     )
     assert run.seconds / DAY == pytest.approx(days, abs=0.5)
@@ -373,8 +373,8 @@ def test_the_usual_share_is_the_median_of_published_steps() -> None:
     """Rows R073 to R207 that publish a rate; what is usual is their median, and all of them are inside the bounds."""
     of_best = [achieved / best for achieved, _, best in STEPS]
     of_peak = [achieved / peak for achieved, peak, _ in STEPS]
-    assert statistics.median(of_best) == pytest.approx(time.TYPICAL_OF_MAMF, abs=0.015)
-    assert statistics.median(of_peak) == pytest.approx(time.TYPICAL_OF_PEAK, abs=0.015)
+    assert statistics.median(of_best) == pytest.approx(time.MEDIAN_OF_MAMF, abs=0.015)
+    assert statistics.median(of_peak) == pytest.approx(time.MEDIAN_OF_PEAK, abs=0.015)
     assert min(of_peak) > time.PESSIMISTIC
     assert max(of_best) < 1
 
@@ -436,9 +436,9 @@ def test_what_is_no_training(bad: tuple[float, float, int]) -> None:
 def test_a_share_that_cannot_be() -> None:
     with pytest.raises(UsageError, match=r"no more than 0\.750"):
         train(3e21, 1e9, 8, stated(A100, 0.9), hardware_flops=4e21)
-    for share in (0.0, 1.2, -1.0, math.nan):
+    for fraction in (0.0, 1.2, -1.0, math.nan):
         with pytest.raises(UsageError):
-            stated(A100, share)
+            stated(A100, fraction)
 
 
 # ---- devices

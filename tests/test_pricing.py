@@ -1,4 +1,4 @@
-"""The time of a plan on this machine: traced, continued in depth, priced by laws that do not exist."""
+"""The time of a plan on this machine: traced, continued in depth, priced by models that do not exist."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from harness.models.training import training
 from harness.plan.answer import counted
 from harness.plan.config import described
 from harness.plan.question import Question, lengths_of
-from harness.records import CostModel, Framework, Header, OperatorLaw
+from harness.records import CostModel, Framework, Header, OperatorModel
 from harness.records.architecture import Layout, Recipe
 from tests import made_up
 
@@ -23,15 +23,15 @@ pytest.importorskip("transformers")
 SIZES = {"batch": 2, "sequence": 32, "width": 64, "depth": 2, "vocabulary": 128}
 
 
-def law(kind: str) -> OperatorLaw:
+def model(kind: str) -> OperatorModel:
     """A rate and nothing else: time is FLOPs or bytes over it."""
-    return OperatorLaw(
+    return OperatorModel(
         kind, "float32", 10, 1e-6, 1.0, 1e10, 1e10, 1e10, 0.05, 0.03, 0.1, "case", 10**15, 10**15
     )
 
 
 KINDS = ("gemm", "attention", "attention backward", "elementwise", "softmax", "normalization", "reduction")
-LAWS = tuple(map(law, KINDS))
+LAWS = tuple(map(model, KINDS))
 MODEL = CostModel("made-up", "cpu", 2, 1 << 24, LAWS, (Framework(1 << 20, 1e-7, 1e-6, 1e-6, 5e-6),))
 
 
@@ -76,7 +76,7 @@ def test_what_two_depths_say_of_a_third_is_what_that_one_does(architecture: str)
     found = extrapolated(traced(config, SHALLOW).operators, traced(config, DEEPER).operators, depth)
     whole = traced(config, depth).operators
 
-    for field in ("flops", "vector_flops", "bytes_read", "bytes_written"):
+    for field in ("flops", "elementwise_flops", "bytes_read", "bytes_written"):
         continued, real = (
             sum(one.count * getattr(one, field) for one in several) for several in (found, whole)
         )

@@ -64,7 +64,7 @@ def test_benchmark_json_has_the_samples(run: Callable[..., pytest.RunResult], tm
     results = store.read(recorded()[0]).measured
     for entry, result in zip(entries, results, strict=True):
         assert result.measurement is not None
-        assert entry["stats"]["median"] == pytest.approx(result.measurement.typical, rel=1e-6)
+        assert entry["stats"]["median"] == pytest.approx(result.measurement.median, rel=1e-6)
         assert entry["group"] == "work"
 
 
@@ -123,7 +123,7 @@ def test_a_failing_workload_fails_its_test_without_a_traceback(
 
     result.assert_outcomes(failed=1)  # and no error beside it
     result.stdout.fnmatch_lines(["*RuntimeError: it broke badly*"])
-    result.stdout.no_fnmatch_line("*conductor.py*")
+    result.stdout.no_fnmatch_line("*runner.py*")
 
 
 @pytest.mark.worker

@@ -12,7 +12,7 @@ import pytest
 from harness import store
 from harness.exchange import exported
 from harness.measure.environment import capture as environment
-from harness.pytest_plugin import share
+from harness.pytest_plugin import fraction
 from tests import made_up, simulated
 from tests.simulated import Simulated
 from tests.test_pytest_plugin import BARE, Suite
@@ -308,7 +308,7 @@ def test_xdist_without_processes_changes_nothing(run: Run) -> None:
     ("text", "value"), [("2.5%", 0.025), ("0.025", 0.025), (" 3 % ", 0.03), (".5", 0.5), ("0", 0.0)]
 )
 def test_a_floor_is_a_share_in_either_notation(text: str, value: float) -> None:
-    assert share(text) == pytest.approx(value)
+    assert fraction(text) == pytest.approx(value)
 
 
 @pytest.mark.parametrize("text", ["2.5", "100%", "-1%", "five", "", "nan", "1e-2", "2,5%"])

@@ -29,7 +29,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> Simulated:
             call()  # type: ignore[operator]
             return type("Samples", (), {"trusted_seconds": (1e-3,)})()
 
-    monkeypatch.setattr(replaying, "Stopwatch", Watch)
+    monkeypatch.setattr(replaying, "Timer", Watch)
     return device
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from harness.check.judge import judge
 from harness.records import Environment, Result, Run
-from harness.report.facts import show_catalogue, show_facts
+from harness.report.listing import show_catalogue, show_facts
 from harness.report.terminal import show
 from tests import made_up
 from tests.made_up import markdown_of
@@ -52,7 +52,7 @@ def test_the_numbers_of_a_row_are_those_of_the_record() -> None:
     assert cells[7] == "12.0 MiB"
 
 
-def test_the_ladder_names_the_rungs_and_what_each_loses() -> None:
+def test_the_hierarchy_names_the_rungs_and_what_each_loses() -> None:
     rows = [line for line in markdown_of(RUN).splitlines() if line.startswith("| float32 | 2 |")]
 
     assert [tuple(cell.strip() for cell in row.strip("|").split("|")[2:5]) for row in rows] == [
@@ -65,7 +65,7 @@ def test_the_ladder_names_the_rungs_and_what_each_loses() -> None:
 
 
 def test_what_was_not_measured_is_said() -> None:
-    said = next(line for line in markdown_of(RUN).splitlines() if line.startswith("| ceiling: datasheet"))
+    said = next(line for line in markdown_of(RUN).splitlines() if line.startswith("| peak: datasheet"))
 
     assert "GPU \\| of tomorrow" in said
     assert "not measured: datasheet (no datasheet row for 'GPU | of tomorrow')" in terminal(RUN)
@@ -116,9 +116,9 @@ def test_what_the_sizes_do_not_identify_gets_no_number() -> None:
     assert "not identified" in markdown_of(judge(made_up.run(results)))
 
 
-def test_a_run_without_ceilings_or_results_renders() -> None:
+def test_a_run_without_peaks_or_results_renders() -> None:
     empty = made_up.run(())
-    bare = judge(msgspec.structs.replace(empty, header=msgspec.structs.replace(empty.header, ceilings=())))
+    bare = judge(msgspec.structs.replace(empty, header=msgspec.structs.replace(empty.header, peaks=())))
 
     assert "0 cases" in markdown_of(bare)
     assert "0 cases" in terminal(bare)

@@ -602,7 +602,7 @@ def side_by_side(case: str) -> Page:
     """The reference runs side by side, as recorded or under names of their users' own."""
     sources = opened([str(EPYC), str(XEON)], REFERENCE)
     if case == "labelled":
-        names = iter(("the box under my desk with the old fans", "a rented one, Frankfurt, eight cores"))
+        names = iter(("the box under my handler with the old fans", "a rented one, Frankfurt, eight cores"))
         sources = tuple(labelled(source, next(names)) for source in sources)
     return as_page(sources)
 
@@ -744,7 +744,7 @@ def test_without_altair_a_bench_writes_the_other_forms_and_says_so(
 def test_a_label_is_in_the_title_of_every_form_and_survives_resuming(
     machine: Simulated, suite: Suite, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "CHAPTER_SECONDS", 0.0)  # a case a chapter
+    monkeypatch.setattr(selection, "BATCH_SECONDS", 0.0)  # a case a batch
     monkeypatch.setenv("SIMULATED_TROUBLE", "SIGINT")
     status, output, _ = plumbline(
         "bench", suite('[Work("steady", 100), Work("fragile", 200)]'), "--label", "My <box>"

@@ -55,7 +55,7 @@ def test_time_that_grows_as_theory_says_holds_and_another_power_fails(exponent: 
 
 
 def test_a_floor_is_no_other_exponent() -> None:
-    """Left free, the exponent is not 3; the law with a floor says that it is."""
+    """Left free, the exponent is not 3; the model with a floor says that it is."""
     times = {n: max(60e-6, 2 * n**3 / 50e9) for n in (64, 96, 128, 192, 256, 384, 512, 768, 1024)}
 
     assert only(timed(times), "scaling").answer is Answer.HOLDS
@@ -107,7 +107,7 @@ def threaded(times: list[float]) -> Run:
 
 
 @pytest.mark.parametrize(
-    ("times", "answer", "law"),
+    ("times", "answer", "model"),
     [
         # Half of the work on one thread: Amdahl.
         ([10.0 * (0.5 + 0.5 / n) for n in (1, 2, 3, 4, 6, 8)], Answer.HOLDS, "T1*(1 + sigma*(N-1))/N"),
@@ -117,27 +117,27 @@ def threaded(times: list[float]) -> Run:
     ],
 )
 def test_threads_make_it_faster_by_no_more_than_their_number(
-    times: list[float], answer: Answer, law: str
+    times: list[float], answer: Answer, model: str
 ) -> None:
     told = only(threaded(times), "scaling")
 
     assert told.answer is answer
-    assert law in told.reason
+    assert model in told.reason
     assert f"8 threads are {times[0] / times[-1]:.2f} times as fast as 1" in told.reason
 
 
-def operator(n: int, said: int, measured: int | None, moved: int) -> Result:
-    cost = Cost(bytes_read=moved, bytes_written=0, memory_bytes=said)
-    case = Case(f"op-n{n}", "ops", "op", "float32", {"n": n}, cost, moved, Series("op", "n", n, 1.0))
+def operator(n: int, said: int, measured: int | None, round_spread: int) -> Result:
+    cost = Cost(bytes_read=round_spread, bytes_written=0, memory_bytes=said)
+    case = Case(f"op-n{n}", "ops", "op", "float32", {"n": n}, cost, round_spread, Series("op", "n", n, 1.0))
     return Result(case, made_up.measurement(1e-6 * n, memory=measured))
 
 
-def memory(said: Any, measured: Any, moved: Any) -> Verdict:
-    results = tuple(operator(n, said(n), measured(n), moved(n)) for n in SIZES)
+def memory(said: Any, measured: Any, round_spread: Any) -> Verdict:
+    results = tuple(operator(n, said(n), measured(n), round_spread(n)) for n in SIZES)
     return only(made_up.run(results), "memory growth")
 
 
-def test_memory_to_the_byte_holds_with_its_law() -> None:
+def test_memory_to_the_byte_holds_with_its_model() -> None:
     told = memory(lambda n: 100 + 8 * n, lambda n: 100 + 8 * n, lambda n: 12 * n)
 
     assert told.answer is Answer.HOLDS
@@ -264,11 +264,13 @@ def test_half_performance_is_where_overhead_meets_work() -> None:
     assert "n = 136 [" in told.reason
 
 
-def intensity(name: str, flops: int, moved: int, seconds: float) -> Result:
-    cost = Cost(bytes_read=moved, bytes_written=0, memory_bytes=moved, flops=flops)
-    case = Case(name, "ops", "op", "float32", {}, cost, moved)
+def intensity(name: str, flops: int, round_spread: int, seconds: float) -> Result:
+    cost = Cost(bytes_read=round_spread, bytes_written=0, memory_bytes=round_spread, flops=flops)
+    case = Case(name, "ops", "op", "float32", {}, cost, round_spread)
     return Result(
-        case, made_up.measurement(seconds), Prediction(flops / 190e9, moved / 100e9, 190e9, 100e9, "L2")
+        case,
+        made_up.measurement(seconds),
+        Prediction(flops / 190e9, round_spread / 100e9, 190e9, 100e9, "L2"),
     )
 
 
@@ -306,12 +308,12 @@ def test_threads_that_only_slow_down_are_inconclusive_and_a_late_fall_is_no_fail
     assert "4 threads are" in falling.reason
 
 
-def test_no_law_near_the_sizes_is_inconclusive() -> None:
+def test_no_model_near_the_sizes_is_inconclusive() -> None:
     """However much better one power is than the other: neither describes what was measured."""
     times = {n: 1e-9 * n * (0.2 if at % 2 else 5.0) for at, n in enumerate((*SIZES, 4096, 8192))}
     told = only(timed(times), "scaling")
 
-    assert "no law is within 25 %" in told.reason
+    assert "no model is within 25 %" in told.reason
     assert told.answer is Answer.INCONCLUSIVE
 
 

@@ -104,7 +104,7 @@ def test_others_are_what_is_busy_and_not_ours(counters: dict[str, Any]) -> None:
     told = watch.seen()
 
     assert told.other_cpus == pytest.approx(0.3)
-    assert told.steal_share == pytest.approx(0.05)
+    assert told.steal_fraction == pytest.approx(0.05)
     assert told.quota_throttled_seconds == pytest.approx(0.25)
     assert told.cpus == 4
 

@@ -32,7 +32,7 @@ from tests import made_up
 from tests.made_up import markdown_of
 from tests.simulated import Simulated
 
-PEAK = 190e9  # the highest rung of made_up.CEILINGS that code reached
+PEAK = 190e9  # the highest peak level of made_up.CEILINGS that code reached
 
 
 def step(*, said: int = 1000, measured: int = 1000, fused: bool = False, **changes: Any) -> Result:
@@ -74,7 +74,7 @@ def step(*, said: int = 1000, measured: int = 1000, fused: bool = False, **chang
         phase_peak_bytes={"forward": 700, "backward": measured, "optimizer": 600},
         phase_seconds={"forward": 0.03, "backward": 0.06, "optimizer": 0.01},
     )
-    return Result(case, outcome, roofline.predict(case, made_up.CEILINGS, 2))
+    return Result(case, outcome, roofline.predict(case, made_up.PEAKS, 2))
 
 
 def memory_verdict(result: Result) -> Verdict:
@@ -96,7 +96,7 @@ def test_a_step_reads_as_a_line() -> None:
 
     assert row == {
         "step": "train-thing",
-        "typical": "100 ms",
+        "median": "100 ms",
         "samples/s": "80.0",
         "tokens/s": "8.00 k",
         "forward": "30 %",
@@ -148,18 +148,18 @@ def test_the_roofline_of_a_step_is_a_sum_over_its_operators() -> None:
         Stratum("float32", 2**10, 190_000_000, 0, 10**6, 5),
         Stratum("float32", 2**30, 0, 0, 20 * 10**6, 5),
         Stratum("int64", 2**10, 0, 7, 10**6, 5),
-        Stratum("float8", 2**10, 10**12, 0, 0, 1),  # no ceiling is known: it adds nothing
+        Stratum("float8", 2**10, 10**12, 0, 0, 1),  # no peak is known: it adds nothing
     )
     trace = msgspec.structs.replace(step().case.trace, strata=strata)  # type: ignore[type-var]
     case = msgspec.structs.replace(step().case, trace=trace)
 
-    found = roofline.predict(case, made_up.CEILINGS, 2)
+    found = roofline.predict(case, made_up.PEAKS, 2)
 
     assert found.compute_seconds == pytest.approx(190e6 / PEAK)
     assert found.memory_seconds == pytest.approx(2e6 / 100e9 + 20e6 / 20e9)
     assert (found.level, found.bound) == ("DRAM", "memory")
     # A compiler that fuses operators moves less: only the FLOPs bound it.
-    fused = roofline.predict(msgspec.structs.replace(case, fused=True), made_up.CEILINGS, 2)
+    fused = roofline.predict(msgspec.structs.replace(case, fused=True), made_up.PEAKS, 2)
     assert (fused.memory_seconds, fused.bound) == (None, "compute")
 
 
@@ -281,7 +281,7 @@ def test_the_time_of_each_phase_is_measured(run_of_steps: tuple[Run, Path, str])
 
     assert measurement is not None
     assert measurement.phase_seconds == pytest.approx({"forward": 1e-4, "backward": 3e-4}, rel=0.02)
-    assert measurement.typical == pytest.approx(4e-4, rel=0.02)
+    assert measurement.median == pytest.approx(4e-4, rel=0.02)
 
 
 def test_too_large_for_the_free_memory_is_said_before_it_is_tried(

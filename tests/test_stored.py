@@ -8,16 +8,16 @@ import msgspec
 import pytest
 
 from harness import store
-from harness.compare.stored import judged, moved
+from harness.compare.stored import judged, round_spread
 from harness.errors import UsageError
 from harness.records import (
-    Ceilings,
     Failed,
     Header,
     Measurement,
+    PeakLevel,
+    Peaks,
     Result,
     Run,
-    Rung,
     Skipped,
 )
 from harness.records.comparison import Decision, Judgement
@@ -36,7 +36,7 @@ def results(*, slower: dict[int, float] | None = None, **changes: Any) -> tuple[
     for n in SIZES:
         result = made_up.measured_product(n)
         factor = (slower or {}).get(n, 1.0)
-        seconds = factor * result.outcome.typical  # type: ignore[union-attr]
+        seconds = factor * result.outcome.median  # type: ignore[union-attr]
         memory = changes.get("memory", result.case.cost.memory_bytes if result.case.cost else None)
         found.append(msgspec.structs.replace(result, outcome=made_up.measurement(seconds, memory=memory)))
     return tuple(found)
@@ -83,40 +83,40 @@ def test_a_slower_case_fails_and_a_faster_one_is_told() -> None:
 
 
 def test_a_machine_that_changed_its_pace_widens_the_floor() -> None:
-    ceilings = made_up.CEILINGS
-    slower = Ceilings(
+    peaks = made_up.PEAKS
+    slower = Peaks(
         compute=tuple(
             msgspec.structs.replace(one, flops_per_second=one.flops_per_second / 1.25)
-            for one in ceilings.compute
+            for one in peaks.compute
         ),
-        bandwidth=ceilings.bandwidth,
-        levels=ceilings.levels,
+        bandwidth=peaks.bandwidth,
+        levels=peaks.levels,
     )
-    candidate = a_run(results(slower={256: 1.2}), ceilings=(slower,))
-    assert moved(BASE, candidate, BASE.results[0]) == pytest.approx(0.25)
+    candidate = a_run(results(slower={256: 1.2}), peaks=(slower,))
+    assert round_spread(BASE, candidate, BASE.results[0]) == pytest.approx(0.25)
     told = judged(BASE, candidate, FLOOR)
     assert by_case(told)[name(256)] is Decision.EQUIVALENT
     assert any("the machine itself: compute float32 -20.00 %" in note for note in told.notes)
     assert told.cases[0].floor == pytest.approx(0.25 + FLOOR)
 
 
-def test_a_torch_that_lost_a_third_does_not_hide_it_behind_its_own_ceiling() -> None:
+def test_a_torch_that_lost_a_third_does_not_hide_it_behind_its_own_peak() -> None:
     here = made_up.environment()
     newer = msgspec.structs.replace(
         here.software, torch=msgspec.structs.replace(here.software.torch, version="2.14.0")
     )
     lost = msgspec.structs.replace(
-        made_up.CEILINGS,
+        made_up.PEAKS,
         compute=tuple(
             msgspec.structs.replace(one, flops_per_second=0.66 * one.flops_per_second)
-            if one.rung is Rung.TORCH
+            if one.peak_level is PeakLevel.TORCH
             else one
-            for one in made_up.CEILINGS.compute
+            for one in made_up.PEAKS.compute
         ),
     )
     slower = results(slower=dict.fromkeys(SIZES, 1.5))
     environment = msgspec.structs.replace(here, software=newer)
-    told = judged(BASE, a_run(slower, environment=environment, ceilings=(lost,)), FLOOR)
+    told = judged(BASE, a_run(slower, environment=environment, peaks=(lost,)), FLOOR)
     assert set(by_case(told).values()) == {Decision.REGRESSED}
 
 

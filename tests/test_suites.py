@@ -32,8 +32,8 @@ def test_flops_by_hand() -> None:
     # 2 x 3 outputs, each of 4 multiplications and 4 additions: 2 * 3 * 8 = 48.
     assert matmul.Matmul("float32", 2, 3, 4).cost().flops == 48
     # An 8-element triad: 8 multiplications, 8 additions.
-    assert bandwidth.Triad("float32", 8).cost().vector_flops == 16
-    assert bandwidth.Reduction("float32", 8).cost().vector_flops == 7
+    assert bandwidth.Triad("float32", 8).cost().elementwise_flops == 16
+    assert bandwidth.Reduction("float32", 8).cost().elementwise_flops == 7
 
 
 @pytest.mark.parametrize("workload", SMALL, ids=str)

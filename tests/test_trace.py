@@ -100,10 +100,10 @@ def test_an_optimizer_that_makes_nothing_is_a_phase_all_the_same(fused: bool) ->
         return call
 
     found = traced(make)
-    assert found.trace.phase("optimizer").vector_flops == 200
+    assert found.trace.phase("optimizer").elementwise_flops == 200
     assert found.trace.phase("optimizer").kernels == 1
     assert found.trace.phase("optimizer").peak_bytes == 2 * 100 * FP32
-    assert found.cost.vector_flops == 200
+    assert found.cost.elementwise_flops == 200
 
 
 def test_several_backward_passes_add_up() -> None:
@@ -225,7 +225,7 @@ def test_in_place_and_out_variants_do_the_same_work() -> None:
         return lambda: torch.mul(x, y, out=z)
 
     costs = [traced(make).cost for make in (with_result, in_place, out)]
-    assert {(c.vector_flops, c.bytes_read, c.bytes_written) for c in costs} == {(10, 2 * 40, 40)}
+    assert {(c.elementwise_flops, c.bytes_read, c.bytes_written) for c in costs} == {(10, 2 * 40, 40)}
     assert [c.memory_bytes for c in costs] == [120, 80, 120]
 
 
@@ -304,7 +304,7 @@ def test_tables_made_of_numbers_have_values() -> None:
         rates, x = [one.item() for one in torch.linspace(0, 0.5, 4)], torch.randn(8)
         return lambda: x * rates[2]
 
-    assert traced(make).cost.vector_flops == 8
+    assert traced(make).cost.elementwise_flops == 8
 
 
 def test_torchs_own_transformer_looks_at_its_mask() -> None:

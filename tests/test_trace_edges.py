@@ -77,7 +77,7 @@ def test_what_a_closure_of_an_optimizer_does_is_forward_and_backward() -> None:
     assert found.phase("forward").flops == 2 * LINEAR
     assert found.phase("backward").flops == 3 * LINEAR
     assert found.phase("optimizer").flops == 0
-    assert found.phase("optimizer").vector_flops > 0
+    assert found.phase("optimizer").elementwise_flops > 0
 
 
 def test_functional_gradients_are_traced_though_they_take_no_hooks() -> None:
@@ -193,7 +193,7 @@ def test_keeping(workload, bench):
 def test_what_a_module_keeps_from_a_trace_is_in_no_process_that_measures(
     tmp_path: Path, plumbline: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The real processes: a simulated crew would share one."""
+    """The real processes: a simulated worker pool would share one."""
     path = tmp_path / "keeping.py"
     path.write_text(
         CYCLES.replace("simulated.CURRENT.submit(1e-4)", "pass").replace("from tests import simulated\n", "")

@@ -76,17 +76,17 @@ WORKLOADS = Sweep(quick=[Do(what) for what in WHAT])
 def test_do(workload, bench):
     bench(workload)
 '''
-# The command with ceilings that cost nothing, and with short blocks; the workers are real ones.
+# The command with peaks that cost nothing, and with short blocks; the workers are real ones.
 SCRIPT = """
 import msgspec
 from harness.cli import main
-from harness.measure import conductor
+from harness.measure import runner
 from tests import made_up
-def no_ceilings(self):
-    rounds = (*self.header.ceilings, made_up.CEILINGS)
-    self._writer.put(msgspec.structs.replace(self.header, ceilings=rounds))
-conductor.Conductor.measure_ceilings = no_ceilings
-conductor.SAMPLING["quick"] = msgspec.structs.replace(made_up.SAMPLING, limit_seconds=LIMIT)
+def no_peaks(self):
+    rounds = (*self.header.peaks, made_up.CEILINGS)
+    self._writer.put(msgspec.structs.replace(self.header, peaks=rounds))
+runner.Runner.measure_peaks = no_peaks
+runner.SAMPLING["quick"] = msgspec.structs.replace(made_up.SAMPLING, limit_seconds=LIMIT)
 main()
 """
 ROOT = Path(__file__).resolve().parent.parent
@@ -143,7 +143,7 @@ def test_each_trouble_costs_its_own_case_and_is_told(tmp_path: Path) -> None:
         outcome = outcomes[name]
         assert isinstance(outcome, Measurement), name
         assert len(outcome.view.processes) == 2
-        assert outcome.typical > 1e-4
+        assert outcome.median > 1e-4
     expected = {
         "segfault": ("killed by SIGSEGV", "Segmentation fault"),
         "hunger": ("killed by SIGKILL (as the kernel does when memory runs out)",),
@@ -163,22 +163,22 @@ def test_each_trouble_costs_its_own_case_and_is_told(tmp_path: Path) -> None:
     assert "and on standard error" in printed
 
 
-def test_workers_end_with_their_conductor_however_it_ends(tmp_path: Path) -> None:
-    """Each conductor has a process in a loop that never returns, and two that wait."""
+def test_workers_end_with_their_runner_however_it_ends(tmp_path: Path) -> None:
+    """Each runner has a process in a loop that never returns, and two that wait."""
     ends = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
     folders = [tmp_path / end.name for end in ends]
-    conductors = [start(folder, "loop", limit=300.0) for folder in folders]
+    runners = [start(folder, "loop", limit=300.0) for folder in folders]
     wait_for(lambda: all((folder / "looping").exists() for folder in folders))
-    workers = [psutil.Process(conductor.pid).children() for conductor in conductors]
+    workers = [psutil.Process(runner.pid).children() for runner in runners]
     assert [len(each) for each in workers] == [3, 3, 3]  # one of them traces
     children = [psutil.Process(int((folder / "child").read_text())) for folder in folders]
 
-    for conductor, end in zip(conductors, ends, strict=True):
-        conductor.send_signal(end)
-    for conductor in conductors:
-        conductor.communicate(timeout=60)
+    for runner, end in zip(runners, ends, strict=True):
+        runner.send_signal(end)
+    for runner in runners:
+        runner.communicate(timeout=60)
 
-    assert [conductor.returncode for conductor in conductors] == [130, 130, -signal.SIGKILL]
+    assert [runner.returncode for runner in runners] == [130, 130, -signal.SIGKILL]
     _, alive = psutil.wait_procs([*children, *(worker for each in workers for worker in each)], timeout=20)
     assert alive == []
     for folder in folders:

@@ -50,14 +50,14 @@ def main(folders: list[str]) -> None:
         + " |"
     )
     print("|---|---|" + "---|" * len(runs))
-    laws = dict.fromkeys((law.kind, law.dtype) for run in runs for law in model_laws(run))
-    for kind, dtype in laws:
+    models = dict.fromkeys((model.kind, model.dtype) for run in runs for model in model_models(run))
+    for kind, dtype in models:
         cells = [
             next(
                 (
-                    units.percent(law.typical)
-                    for law in model_laws(run)
-                    if (law.kind, law.dtype) == (kind, dtype)
+                    units.percent(model.median)
+                    for model in model_models(run)
+                    if (model.kind, model.dtype) == (kind, dtype)
                 ),
                 "",
             )
@@ -66,9 +66,9 @@ def main(folders: list[str]) -> None:
         print(f"| {kind} | {dtype} | {' | '.join(cells)} |")
 
 
-def model_laws(run: Run):  # noqa: ANN201 - a tuple of laws
-    """The laws of a run's cost model."""
-    return run.header.cost_model.laws if run.header.cost_model else ()
+def model_models(run: Run):  # noqa: ANN201 - a tuple of models
+    """The models of a run's cost model."""
+    return run.header.cost_model.models if run.header.cost_model else ()
 
 
 def error_of(run: Run, case: str) -> str:

@@ -34,7 +34,7 @@ from harness.compare.trials import gates  # noqa: E402
 from harness.measure.batch import Order  # noqa: E402
 from harness.measure.pairs import Arm, Pairs, reading  # noqa: E402
 from harness.measure.pickling import pack_workload  # noqa: E402
-from harness.measure.pool import Crew  # noqa: E402
+from harness.measure.pool import WorkerPool  # noqa: E402
 from harness.measure.runner import SAMPLING  # noqa: E402
 from harness.records import Case  # noqa: E402
 from harness.records.comparison import Decision  # noqa: E402
@@ -69,22 +69,22 @@ json.dump(found, open(sys.argv[1] + "/found.json", "w"))
 
 def pair() -> dict[str, dict[str, list[Burst]]]:
     """The bursts of one fresh pair of processes: by work, then base, same and slower."""
-    crew = Crew("cpu", 1, lambda _: None)
+    pool = WorkerPool("cpu", 1, lambda _: None)
     found: dict[str, dict[str, list[Burst]]] = {}
     try:
-        crew.grow(2)
+        pool.grow(2)
         for name, work in WORK.items():
             pairs, packed = Pairs(SAMPLING["quick"], BURST_SECONDS), pack_workload(work)
-            base = pairs.prepare(Arm(Order("base", *packed, 1), crew, 0))
-            same = pairs.prepare(Arm(Order("same", *packed, 1), crew, 1))
+            base = pairs.prepare(Arm(Order("base", *packed, 1), pool, 0))
+            same = pairs.prepare(Arm(Order("same", *packed, 1), pool, 1))
             more = SLOWER * min(base.seconds, same.seconds)
-            slower = pairs.prepare(Arm(Order("slower", *packed, 1, more), crew, 1))
+            slower = pairs.prepare(Arm(Order("slower", *packed, 1, more), pool, 1))
             for _ in range(ROUNDS):
                 pairs.round([base, same, slower])
             pairs.release([base, same, slower])
             found[name] = {"base": base.bursts, "same": same.bursts, "slower": slower.bursts}
     finally:
-        crew.close()
+        pool.close()
     return found
 
 
@@ -133,7 +133,7 @@ def trial(log_ratios: Sequence[float], *, doubled: bool) -> tuple[bool, bool]:
     return regressed, stops
 
 
-def share(outcomes: Sequence[tuple[bool, bool]]) -> tuple[float, float]:
+def fraction(outcomes: Sequence[tuple[bool, bool]]) -> tuple[float, float]:
     return sum(one[0] for one in outcomes) / len(outcomes), sum(one[1] for one in outcomes) / len(outcomes)
 
 
@@ -145,7 +145,7 @@ def rates(same: Sequence[float], slower: Sequence[float], *, doubled: bool) -> t
         drawn = chance.sample(range(len(same)), min(2 * PAIRS, len(same)))
         alarms.append(trial([chance.choice((1, -1)) * same[k] for k in drawn], doubled=doubled))
         found.append(trial([slower[k] for k in drawn], doubled=doubled))
-    return (*share(alarms), *share(found))
+    return (*fraction(alarms), *fraction(found))
 
 
 def readings(pairs: Sequence[dict[str, list[Burst]]], arm: str) -> CaseTrial:
@@ -199,7 +199,7 @@ def synthetic(count: int = 300) -> dict[str, tuple[float, ...]]:
     for doubled in (False, True):
         same = [trial(many(1.0), doubled=doubled) for _ in range(count)]
         slower = [trial(many(1.10), doubled=doubled) for _ in range(count)]
-        found["doubled" if doubled else "10 pairs"] = (*share(same), *share(slower))
+        found["doubled" if doubled else "10 pairs"] = (*fraction(same), *fraction(slower))
     pooled = [
         scipy.stats.mannwhitneyu(
             *(np.concatenate([process(1.0).ravel() for _ in range(10)]) for _ in range(2))

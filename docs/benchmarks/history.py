@@ -107,8 +107,8 @@ def jitter(random: Random, logs: Vector) -> Vector:
 
 
 def bimodal(random: Random, logs: Vector) -> Vector:
-    share, apart = random.uniform(0.1, 0.6), random.uniform(0.05, 0.25)
-    return logs + apart * (random.random(len(logs)) < share)
+    fraction, apart = random.uniform(0.1, 0.6), random.uniform(0.05, 0.25)
+    return logs + apart * (random.random(len(logs)) < fraction)
 
 
 def wander(random: Random, logs: Vector) -> Vector:

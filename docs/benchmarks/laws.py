@@ -1,11 +1,11 @@
-"""The fitter against made-up machines whose law is known, beside Extra-P and an unweighted `scipy.optimize.curve_fit`.
+"""The fitter against made-up machines whose model is known, beside Extra-P and an unweighted `scipy.optimize.curve_fit`.
 
-    python docs/benchmarks/laws.py [PYTHON] > results/reference/benchmarks/laws.json
+    python docs/benchmarks/models.py [PYTHON] > results/reference/benchmarks/models.json
 PYTHON is an interpreter that has extrap (`python -m venv v; v/bin/pip install extrap`); without one that peer is left out.
 The table goes to standard error. Nothing is timed but the fits themselves: any machine gives the same errors.
 
 Each machine repeats each size 5 times with 3 % lognormal noise; some of the times are 1.5 to 6 times too long, as preempted
-ones are. Plumbline is told FLOPs and bytes and chooses the law; curve_fit is told the true law and fits it to absolute
+ones are. Plumbline is told FLOPs and bytes and chooses the model; curve_fit is told the true model and fits it to absolute
 errors; Extra-P is told sizes and chooses among powers and logarithms.
 """
 
@@ -34,11 +34,11 @@ def flops(n: Vector) -> Vector:
     return 2.0 * n**3
 
 
-def moved(n: Vector) -> Vector:
+def round_spread(n: Vector) -> Vector:
     return 12.0 * n**2
 
 
-# The name of a machine: its law, its times, the law as curve_fit gets it, and where that starts.
+# The name of a machine: its model, its times, the model as curve_fit gets it, and where that starts.
 MACHINES: dict[str, tuple[str, Callable[[Vector], Vector], Callable[..., Vector], list[float]]] = {
     "additive": (
         "t0 + F/P",
@@ -54,8 +54,8 @@ MACHINES: dict[str, tuple[str, Callable[[Vector], Vector], Callable[..., Vector]
     ),
     "roofline": (
         "t0 + max(F/P, B/W)",
-        lambda n: 20e-6 + np.maximum(flops(n) / RATE, moved(n) / 2.5e9),
-        lambda n, t0, rate, wide: t0 + np.maximum(flops(n) / (rate * 1e9), moved(n) / (wide * 1e9)),
+        lambda n: 20e-6 + np.maximum(flops(n) / RATE, round_spread(n) / 2.5e9),
+        lambda n, t0, rate, wide: t0 + np.maximum(flops(n) / (rate * 1e9), round_spread(n) / (wide * 1e9)),
         [1e-5, 10.0, 1.0],
     ),
 }
@@ -85,23 +85,23 @@ def times_of(machine: str, sizes: Vector, outliers: float, seed: int) -> Vector:
 
 
 def plumbline(sizes: Vector, times: Vector) -> Fitted:
-    fitted = fit(Points.of({"flops": flops(sizes), "bytes": moved(sizes)}, list(times)))
+    fitted = fit(Points.of({"flops": flops(sizes), "bytes": round_spread(sizes)}, list(times)))
     if fitted is None:
-        raise RuntimeError("no law describes a machine that has one")
+        raise RuntimeError("no model describes a machine that has one")
     return fitted
 
 
 def expected(fitted: Fitted, sizes: Vector) -> Vector:
-    columns = {"flops": logarithms(flops(sizes)), "bytes": logarithms(moved(sizes))}
+    columns = {"flops": logarithms(flops(sizes)), "bytes": logarithms(round_spread(sizes))}
     return np.array([one.seconds for one in fitted.expect(columns)])
 
 
 def unweighted(machine: str, sizes: Vector, times: Vector, wanted: Vector) -> Vector:
-    _, _, law, start = MACHINES[machine]
+    _, _, model, start = MACHINES[machine]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OptimizeWarning)
-        found, _ = curve_fit(law, np.repeat(sizes, REPEATS), times.ravel(), p0=start, maxfev=20000)
-    return law(wanted, *found)
+        found, _ = curve_fit(model, np.repeat(sizes, REPEATS), times.ravel(), p0=start, maxfev=20000)
+    return model(wanted, *found)
 
 
 def with_extrap(python: str, asked: list[tuple[Vector, Vector, Vector]]) -> list[Vector]:
@@ -140,7 +140,7 @@ def tried(machine: str, sizes: Vector, outliers: float, python: str | None) -> d
     known = [one for one in rates if one.value is not None]
     ours = errors(machine, wanted, [expected(fitted, wanted) for fitted in fits])
     ours |= {
-        "law_right": float(np.mean([fitted.law == MACHINES[machine][0] for fitted in fits])),
+        "model_right": float(np.mean([fitted.model == MACHINES[machine][0] for fitted in fits])),
         "rate_identified": len(known) / SEEDS,
         "rate_error_median": float(np.median([abs((one.value or 0.0) / RATE - 1.0) for one in known])),
         "rate_covered": float(np.mean([(one.low or 0.0) <= RATE <= (one.high or 0.0) for one in known])),
@@ -172,7 +172,9 @@ def main() -> None:
                 ours = told["plumbline"]
                 cells = [machine, str(len(sizes)), percent(outliers) if outliers else "0 %"]
                 cells += [f"{percent(ours[name])}" for name in ("worst_median", "worst_p95", "beyond_median")]
-                cells += [percent(ours[name]) for name in ("rate_error_median", "rate_covered", "law_right")]
+                cells += [
+                    percent(ours[name]) for name in ("rate_error_median", "rate_covered", "model_right")
+                ]
                 for peer in ("extrap", "curve_fit"):
                     if peer in told:
                         one = told[peer]

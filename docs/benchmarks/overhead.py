@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness.measure import runner as conductor
-from harness.measure.pool import Crew
+from harness.measure import runner
+from harness.measure.pool import WorkerPool
 from harness.measure.protocol import Taken
 from harness.pytest_plugin.bench import run
 from harness.pytest_plugin.collection import Request
@@ -30,21 +30,21 @@ def main() -> None:
             found[profile] = timed(Request(expression=expression, profile=profile, results=Path(folder)))
     json.dump(found, sys.stdout, indent=1)
     for profile, one in found.items():
-        chapters, asking, measuring = one["chapter_seconds"], one["asking_seconds"], one["measuring_seconds"]
+        batchs, asking, measuring = one["batch_seconds"], one["asking_seconds"], one["measuring_seconds"]
         print(
-            f"| {profile} | {one['cases']} | {chapters / one['cases']:.2f} s | {one['longest_case_seconds']:.2f} s | "
-            f"{100 * (chapters - asking) / chapters:.1f} % | {100 * (asking - measuring) / chapters:.1f} % |",
+            f"| {profile} | {one['cases']} | {batchs / one['cases']:.2f} s | {one['longest_case_seconds']:.2f} s | "
+            f"{100 * (batchs - asking) / batchs:.1f} % | {100 * (asking - measuring) / batchs:.1f} % |",
             file=sys.stderr,
         )
 
 
 def timed(request: Request) -> dict[str, float]:
-    """Runs a bench; in seconds: all chapters with their recording, all questions in them, all work of workers."""
-    total = {"chapter_seconds": 0.0, "asking_seconds": 0.0, "measuring_seconds": 0.0}
+    """Runs a bench; in seconds: all batches with their recording, all questions in them, all work of workers."""
+    total = {"batch_seconds": 0.0, "asking_seconds": 0.0, "measuring_seconds": 0.0}
     by_case: dict[str, float] = {}
-    ask, measure, ceilings = Crew.ask, conductor.Conductor.measure, conductor.Conductor.measure_ceilings
+    ask, measure, peaks = WorkerPool.ask, runner.Runner.measure, runner.Runner.measure_peaks
 
-    def asked(self: Crew, index: int, question: Any, kind: Any, limit: float) -> Any:
+    def asked(self: WorkerPool, index: int, question: Any, kind: Any, limit: float) -> Any:
         began = time.perf_counter()
         reply = ask(self, index, question, kind, limit)
         seconds = time.perf_counter() - began
@@ -58,28 +58,28 @@ def timed(request: Request) -> dict[str, float]:
 
     inside = [False]
 
-    def measured(self: conductor.Conductor, *arguments: Any) -> None:
+    def measured(self: runner.Runner, *arguments: Any) -> None:
         began, inside[0] = time.perf_counter(), True
         measure(self, *arguments)
         inside[0] = False
-        total["chapter_seconds"] += time.perf_counter() - began
+        total["batch_seconds"] += time.perf_counter() - began
 
-    def rounds(self: conductor.Conductor) -> None:
-        """A round of ceilings is no part of a chapter, though a chapter may begin with one."""
+    def rounds(self: runner.Runner) -> None:
+        """A round of peaks is no part of a batch, though a batch may begin with one."""
         began = time.perf_counter()
-        ceilings(self)
+        peaks(self)
         if inside[0]:
-            total["chapter_seconds"] -= time.perf_counter() - began
+            total["batch_seconds"] -= time.perf_counter() - began
 
-    Crew.ask, conductor.Conductor.measure = asked, measured  # type: ignore[method-assign]
-    conductor.Conductor.measure_ceilings = rounds  # type: ignore[method-assign]
+    WorkerPool.ask, runner.Runner.measure = asked, measured  # type: ignore[method-assign]
+    runner.Runner.measure_peaks = rounds  # type: ignore[method-assign]
     stdout, sys.stdout = sys.stdout, sys.stderr
     try:
         run(request)
     finally:
         sys.stdout = stdout
-        Crew.ask, conductor.Conductor.measure = ask, measure  # type: ignore[method-assign]
-        conductor.Conductor.measure_ceilings = ceilings  # type: ignore[method-assign]
+        WorkerPool.ask, runner.Runner.measure = ask, measure  # type: ignore[method-assign]
+        runner.Runner.measure_peaks = peaks  # type: ignore[method-assign]
     return {
         **total,
         "cases": len(by_case),

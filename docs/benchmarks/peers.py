@@ -1,4 +1,4 @@
-"""The measured ceilings beside likwid-bench (Debian: likwid), interleaved in one run.
+"""The measured peaks beside likwid-bench (Debian: likwid), interleaved in one run.
 
     python docs/benchmarks/peers.py > results/reference/benchmarks/peers.json
 The table goes to standard error.
@@ -20,7 +20,7 @@ from harness import stats  # noqa: E402
 from harness.measure.devices.cpu import Cpu  # noqa: E402
 from harness.measure.peaks import microkernel  # noqa: E402
 from harness.measure.peaks.bandwidth import best_stream  # noqa: E402
-from harness.measure.timer import Stopwatch  # noqa: E402
+from harness.measure.timer import Timer  # noqa: E402
 
 ROUNDS = 5
 # Working sets for torch's streams: inside the shared cache, in main memory.
@@ -83,11 +83,11 @@ def reads(note: Callable[[str, str, float], None]) -> None:
 
 def bandwidths(note: Callable[[str, str, float], None]) -> None:
     device = Cpu()
-    stopwatch = Stopwatch(device)
+    timer = Timer(device)
     for label, size in SIZES.items():
         total = size * device.threads
         memory = torch.ones(total // 4)
-        ours = max((best_stream(stopwatch, memory) for _ in range(3)), key=lambda s: s.bytes_per_second)
+        ours = max((best_stream(timer, memory) for _ in range(3)), key=lambda s: s.bytes_per_second)
         note(f"best of torch's streams, {label}", "plumbline", ours.bytes_per_second)
         peers = [likwid(names[0], total, device.threads, "MByte/s") for names in KERNELS.values()]
         note(f"best of torch's streams, {label}", "likwid-bench", max(peers))

@@ -1,7 +1,7 @@
-"""How well a plan from a configuration alone foretold the steps of a run: parameters, FLOPs, memory, time.
+"""How well a plan from a configuration alone predicted the steps of a run: parameters, FLOPs, memory, time.
 
     python docs/benchmarks/plans.py [RUN] > results/reference/benchmarks/plans.json
-The table goes to standard error. Nothing is measured: each model is traced anew from its configuration and priced by the run's laws.
+The table goes to standard error. Nothing is measured: each model is traced anew from its configuration and priced by the run's models.
 """
 
 import json
@@ -28,8 +28,8 @@ def main() -> None:
     best: dict[str, list[float]] = {}
     for row in found:
         best.setdefault(str(row["architecture"]), []).append(abs(float(str(row["seconds_off"]))))
-    typical = {name: stats.median(values) for name, values in best.items()}
-    json.dump({"run": run.header.id, "steps": found, "by_architecture": typical}, sys.stdout, indent=1)
+    median = {name: stats.median(values) for name, values in best.items()}
+    json.dump({"run": run.header.id, "steps": found, "by_architecture": median}, sys.stdout, indent=1)
     for row in found:
         cells = (units.seconds(float(str(row[name]))) for name in ("planned_seconds", "measured_seconds"))
         print(
@@ -37,7 +37,7 @@ def main() -> None:
             file=sys.stderr,
         )
     print(
-        f"median over {len(typical)} architectures: {units.percent(stats.median(list(typical.values())))}; over {len(found)} steps: {units.percent(stats.median([abs(float(str(row['seconds_off']))) for row in found]))}",
+        f"median over {len(median)} architectures: {units.percent(stats.median(list(median.values())))}; over {len(found)} steps: {units.percent(stats.median([abs(float(str(row['seconds_off']))) for row in found]))}",
         file=sys.stderr,
     )
 
@@ -65,8 +65,8 @@ def _row(result: Result, machine: object) -> dict[str, object] | None:
         "planned_seconds": said.seconds,
         "low": said.low,
         "high": said.high,
-        "measured_seconds": result.measurement.typical,
-        "seconds_off": said.seconds / result.measurement.typical - 1.0,
+        "measured_seconds": result.measurement.median,
+        "seconds_off": said.seconds / result.measurement.median - 1.0,
         "planned_peak": need.peak,
         "measured_peak": peak,
         "memory_off": need.peak / peak - 1.0 if peak and need.activations is not None else None,

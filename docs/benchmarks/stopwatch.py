@@ -1,7 +1,7 @@
-"""The stopwatch beside torch.utils.benchmark and pytest-benchmark's own timing, on the same calls.
+"""The timer beside torch.utils.benchmark and pytest-benchmark's own timing, on the same calls.
 
 Rounds of all three alternate in one process, so drift hits all alike. Run on a quiet machine:
-    python docs/benchmarks/stopwatch.py > results/reference/benchmarks/stopwatch.json
+    python docs/benchmarks/timer.py > results/reference/benchmarks/timer.json
 The table goes to standard error.
 """
 
@@ -17,11 +17,11 @@ bound_spinning()
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
-from torch.utils.benchmark import Timer  # noqa: E402
+from torch.utils import benchmark  # noqa: E402
 
 from harness import stats, units  # noqa: E402
 from harness.measure.devices.cpu import Cpu  # noqa: E402
-from harness.measure.timer import Glance, Stopwatch  # noqa: E402
+from harness.measure.timer import Glance, Timer  # noqa: E402
 
 ROUNDS = 7
 SIZES = (("float32", 64), ("float32", 256), ("float32", 1024), ("bfloat16", 512))
@@ -61,10 +61,10 @@ def main() -> None:
     CALLS.update({f"{dtype} n={n}": product(dtype, n) for dtype, n in SIZES})
     medians: dict[str, dict[str, list[float]]] = {name: {} for name in CALLS}
     for _ in range(ROUNDS):
-        stopwatch = Stopwatch(device)
+        timer = Timer(device)
         for name, call in CALLS.items():
-            ours = stats.median(stopwatch.glance(call, LOOK).trusted_seconds)
-            timer = Timer("call()", globals={"call": call}, num_threads=device.threads)
+            ours = stats.median(timer.glance(call, LOOK).trusted_seconds)
+            timer = benchmark.Timer("call()", globals={"call": call}, num_threads=device.threads)
             theirs = timer.blocked_autorange(min_run_time=0.5).median
             medians[name].setdefault("plumbline", []).append(ours)
             medians[name].setdefault("torch.utils.benchmark", []).append(theirs)
@@ -77,13 +77,13 @@ def main() -> None:
 
 def cost(device: Cpu) -> dict[str, float]:
     """What a sample costs beside the calls in it, in seconds."""
-    stopwatch = Stopwatch(device)
+    timer = Timer(device)
     before = device.host_seconds()
     count = 2000
     for _ in range(count):
         device.counters()
     counters = (device.host_seconds() - before) / count
-    return {"inside_the_marks": stopwatch.timer_cost_seconds, "counters_around_them": 2 * counters}
+    return {"inside_the_marks": timer.timer_cost_seconds, "counters_around_them": 2 * counters}
 
 
 def show(medians: dict[str, dict[str, list[float]]]) -> None:

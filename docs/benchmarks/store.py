@@ -34,8 +34,8 @@ COMMANDS = {
     "all_hosts": ("history", "CASE", "--store", "DIR", "--json"),
 }
 AGGREGATE = (
-    'SELECT "case", host, median(typical_seconds),'
-    " quantile_cont(typical_seconds, 0.75) - quantile_cont(typical_seconds, 0.25), count(*)"
+    'SELECT "case", host, median(median_seconds),'
+    " quantile_cont(median_seconds, 0.75) - quantile_cont(median_seconds, 0.25), count(*)"
     ' FROM results GROUP BY "case", host'
 )
 _Found = TypeVar("_Found")
@@ -118,7 +118,7 @@ def header(cases: list[str]) -> tuple[bytes, tuple[bytes, ...]]:
     told["environment"]["software"]["torch"]["version"] = marks[4]
     told["estimates"] = [one for one in told["estimates"] if one["case"] in cases]
     told["verdicts"] = [one for one in told["verdicts"] if one["subject"] in cases]
-    told |= {"fits": [], "validations": [], "levers": [], "findings": [], "cost_model": None}
+    told |= {"fits": [], "validations": [], "optimizations": [], "findings": [], "cost_model": None}
     msgspec.convert(told, Header)
     return msgspec.json.format(msgspec.json.encode(told), indent=1), tuple(mark.encode() for mark in marks)
 

@@ -124,7 +124,7 @@ def sides(
         python = asked or made
         base = replace(_on(base, python), name=f"base ({called}, {commit[:8]})", root=root, there=there)
         candidate = replace(candidate, name=f"candidate ({_state(root)})", root=root, there=root)
-        yield _moved(base, there), _moved(candidate, root)
+        yield _round_spread(base, there), _round_spread(candidate, root)
 
 
 def _state(root: Path) -> str:
@@ -154,7 +154,7 @@ def _interpreter(python: str | None) -> str | None:
     return os.path.abspath(found)  # noqa: PTH100 - `resolve` would follow the link
 
 
-def _moved(side: Placed, there: Path) -> Placed:
+def _round_spread(side: Placed, there: Path) -> Placed:
     """The side with the modules of its own checkout before all others, and the same folder to stand in.
 
     What is on the path and not part of the checkout, such as an environment of installed packages, stays.

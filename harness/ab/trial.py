@@ -17,7 +17,7 @@ from harness.compare.comparison import unlike
 from harness.errors import StartError, UsageError
 from harness.measure.batch import Order
 from harness.measure.pairs import Arm, Pairs
-from harness.measure.pool import Crew, DeclinedError, LostError, SpoiledError, WorkerProcess
+from harness.measure.pool import DeclinedError, LostError, SpoiledError, WorkerPool, WorkerProcess
 from harness.measure.protocol import AskModules, Modules
 from harness.measure.runner import SAMPLING, describe
 from harness.measure.sensors import Card, card_of
@@ -84,64 +84,66 @@ class Ring:
         waiting = list(contests)
         self._chance.shuffle(waiting)
         while waiting:
-            with self._crews() as crews:
-                self._describe(crews)
+            with self._pools() as pools:
+                self._describe(pools)
                 while waiting:
                     contest = waiting[0]
-                    pairs = Pairs(self._sampling, BURST_SECONDS, self._card(crews))
+                    pairs = Pairs(self._sampling, BURST_SECONDS, self._card(pools))
                     try:
-                        self._hold(contest, crews, pairs, number)
+                        self._hold(contest, pools, pairs, number)
                     except (LostError, SpoiledError) as lost:
                         contest.losses += 1
                         self.lost_pairs += 1
                         if contest.losses >= MOST_LOSSES:
-                            self._give_up(contest, pairs, crews, f"it takes its process down: {lost}")
+                            self._give_up(contest, pairs, pools, f"it takes its process down: {lost}")
                             waiting.pop(0)
                         break
                     waiting.pop(0)
 
     def describe(self) -> None:
         """Asks both sides what they are, where no pair does."""
-        with self._crews() as crews:
-            self._describe(crews)
+        with self._pools() as pools:
+            self._describe(pools)
 
-    def _describe(self, crews: tuple[Crew, Crew]) -> None:
+    def _describe(self, pools: tuple[WorkerPool, WorkerPool]) -> None:
         if self.environments is None:
-            self.environments = (describe(crews[0]), describe(crews[1]))
+            self.environments = (describe(pools[0]), describe(pools[1]))
 
     @contextmanager
-    def _crews(self) -> Iterator[tuple[Crew, Crew]]:
+    def _pools(self) -> Iterator[tuple[WorkerPool, WorkerPool]]:
         """A fresh process for each side; they start beside each other, before anything is measured."""
-        crews = tuple(self._crew(side) for side in self._sides)
+        pools = tuple(self._pool(side) for side in self._sides)
         try:
-            with ThreadPoolExecutor(len(crews)) as pool:
-                for side, failure in zip(self._sides, pool.map(_started, crews), strict=True):
+            with ThreadPoolExecutor(len(pools)) as executor:
+                for side, failure in zip(self._sides, executor.map(_started, pools), strict=True):
                     if failure is not None:
                         raise type(failure)(f"{side.name}: {failure}")
-            yield crews[0], crews[1]
+            yield pools[0], pools[1]
         finally:
-            for crew in crews:
-                crew.close()
+            for pool in pools:
+                pool.close()
 
-    def _crew(self, side: Placed) -> Crew:
-        return Crew(side.device, side.threads, self._note, lambda: WorkerProcess(side.launch))
+    def _pool(self, side: Placed) -> WorkerPool:
+        return WorkerPool(side.device, side.threads, self._note, lambda: WorkerProcess(side.launch))
 
-    def _hold(self, contest: Contest, crews: tuple[Crew, Crew], pairs: Pairs, number: int) -> None:
+    def _hold(
+        self, contest: Contest, pools: tuple[WorkerPool, WorkerPool], pairs: Pairs, number: int
+    ) -> None:
         """One case in one pair: rounds of bursts."""
         arms: list[Arm] = []
         try:
-            for side, crew, found in zip(self._sides, crews, (contest.base, contest.candidate), strict=True):
-                arms.append(pairs.prepare(Arm(_order(found, side), crew), weigh=number < WEIGHINGS))
+            for side, pool, found in zip(self._sides, pools, (contest.base, contest.candidate), strict=True):
+                arms.append(pairs.prepare(Arm(_order(found, side), pool), weigh=number < WEIGHINGS))
             longest = max(max(BURST_SECONDS, arm.seconds * arm.calls) for arm in arms)
             rounds = min(ROUNDS, max(LEAST_ROUNDS, int(MOST_SECONDS / (4 * longest))))
             for _ in range(rounds):
                 if not pairs.round(arms if self._chance.random() < 0.5 else arms[::-1]):
                     self.dropped_rounds += 1
         except DeclinedError as declined:
-            self._give_up(contest, pairs, crews, declined.outcome.reason)
+            self._give_up(contest, pairs, pools, declined.outcome.reason)
         pairs.release(arms)
         if number == 0:
-            self._check_origins(crews)
+            self._check_origins(pools)
         if not contest.trouble:
             self._keep(contest, number, *arms)
 
@@ -155,22 +157,24 @@ class Ring:
                 known = work.get(PEAK, arm.peak_memory_bytes)
                 work[PEAK] = min(known, arm.peak_memory_bytes)
 
-    def _give_up(self, contest: Contest, pairs: Pairs, crews: tuple[Crew, Crew], reason: str) -> None:
+    def _give_up(
+        self, contest: Contest, pairs: Pairs, pools: tuple[WorkerPool, WorkerPool], reason: str
+    ) -> None:
         """Says which side it was, and does not try again."""
-        guilty = crews.index(pairs.asked.crew) if pairs.asked is not None else 1
+        guilty = pools.index(pairs.asked.pool) if pairs.asked is not None else 1
         contest.trouble, contest.guilty = reason, ("base", "candidate")[guilty]
 
-    def _card(self, crews: tuple[Crew, Crew]) -> Card | None:
+    def _card(self, pools: tuple[WorkerPool, WorkerPool]) -> Card | None:
         """The sensors of the card both sides run on; None where they run on two, or on none that tells."""
-        cards = {crew.opened.uuid if crew.opened else None for crew in crews}
+        cards = {pool.opened.uuid if pool.opened else None for pool in pools}
         return card_of(cards.pop()) if len(cards) == 1 else None
 
-    def _check_origins(self, crews: tuple[Crew, Crew]) -> None:
+    def _check_origins(self, pools: tuple[WorkerPool, WorkerPool]) -> None:
         """Whether each side measures its own: a base that loads the candidate's modules, or the very same ones, is no base."""
         root = self._sides[1].root
         if root is None:
             return
-        base, candidate = (crew.ask(0, AskModules(str(root)), Modules, LIMIT_SECONDS) for crew in crews)
+        base, candidate = (pool.ask(0, AskModules(str(root)), Modules, LIMIT_SECONDS) for pool in pools)
         self.own_modules |= set(candidate.files)
         if base.files:
             more = f" and {len(base.files) - 1} more" if len(base.files) > 1 else ""
@@ -187,9 +191,9 @@ class Ring:
                 )
 
 
-def _started(crew: Crew) -> StartError | UsageError | None:
+def _started(pool: WorkerPool) -> StartError | UsageError | None:
     try:
-        crew.grow(1)
+        pool.grow(1)
     except (StartError, UsageError) as error:
         return error
     return None

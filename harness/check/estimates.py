@@ -10,7 +10,7 @@ RULE, RATIO = "6ND", "backward to forward"
 # What parameters and attention may leave unexplained: biases, norms, positions, a classifier's head.
 UNEXPLAINED = 0.10
 # The forward and backward passes reach other shares of the machine: seen, a backward pass 14 % faster than all of its ratios.
-SHARE = 0.20
+FRACTION = 0.20
 # Beyond this factor no kernel explains it.
 WRONG = 2.0
 
@@ -79,9 +79,9 @@ def _backward(result: Result, trace: Trace, measurement: Measurement) -> Verdict
     told = (
         f"the backward pass takes {seconds:.2f} times the forward pass; "
         f"{', '.join(f'{name} {value:.2f}' for name, value in known.items())} "
-        f"({units.percent(SHARE)} beyond either is allowed: the two passes reach other shares of the machine)"
+        f"({units.percent(FRACTION)} beyond either is allowed: the two passes reach other shares of the machine)"
     )
-    if (1.0 - SHARE) * low <= seconds <= (1.0 + SHARE) * high:
+    if (1.0 - FRACTION) * low <= seconds <= (1.0 + FRACTION) * high:
         return Verdict(RATIO, case.id, Answer.HOLDS, told)
     if measurement.flags:
         told += f"; the measurement is {', '.join(measurement.flags)}"
@@ -93,7 +93,7 @@ def _backward(result: Result, trace: Trace, measurement: Measurement) -> Verdict
 CLAIM = "time"
 # Nine of ten steps should lie in their 90 % interval. Fewer than this many steps tell nothing of that.
 LEAST_CASES, LEAST_COVERAGE = 10, 0.80
-# Operators that little is known of excuse a step only if they take more than this share of it.
+# Operators that little is known of excuse a step only if they take more than this fraction of it.
 MATTERS = 0.1
 # A step outside of its interval is nothing unheard of; outside of one that is twice as wide (one in a thousand) something is wrong.
 TWICE = 2
@@ -111,12 +111,12 @@ def check_time(run: Run) -> Iterator[Verdict]:
 
 
 def _of_case(said: Estimate, found: Measurement) -> Verdict:
-    error = said.seconds / found.typical - 1.0
+    error = said.seconds / found.median - 1.0
     told = (
         f"{units.seconds(said.seconds)} were expected, {units.seconds(said.low)} to {units.seconds(said.high)} in nine of ten "
-        f"cases; it took {units.seconds(found.typical)} (the estimate is {units.signed_percent(error)})"
+        f"cases; it took {units.seconds(found.median)} (the estimate is {units.signed_percent(error)})"
     )
-    if said.low <= found.typical <= said.high:
+    if said.low <= found.median <= said.high:
         return Verdict(CLAIM, said.case, Answer.HOLDS, told)
     reasons = []
     if _matter(said, said.uncalibrated):
@@ -125,7 +125,7 @@ def _of_case(said: Estimate, found: Measurement) -> Verdict:
         reasons.append(f"larger than anything calibrated: {', '.join(said.extrapolated)}")
     if found.flags:
         reasons.append(f"the measurement is {', '.join(found.flags)}")
-    if not reasons and said.low**TWICE / said.seconds <= found.typical <= said.high**TWICE / said.seconds:
+    if not reasons and said.low**TWICE / said.seconds <= found.median <= said.high**TWICE / said.seconds:
         reasons.append("one in ten lies outside, and this one not far")
     if reasons:
         return Verdict(CLAIM, said.case, Answer.INCONCLUSIVE, f"{told}; {'; '.join(reasons)}")

@@ -10,14 +10,14 @@ from harness.check.findings import findings
 from harness.check.plans import check_plans
 from harness.check.scaling import check_crossovers, check_memory_growth, check_scaling
 from harness.cost import roofline
-from harness.costmodel import calibrated, estimate, levers, validated
+from harness.costmodel import calibrated, estimate, optimizations, validated
 from harness.fit.sweeps import fit_sweeps
 from harness.records import (
     Answer,
-    BandwidthCeiling,
-    Ceilings,
-    ComputeCeiling,
+    BandwidthPeak,
+    ComputePeak,
     Cost,
+    Peaks,
     Prediction,
     Result,
     Run,
@@ -88,7 +88,7 @@ def _memory_verdict(result: Result, said: int, measured: int, tolerance: float) 
 
 
 PHYSICS_CLAIM = "physics"
-# What a compute ceiling may be beaten by before anything is wrong: it is the best of a few kernels,
+# What a compute peak may be beaten by before anything is wrong: it is the best of a few kernels,
 # and another may be a little better.
 COMPUTE_MARGIN = 0.05
 # Memory informs and does not gate: bandwidth on a shared host was seen to move by 1.5 to 2 times
@@ -98,38 +98,38 @@ MEMORY_FACTOR = 2.0
 
 
 def check_physics(run: Run) -> Iterator[Verdict]:
-    """One verdict for each measured case, against the upper envelope of all rounds of ceilings."""
+    """One verdict for each measured case, against the upper envelope of all rounds of peaks."""
     for result in run.measured:
-        yield _physics_verdict(result, run.ceilings, result.case.threads or run.header.settings.threads)
+        yield _physics_verdict(result, run.peaks, result.case.threads or run.header.settings.threads)
 
 
-def _physics_verdict(result: Result, ceilings: Ceilings, threads: int) -> Verdict:
-    prediction = roofline.predict(result.case, ceilings, threads)
+def _physics_verdict(result: Result, peaks: Peaks, threads: int) -> Verdict:
+    prediction = roofline.predict(result.case, peaks, threads)
     measurement = result.measurement
-    ceiling = _ceiling(result, prediction, ceilings, threads)
-    if prediction.seconds is None or measurement is None or ceiling is None:
-        return _say(result, Answer.INCONCLUSIVE, "no measured ceiling bounds this case")
-    ratio = prediction.seconds / measurement.typical
+    peak = _peak(result, prediction, peaks, threads)
+    if prediction.seconds is None or measurement is None or peak is None:
+        return _say(result, Answer.INCONCLUSIVE, "no measured peak bounds this case")
+    ratio = prediction.seconds / measurement.median
     compute = prediction.bound == "compute"
-    noise = 1.0 + max(COMPUTE_MARGIN if compute else MEMORY_MARGIN, ceiling.spread)
-    explained = max(noise, 1.0 + (ceiling.moved or 0.0) if compute else MEMORY_FACTOR)
+    noise = 1.0 + max(COMPUTE_MARGIN if compute else MEMORY_MARGIN, peak.spread)
+    explained = max(noise, 1.0 + (peak.round_spread or 0.0) if compute else MEMORY_FACTOR)
     facts = (
-        f"{units.seconds(measurement.typical)} a call is {ratio:.2f} of the {prediction.bound} roof "
+        f"{units.seconds(measurement.median)} a call is {ratio:.2f} of the {prediction.bound} roof "
         f"({units.seconds(prediction.seconds)} at {_name(prediction)}); up to {noise:.2f} is noise"
     )
     if ratio <= noise:
         return _say(result, Answer.HOLDS, facts)
     if ratio <= explained:
-        return _say(result, Answer.INCONCLUSIVE, f"{facts}, up to {explained:.2f} a ceiling that moved")
-    return _say(result, Answer.FAILS, f"{facts}: the cost, the clock or the ceiling is wrong")
+        return _say(result, Answer.INCONCLUSIVE, f"{facts}, up to {explained:.2f} a peak that moved")
+    return _say(result, Answer.FAILS, f"{facts}: the cost, the clock or the peak is wrong")
 
 
-def _ceiling(
-    result: Result, prediction: Prediction, ceilings: Ceilings, threads: int
-) -> ComputeCeiling | BandwidthCeiling | None:
+def _peak(
+    result: Result, prediction: Prediction, peaks: Peaks, threads: int
+) -> ComputePeak | BandwidthPeak | None:
     if prediction.bound == "compute":
-        return ceilings.compute_ceiling(result.case.dtype, threads)
-    return ceilings.bandwidth_ceiling(prediction.level or "", threads)
+        return peaks.compute_peak(result.case.dtype, threads)
+    return peaks.bandwidth_peak(prediction.level or "", threads)
 
 
 def _name(prediction: Prediction) -> str:
@@ -157,7 +157,7 @@ def judge(run: Run) -> Run:
         *check_memory(run),
         *check_plans(run),
     )
-    header = msgspec.structs.replace(run.header, verdicts=verdicts, levers=levers(run))
+    header = msgspec.structs.replace(run.header, verdicts=verdicts, optimizations=optimizations(run))
     run = msgspec.structs.replace(run, header=header)
     return msgspec.structs.replace(run, header=msgspec.structs.replace(header, findings=findings(run)))
 

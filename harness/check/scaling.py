@@ -1,6 +1,6 @@
 """Scaling: time grows with size as theory says (a product with n^3, a copy with n).
 
-Whole laws are compared, not the interval of an exponent: the best law whose exponent of size is theory's, against the best whose
+Whole models are compared, not the interval of an exponent: the best model whose exponent of size is theory's, against the best whose
 exponent is another (`harness.fit.exponents`). The measure is AICc: a difference of 2 is nothing, over 4 the worse has
 considerably less support, over 10 none (Burnham and Anderson, 2002).
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from harness import units
-from harness.fit.exponents import Polynomial, exact_law
+from harness.fit.exponents import Polynomial, exact_model
 from harness.fit.fitted import CROOKED
 from harness.fit.selection import DECISIVE, EQUAL, PLAUSIBLE
 from harness.fit.sweeps import CERTAIN, TOLERANCE
@@ -38,14 +38,14 @@ def check_memory_growth(run: Run) -> Iterator[Verdict]:
 def _verdict(name: str, results: list[Result]) -> Verdict:
     variable = next(one.case.series.variable for one in results if one.case.series)
     sizes = [one.case.series.size for one in results if one.case.series]
-    said = exact_law(sizes, [one.case.cost.memory_bytes for one in results if one.case.cost])
-    moved = exact_law(sizes, [one.case.cost.bytes_moved for one in results if one.case.cost])
+    said = exact_model(sizes, [one.case.cost.memory_bytes for one in results if one.case.cost])
+    round_spread = exact_model(sizes, [one.case.cost.bytes_moved for one in results if one.case.cost])
     if said is None:
         told = f"what was said of {len(sizes)} sizes follows no polynomial: too few of them, or another moment sets the peak"
         return Verdict(GROWTH_CLAIM, name, Answer.INCONCLUSIVE, told)
     told = f"{said.told(variable)} bytes were said, exactly{_from(said, sizes, variable)}"
-    if moved is not None and moved.degree != said.degree:
-        told += f"; but a call moves {moved.told(variable)} bytes: one of them is wrong"
+    if round_spread is not None and round_spread.degree != said.degree:
+        told += f"; but a call moves {round_spread.told(variable)} bytes: one of them is wrong"
         return Verdict(GROWTH_CLAIM, name, Answer.FAILS, told)
     return _measured(name, variable, results, told, said)
 
@@ -60,10 +60,10 @@ def _measured(name: str, variable: str, results: list[Result], told: str, said: 
     ]
     if len(points) < FEWEST:
         return Verdict(GROWTH_CLAIM, name, Answer.INCONCLUSIVE, f"{told}; too few sizes were measured")
-    law = exact_law([size for size, _, _ in points], [measured for _, measured, _ in points])
-    if law is not None and law.degree == said.degree:
-        same = "the same" if law.coefficients == said.coefficients else f"{law.told(variable)}"
-        where = _from(law, [size for size, _, _ in points], variable)
+    model = exact_model([size for size, _, _ in points], [measured for _, measured, _ in points])
+    if model is not None and model.degree == said.degree:
+        same = "the same" if model.coefficients == said.coefficients else f"{model.told(variable)}"
+        where = _from(model, [size for size, _, _ in points], variable)
         return Verdict(GROWTH_CLAIM, name, Answer.HOLDS, f"{told}; measured is {same}{where}")
     (middle, here, expected), (last, there, said_there) = points[(len(points) - 1) // 2], points[-1]
     faster = math.log((there / said_there) / (here / expected)) / math.log(last / middle)
@@ -78,20 +78,20 @@ def _measured(name: str, variable: str, results: list[Result], told: str, said: 
     return Verdict(GROWTH_CLAIM, name, Answer.FAILS if faster >= ANOTHER_ORDER else Answer.INCONCLUSIVE, told)
 
 
-def _from(law: Polynomial, sizes: list[int], variable: str) -> str:
+def _from(model: Polynomial, sizes: list[int], variable: str) -> str:
     """Where it does not begin at the first size: below, another moment of the call sets the peak."""
     return (
         ""
-        if law.first <= min(sizes)
-        else f", from {variable} = {law.first} on (below, another moment sets the peak)"
+        if model.first <= min(sizes)
+        else f", from {variable} = {model.first} on (below, another moment sets the peak)"
     )
 
 
 CROSSOVER_CLAIM = "crossover"
-# The size at which the measured rate passes half of the fitted one, against the law's: 25 % in size beside the interval, as rates
+# The size at which the measured rate passes half of the fitted one, against the model's: 25 % in size beside the interval, as rates
 # of real sizes jump (tiles, packing) by as much; a factor of two is another crossover.
 CROSSOVER_TOLERANCE, WRONG = 1.25, 2.0
-# Above and below the ridge the best case should reach this share of its roof, and none much more than all of it.
+# Above and below the ridge the best case should reach this fraction of its roof, and none much more than all of it.
 REACHED, BEATEN, MUST_NOT = 0.5, 1.15, 2.0
 
 
@@ -109,7 +109,9 @@ def check_crossovers(run: Run) -> Iterator[Verdict]:
 
 def _half(fit: Fit, half: Parameter, rate: float) -> Verdict:
     value, low, high = half.value or 0.0, half.low or 0.0, half.high or 0.0
-    told = f"half of the rate is reached at {fit.variable} = {value:.3g} [{low:.3g}, {high:.3g}] by {fit.law}"
+    told = (
+        f"half of the rate is reached at {fit.variable} = {value:.3g} [{low:.3g}, {high:.3g}] by {fit.model}"
+    )
     seen = _passed(fit, rate / 2.0)
     if seen is None:
         return Verdict(CROSSOVER_CLAIM, fit.series, Answer.INCONCLUSIVE, f"{told}; no two sizes enclose it")
@@ -128,8 +130,8 @@ def _passed(fit: Fit, wanted: float) -> float | None:
     rates = sorted((point.size, point.work / point.measured) for point in fit.points)
     for (size, rate), (next_size, next_rate) in pairwise(rates):
         if rate <= wanted < next_rate:
-            share = math.log(wanted / rate) / math.log(next_rate / rate)
-            return float(size * (next_size / size) ** share)
+            fraction = math.log(wanted / rate) / math.log(next_rate / rate)
+            return float(size * (next_size / size) ** fraction)
     return None
 
 
@@ -163,9 +165,9 @@ def _ridge_point(result: Result) -> float | None:
 
 
 def _judged(reached: dict[str, float], best: dict[str, Result]) -> Answer:
-    if all(REACHED <= share <= BEATEN for share in reached.values()):
+    if all(REACHED <= fraction <= BEATEN for fraction in reached.values()):
         return Answer.HOLDS
-    beaten = [best[side] for side, share in reached.items() if share > MUST_NOT]
+    beaten = [best[side] for side, fraction in reached.items() if fraction > MUST_NOT]
     clean = [one for one in beaten if one.measurement and not one.measurement.flags]
     return Answer.FAILS if clean else Answer.INCONCLUSIVE
 
@@ -177,7 +179,7 @@ def _range(values: list[float]) -> str:
 
 
 SCALING_CLAIM = "scaling"
-# Of so few sizes a wrong law fits one set in thirty to the last digit, by luck: they may hold, and never fail.
+# Of so few sizes a wrong model fits one set in thirty to the last digit, by luck: they may hold, and never fail.
 LEAST = 6
 # Threads bring their own caches, and may be faster together by this factor than their number.
 SUPER = 1.5
@@ -207,7 +209,7 @@ def _threads(fit: Fit) -> Verdict:
     if beaten:
         answer = Answer.INCONCLUSIVE if any(point.flagged for point in fit.points) else Answer.FAILS
         return Verdict(SCALING_CLAIM, fit.series, answer, f"{told}: threads are not what they are said to be")
-    answer = Answer.HOLDS if fit.typical_residual <= CROOKED else Answer.INCONCLUSIVE
+    answer = Answer.HOLDS if fit.median_residual <= CROOKED else Answer.INCONCLUSIVE
     return Verdict(SCALING_CLAIM, fit.series, answer, told)
 
 
@@ -222,11 +224,11 @@ def _scaling_verdict(fit: Fit) -> Verdict:
     best = _best(fit.rivals)
     if inside is None or outside is None or best is None:
         return Verdict(
-            SCALING_CLAIM, fit.series, Answer.INCONCLUSIVE, f"no other law to compare with; {_facts(fit)}"
+            SCALING_CLAIM, fit.series, Answer.INCONCLUSIVE, f"no other model to compare with; {_facts(fit)}"
         )
     gap = outside.worse - inside.worse
     allowed = f"up to {units.percent(TOLERANCE)} off is met, over {units.percent(certain)} is missed, as kernels that switch bend a curve"
-    straight = fit.typical_residual <= CROOKED
+    straight = fit.median_residual <= CROOKED
     if straight and inside.worse - best.worse <= EQUAL and gap > PLAUSIBLE:
         told = f"grows as {theory}, as theory says: {_power(fit, outside.exponent)} is worse by {gap:.0f} in AICc (over {PLAUSIBLE:g} counts; {allowed})"
         return Verdict(SCALING_CLAIM, fit.series, Answer.HOLDS, f"{told}; {_facts(fit)}")
@@ -238,7 +240,7 @@ def _scaling_verdict(fit: Fit) -> Verdict:
         else f"the sizes do not tell {theory}, which theory says, from {_power(fit, other.exponent)}"
     )
     if not straight:
-        told = f"no law is within {units.percent(CROOKED)} of the sizes, so none says that {theory}, as theory has it, holds"
+        told = f"no model is within {units.percent(CROOKED)} of the sizes, so none says that {theory}, as theory has it, holds"
     told += f" ({DECISIVE:g} in AICc decides; {allowed}); {_facts(fit)}"
     flagged = [str(point.size) for point in fit.points if point.flagged]
     if not straight or -gap <= DECISIVE or len(fit.points) < LEAST:
@@ -264,10 +266,10 @@ def _power(fit: Fit, exponent: float) -> str:
 
 
 def _facts(fit: Fit) -> str:
-    """The law, its residuals, and the free exponent as a diagnostic."""
+    """The model, its residuals, and the free exponent as a diagnostic."""
     free = fit.exponent
     told = (
-        f"{fit.law} explains {len(fit.points)} sizes to {units.percent(fit.typical_residual)} typically, "
+        f"{fit.model} explains {len(fit.points)} sizes to {units.percent(fit.median_residual)} typically, "
         f"{units.percent(abs(fit.worst.residual))} at worst ({fit.variable} = {fit.worst.size})"
     )
     if free.value is None or free.low is None or free.high is None:

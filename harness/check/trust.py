@@ -9,8 +9,8 @@ from harness.records.noise import GATE, LEAST_POWER, MOST_FALSE_ALARMS, KindNois
 # A stated 95 % interval should hold 95 of 100 repeats; a machine whose speed changes for minutes at a time
 # costs some of them, and below four of five the intervals say nothing.
 COVERS_WELL, COVERS_BADLY = 0.90, 0.80
-# The stopwatch against a spin of known length: its share, and what waking up from the spin takes at most.
-TIMER_SHARE, TIMER_SECONDS = 0.01, 0.5e-6
+# The timer against a spin of known length: its share, and what waking up from the spin takes at most.
+TIMER_FRACTION, TIMER_SECONDS = 0.01, 0.5e-6
 # On an accelerator a kernel's start and the resolution of events take more.
 TIMER_SECONDS_ON_ACCELERATOR = 2e-6
 
@@ -28,7 +28,7 @@ def check_trust(profile: NoiseProfile) -> Iterator[Verdict]:
 
 def _timer(reading: TimerReading, slack: float) -> Verdict:
     off = abs(reading.read - reading.known)
-    allowed = TIMER_SHARE * reading.known + slack
+    allowed = TIMER_FRACTION * reading.known + slack
     told = (
         f"read as {units.seconds(reading.read)} ({units.signed_percent(reading.error)}); "
         f"{units.seconds(allowed)} are allowed"

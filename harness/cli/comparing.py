@@ -86,7 +86,7 @@ def ab(
     """Measure a base against this checkout, side by side on this machine, now; without a base: the same twice."""
     from harness.ab.run import Ask
     from harness.ab.sides import Wanted
-    from harness.plan.options import share
+    from harness.plan.options import fraction
 
     ask = Ask(
         wanted=Wanted(
@@ -104,7 +104,7 @@ def ab(
         threads=threads,
         pairs=pairs,
         doubling=not once,
-        floor=share(floor, "--floor"),
+        floor=fraction(floor, "--floor"),
         results=results,
     )
     _side_by_side(ask, markdown, junit, json)
@@ -134,9 +134,9 @@ def gate(
     from harness.ab.run import Ask
     from harness.ab.sides import Wanted
     from harness.ab.worktree import merge_base, toplevel, unchanged_since
-    from harness.plan.options import share
+    from harness.plan.options import fraction
 
-    share_of_floor = share(floor, "--floor")
+    fraction_of_floor = fraction(floor, "--floor")
     root = toplevel(Path.cwd())
     left = merge_base(root, base)
     if unchanged_since(root, left):
@@ -151,7 +151,7 @@ def gate(
         threads=threads,
         pairs=pairs,
         doubling=not once,
-        floor=share_of_floor,
+        floor=fraction_of_floor,
         of_checkout=True,
         results=results,
     )
@@ -174,10 +174,10 @@ def compare(
     """Hold a stored run against another of the same machine; exit status 1 on a regression or a missing case."""
     from harness import store
     from harness.compare.stored import judged
-    from harness.plan.options import share
+    from harness.plan.options import fraction
 
     runs = [store.read(store.find(reference, results)) for reference in (base, candidate)]
-    _tell(judged(runs[0], runs[1], share(floor, "--floor")), markdown, junit, json)
+    _tell(judged(runs[0], runs[1], fraction(floor, "--floor")), markdown, junit, json)
 
 
 def _side_by_side(ask: "Ask", markdown: Path | None, junit: Path | None, json: Path | None) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.records.history import History
     from harness.store.table import Row
 
-DATA_SET, METRIC = "history", "typical_seconds"
+DATA_SET, METRIC = "history", "median_seconds"
 # Of a data set with more points than this the series are listed, unless one is named.
 MOST_POINTS = 50_000
 # What a series needs of a row besides the metric.
@@ -62,7 +62,7 @@ def history(
     metric: Annotated[
         str,
         typer.Option(
-            help="typical_seconds, best_seconds, peak_memory_bytes, flops, kernels or joules_per_call."
+            help="median_seconds, best_seconds, peak_memory_bytes, flops, kernels or joules_per_call."
         ),
     ] = METRIC,
     host: Annotated[str | None, typer.Option(metavar="ID", help="Of one host.")] = None,

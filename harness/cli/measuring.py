@@ -101,7 +101,7 @@ def list_workloads(
 ) -> None:
     """List workloads with their predicted costs."""
     from harness.pytest_plugin.collection import Request, collect
-    from harness.report.facts import show_catalogue
+    from harness.report.listing import show_catalogue
     from harness.report.terminal import screen
 
     request = Request(suites=tuple(suite or ()), expression=expression, profile=profile.value)
@@ -148,7 +148,7 @@ def selftest(
 def env(*, json: Json = False) -> None:
     """Print what this machine is, as every run records it."""
     from harness.measure.environment.capture import capture
-    from harness.report.facts import show_facts
+    from harness.report.listing import show_facts
     from harness.report.terminal import screen
 
     environment = capture()

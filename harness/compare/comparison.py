@@ -10,13 +10,13 @@ import msgspec
 
 from harness.records import (
     Case,
-    CeilingCompared,
-    Ceilings,
     Compared,
     Comparison,
     Exact,
     Failed,
     Measurement,
+    PeakCompared,
+    Peaks,
     Result,
     Run,
     Settings,
@@ -33,7 +33,7 @@ def side_by_side(runs: Sequence[Run]) -> tuple[Comparison, ...]:
 def compare(base: Run, other: Run) -> Comparison:
     """A run beside a base. Cases are the same by id, and by what they say of themselves.
 
-    Those that calibrate are left out: the laws made of them are what a report tells of. Nothing forbids a comparison: what differs between the machines and in what was asked for is told beside it.
+    Those that calibrate are left out: the models made of them are what a report tells of. Nothing forbids a comparison: what differs between the machines and in what was asked for is told beside it.
     """
     theirs = {result.case.id: result for result in other.results}
     pairs = {
@@ -50,7 +50,7 @@ def compare(base: Run, other: Run) -> Comparison:
         settings=tuple(_settings(base.header.settings, other.header.settings)),
         cases=tuple(found for found in pairs.values() if isinstance(found, Compared)),
         exact=tuple(_exact(base, theirs)),
-        ceilings=tuple(_ceilings(base, other)),
+        peaks=tuple(_peaks(base, other)),
         missing=tuple((case, found) for case, found in pairs.items() if isinstance(found, str)),
         added=tuple(
             result.case.id
@@ -87,8 +87,8 @@ def _of_case(case: Case, here: Measurement, there: Measurement) -> Compared:
     return Compared(
         case=case.id,
         suite=case.suite,
-        base=here.typical,
-        other=there.typical,
+        base=here.median,
+        other=there.median,
         low=low,
         high=high,
         base_flags=here.flags,
@@ -127,7 +127,7 @@ def _metrics(result: Result) -> dict[str, int]:
     cost, trace, measurement = result.case.cost, result.case.trace, result.measurement
     found: dict[str, int] = {}
     if cost is not None:
-        found["FLOPs"], found["vector FLOPs"] = cost.flops, cost.vector_flops
+        found["FLOPs"], found["elementwise FLOPs"] = cost.flops, cost.elementwise_flops
         found["bytes moved"], found["predicted memory"] = cost.bytes_moved, cost.memory_bytes
     if trace is not None:
         found["kernels"] = trace.kernels
@@ -136,24 +136,24 @@ def _metrics(result: Result) -> dict[str, int]:
     return found
 
 
-def _ceilings(base: Run, other: Run) -> Iterator[CeilingCompared]:
+def _peaks(base: Run, other: Run) -> Iterator[PeakCompared]:
     """The best that code reached, of all that either run measured."""
-    mine, theirs = base.ceilings, other.ceilings
+    mine, theirs = base.peaks, other.peaks
     for dtype, threads in dict.fromkeys((c.dtype, c.threads) for c in (*mine.compute, *theirs.compute)):
         rates = _compute_rate(mine, dtype, threads), _compute_rate(theirs, dtype, threads)
         if rates != (None, None):
-            yield CeilingCompared("compute", dtype, threads, *rates)
+            yield PeakCompared("compute", dtype, threads, *rates)
     for level, threads in dict.fromkeys((b.level, b.threads) for b in (*mine.bandwidth, *theirs.bandwidth)):
         rates = _bandwidth(mine, level, threads), _bandwidth(theirs, level, threads)
         if rates != (None, None):
-            yield CeilingCompared("bandwidth", level, threads, *rates)
+            yield PeakCompared("bandwidth", level, threads, *rates)
 
 
-def _compute_rate(ceilings: Ceilings, dtype: str, threads: int) -> float | None:
-    best = ceilings.compute_ceiling(dtype, threads)
+def _compute_rate(peaks: Peaks, dtype: str, threads: int) -> float | None:
+    best = peaks.compute_peak(dtype, threads)
     return best.flops_per_second if best else None
 
 
-def _bandwidth(ceilings: Ceilings, level: str, threads: int) -> float | None:
-    best = ceilings.bandwidth_ceiling(level, threads)
+def _bandwidth(peaks: Peaks, level: str, threads: int) -> float | None:
+    best = peaks.bandwidth_peak(level, threads)
     return best.bytes_per_second if best else None

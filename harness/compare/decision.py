@@ -18,7 +18,7 @@ PRACTICAL_FLOOR = 0.02
 # A true change of just the floor is taken for more in one case of twenty, over all looks at the readings together: so much of the
 # distribution an interval leaves out at both ends. Two looks share it, and each has a 95 % interval.
 ALPHA = 0.10
-# The share of false findings among all findings of a run.
+# The fraction of false findings among all findings of a run.
 FALSE_DISCOVERIES = 0.05
 # A change that is detectable is missed in one case of five.
 MISSED = 0.2
@@ -191,8 +191,8 @@ def _student(values: Sequence[float], alpha: float) -> float:
     return _quantile(alpha / 2, len(values)) * stats.deviation(values) / math.sqrt(len(values))
 
 
-def _quantile(share: float, count: int) -> float:
+def _quantile(fraction: float, count: int) -> float:
     """What Student's t of so many readings exceeds with this probability."""
     from scipy.special import stdtrit  # noqa: PLC0415 - a tenth of a second that a report without a comparison does not need
 
-    return float(-stdtrit(max(count - 1, 1), share))
+    return float(-stdtrit(max(count - 1, 1), fraction))

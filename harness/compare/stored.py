@@ -1,7 +1,7 @@
 """What a stored run says beside another: measured at another time, on the same machine.
 
 Two runs share no minute, so more must differ before anything is said than where both are measured side by side: the
-floor is widened by as much as the machine's own pace moved between them, which the ceilings of both runs tell.
+floor is widened by as much as the machine's own pace moved between them, which the peaks of both runs tell.
 """
 
 import math
@@ -11,7 +11,7 @@ from harness import units
 from harness.compare.comparison import compare
 from harness.compare.decision import Effect, decide
 from harness.errors import UsageError
-from harness.records import Comparison, Exact, Flag, Result, Run, Rung
+from harness.records import Comparison, Exact, Flag, PeakLevel, Result, Run
 from harness.records.comparison import CaseDecision, Decision, Judgement, Overall
 from harness.records.measurement import speedup_interval
 
@@ -23,7 +23,7 @@ EXACT = ("FLOPs", "kernels", "peak memory")
 SAME_SETTINGS = ("device", "threads")
 # How `compare` begins to say why a case has no counterpart: it is other work, or it was not asked for.
 UNLIKE, NOT_ASKED = ("other work", "timed as"), "not part"
-# A ceiling that moved by more is told of.
+# A peak that moved by more is told of.
 WORTH_TELLING = 0.05
 # Of the intervals of a run, and the normal deviate that belongs to it.
 LEVEL, Z = 0.95, 1.959964
@@ -41,7 +41,9 @@ def judged(base: Run, candidate: Run, floor: float) -> Judgement:
     pairs = {one.case: (ours[one.case], theirs[one.case]) for one in side_by_side.cases}
     effects = {name: found for name, (mine, other) in pairs.items() if (found := _effect(mine, other))}
     floors = {
-        name: floor + moved(base, candidate, mine) for name, (mine, _) in pairs.items() if name in effects
+        name: floor + round_spread(base, candidate, mine)
+        for name, (mine, _) in pairs.items()
+        if name in effects
     }
     decisions = decide(effects, floors)
     work = _work(side_by_side)
@@ -67,20 +69,20 @@ def judged(base: Run, candidate: Run, floor: float) -> Judgement:
     )
 
 
-def moved(base: Run, candidate: Run, result: Result) -> float:
-    """How far the machine's own pace moved between two runs, as a share: the ceiling that a case stands under; 0 where none was measured.
+def round_spread(base: Run, candidate: Run, result: Result) -> float:
+    """How far the machine's own pace moved between two runs, as a share: the peak that a case stands under; 0 where none was measured.
 
     Where torch differs, its own products and copies say nothing of the machine: a torch that lost a third would hide what it lost.
     """
     versions = [run.header.environment.software.torch.version for run in (base, candidate)]
-    aside = {Rung.TORCH} if versions[0] != versions[1] else set()
+    aside = {PeakLevel.TORCH} if versions[0] != versions[1] else set()
     threads = result.case.threads or base.header.settings.threads
     best = [
         max(
             (
                 one.flops_per_second
-                for one in run.ceilings.compute_ladder(result.case.dtype, threads)
-                if one.rung.achieved and one.rung not in aside
+                for one in run.peaks.compute_hierarchy(result.case.dtype, threads)
+                if one.peak_level.achieved and one.peak_level not in aside
             ),
             default=None,
         )
@@ -89,8 +91,8 @@ def moved(base: Run, candidate: Run, result: Result) -> float:
     rates = [(best[0], best[1])]
     level = result.prediction.level if result.prediction else None
     if level and result.prediction and result.prediction.bound == "memory":
-        found = [run.ceilings.bandwidth_ceiling(level, threads) for run in (base, candidate)]
-        known = [one.bytes_per_second if one and one.rung not in aside else None for one in found]
+        found = [run.peaks.bandwidth_peak(level, threads) for run in (base, candidate)]
+        known = [one.bytes_per_second if one and one.peak_level not in aside else None for one in found]
         rates.append((known[0], known[1]))
     return max((math.expm1(abs(math.log(one / other))) for one, other in rates if one and other), default=0.0)
 
@@ -122,7 +124,7 @@ def _effect(mine: Result, theirs: Result) -> Effect | None:
     if interval is None:
         return None
     low, high = 1.0 / interval[1], 1.0 / interval[0]
-    ratio = theirs.measurement.typical / mine.measurement.typical
+    ratio = theirs.measurement.median / mine.measurement.median
     half = max(math.log(high / low) / 2, 1e-9)
     p = math.erfc(abs(math.log(ratio)) / (half / Z) / math.sqrt(2.0))
     pairs = min(len(one.measurement.view.processes) for one in (mine, theirs) if one.measurement)
@@ -151,12 +153,12 @@ def _decision(
         suite=mine.case.suite,
         decision=decisions.get(case, Decision.INCONCLUSIVE),
         floor=floors.get(case, 0.0),
-        ratio=there.typical / here.typical,
+        ratio=there.median / here.median,
         low=found.low if found else None,
         high=found.high if found else None,
         p=found.p if found else None,
-        base_seconds=here.typical,
-        candidate_seconds=there.typical,
+        base_seconds=here.median,
+        candidate_seconds=there.median,
         gates=not informs and found is not None,
         informs=informs or reason,
         reason=reason,
@@ -198,7 +200,7 @@ def _notes(base: Run, candidate: Run, found: Comparison, aside: int) -> Iterator
         yield "they come from two copies of the same machine"
     if not (base.header.selftest_at and candidate.header.selftest_at):
         yield "no self-test was run before both of them, so how far this host drifts from run to run is not known: plumbline selftest"
-    for one in found.ceilings:
+    for one in found.peaks:
         if one.ratio is not None and abs(math.log(one.ratio)) > math.log1p(WORTH_TELLING):
             yield f"the machine itself: {one.kind} {one.name} {units.signed_percent(one.ratio - 1)} between the runs"
     if aside:

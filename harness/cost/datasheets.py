@@ -1,4 +1,4 @@
-"""The datasheet rung of the ceiling ladder: what a GPU should reach by its vendor's own numbers.
+"""The datasheet peak level of the peak peak hierarchy: what a GPU should reach by its vendor's own numbers.
 
     peak      = SMs x clock x FLOP per clock per SM      dense, never the 2:4 sparsity figure
     bandwidth = data rate per memory pin x bus width / 8
@@ -6,7 +6,7 @@
 The clock is the one the vendor's printed figure is built on. It is neither a bound (a GeForce boosts
 above it on its own, an H100 may run its tensor cores at up to 1980 MHz where the figure assumes 1830)
 nor a promise (a power limit holds most boards below it): what the silicon can do at the clock it
-really ran at is the next rung.
+really ran at is the next peak level.
 
 A device that is not in the table gets None, and with it no MFU. There is no fallback to another
 device's number: a wrong peak is worse than none.

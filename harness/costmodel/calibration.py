@@ -8,23 +8,23 @@ import msgspec
 from harness import stats
 from harness.costmodel.demand import Chain, demand_of, dtype_of, frameworks
 from harness.costmodel.kinds import ELEMENTWISE, MATRIX, base_of, kind_of
-from harness.costmodel.operator_models import Measured, Roof, fit_law, misfit, seconds_of
+from harness.costmodel.operator_models import Measured, Roof, fit_model, misfit, seconds_of
 from harness.records import (
     CaseReplay,
-    Ceilings,
     CostModel,
     Measurement,
     Operator,
-    OperatorLaw,
+    OperatorModel,
+    Peaks,
     Replayed,
     Result,
     Run,
 )
 
-# Where a machine has no measured ceilings to begin with: a slow one, and so dull laws.
+# Where a machine has no measured peaks to begin with: a slow one, and so dull models.
 ORDINARY = Roof(1e10, 2e10, 1e10)
-# Vector FLOPs have no ceiling: a thread does about one in a cycle at least, an accelerator some thousands.
-VECTOR_FLOPS, VECTOR_FLOPS_OF_ACCELERATORS = 5e9, 1e13
+# Elementwise FLOPs have no peak: a thread does about one in a cycle at least, an accelerator some thousands.
+ELEMENTWISE_FLOPS, ELEMENTWISE_FLOPS_OF_ACCELERATORS = 5e9, 1e13
 PAGE_BYTES = 4096
 # By so many powers of two may the last cache be smaller than told.
 OCTAVES = 5
@@ -54,11 +54,11 @@ def calibrated(run: Run) -> CostModel | None:
         return earlier
     model = _of_operators(run, alone)
     if earlier is not None:
-        known = {(law.kind, law.dtype) for law in model.laws}
-        kept = tuple(law for law in earlier.laws if (law.kind, law.dtype) not in known)
+        known = {(model.kind, model.dtype) for model in model.models}
+        kept = tuple(model for model in earlier.models if (model.kind, model.dtype) not in known)
         model = msgspec.structs.replace(
             model,
-            laws=tuple(sorted((*model.laws, *kept), key=lambda law: (law.kind, law.dtype))),
+            models=tuple(sorted((*model.models, *kept), key=lambda model: (model.kind, model.dtype))),
             framework=earlier.framework,
         )
     found = frameworks([_chain(run, model, result) for result in chains])
@@ -71,22 +71,22 @@ def _of_operators(run: Run, alone: Alone) -> CostModel:
         device=run.header.settings.device,
         threads=run.header.settings.threads,
         far_bytes=ORDINARY_CACHE,
-        laws=(),
+        models=(),
         noise=_noise(result for _, result in alone),
         disturbance=_disturbance(result for _, result in alone),
     )
-    model = msgspec.structs.replace(model, far_bytes=_far_bytes(model, alone, run.ceilings))
+    model = msgspec.structs.replace(model, far_bytes=_far_bytes(model, alone, run.peaks))
     kinds = _by_kind(model, alone)
     fault = _fault_seconds(kinds) if model.device == "cpu" else 0.0
-    laws = tuple(
-        fit_law(kind, dtype, _without_faults(cases, fault), roof_of(run.ceilings, kind, dtype, model))
+    models = tuple(
+        fit_model(kind, dtype, _without_faults(cases, fault), roof_of(run.peaks, kind, dtype, model))
         for (kind, dtype), cases in sorted(kinds.items())
     )
-    return msgspec.structs.replace(model, laws=laws, fault_seconds=fault)
+    return msgspec.structs.replace(model, models=models, fault_seconds=fault)
 
 
 def _chain(run: Run, model: CostModel, result: Result) -> Chain:
-    """Each operator as it was measured alone beside the chain, with what its law says that distance adds.
+    """Each operator as it was measured alone beside the chain, with what its model says that distance adds.
 
     On an accelerator what the host takes is the wall's time: kernels run meanwhile.
     """
@@ -102,11 +102,11 @@ def _chain(run: Run, model: CostModel, result: Result) -> Chain:
         if one.kernel:
             there, here = priced(model, one)[0], priced(model, at_hand(one))[0]
             total += one.count * (alone.get(key_of(one), here) + max(0.0, there - here))
-    return Chain(trace, operators, measurement.typical, total)
+    return Chain(trace, operators, measurement.median, total)
 
 
 def _wall(measurement: Measurement) -> float:
-    return next((view.typical for view in measurement.views if view.name == "wall"), measurement.typical)
+    return next((view.median for view in measurement.views if view.name == "wall"), measurement.median)
 
 
 def at_hand(operator: Operator) -> Operator:
@@ -137,24 +137,24 @@ def _by_kind(model: CostModel, alone: Alone) -> dict[tuple[str, str], list[Measu
     for operator, result in alone:
         if result.measurement is not None:
             demand = demand_of(operator, model.far_bytes, _workers(model))
-            case = Measured(result.case.id, demand, result.measurement.typical)
+            case = Measured(result.case.id, demand, result.measurement.median)
             kinds.setdefault((kind_of(operator), dtype_of(operator)), []).append(case)
     return kinds
 
 
-def _far_bytes(model: CostModel, alone: Alone, ceilings: Ceilings) -> int:
+def _far_bytes(model: CostModel, alone: Alone, peaks: Peaks) -> int:
     """How long ago an operand may have been used to be in a cache still: what explains the elementwise operators best.
 
     The last cache may be shared, with other machines even, and is then smaller than it says.
     """
-    told = [level.capacity_bytes for level in ceilings.levels if level.capacity_bytes is not None]
+    told = [level.capacity_bytes for level in peaks.levels if level.capacity_bytes is not None]
     largest = max(told, default=ORDINARY_CACHE)
     simple = [pair for pair in alone if kind_of(pair[0]) == ELEMENTWISE]
     best, found = math.inf, largest
     for smaller in range(OCTAVES):
         tried = msgspec.structs.replace(model, far_bytes=largest >> smaller)
         cost = sum(
-            misfit(cases, roof_of(ceilings, kind, dtype, model))
+            misfit(cases, roof_of(peaks, kind, dtype, model))
             for (kind, dtype), cases in _by_kind(tried, simple).items()
         )
         if cost < best:  # of equals the largest
@@ -162,25 +162,25 @@ def _far_bytes(model: CostModel, alone: Alone, ceilings: Ceilings) -> int:
     return found
 
 
-def priced(model: CostModel, operator: Operator) -> tuple[float, OperatorLaw | None]:
-    """The seconds of one call, and the law they are from: None where another kind's had to do."""
+def priced(model: CostModel, operator: Operator) -> tuple[float, OperatorModel | None]:
+    """The seconds of one call, and the model they are from: None where another kind's had to do."""
     kind, dtype = kind_of(operator), dtype_of(operator)
-    own = model.law(kind, dtype)
+    own = model.model(kind, dtype)
     if own is None and base_of(kind) not in MATRIX:
-        own = model.law(kind, "float32")  # bytes are bytes
-    law = own or _borrowed(model, kind, dtype)
-    if law is None:
+        own = model.model(kind, "float32")  # bytes are bytes
+    fitted = own or _borrowed(model, kind, dtype)
+    if fitted is None:
         return 0.0, None
     demand = demand_of(operator, model.far_bytes, _workers(model))
-    return seconds_of(law, demand) + demand.mapped_bytes / PAGE_BYTES * model.fault_seconds, own
+    return seconds_of(fitted, demand) + demand.mapped_bytes / PAGE_BYTES * model.fault_seconds, own
 
 
-def _borrowed(model: CostModel, kind: str, dtype: str) -> OperatorLaw | None:
-    forward = model.law(base_of(kind), dtype) or model.law(kind, "float32")
+def _borrowed(model: CostModel, kind: str, dtype: str) -> OperatorModel | None:
+    forward = model.model(base_of(kind), dtype) or model.model(kind, "float32")
     if forward is not None:
         return forward
     other = "gemm" if base_of(kind) in MATRIX else "elementwise"
-    return model.law(other, dtype) or model.law(other, "float32") or next(iter(model.laws), None)
+    return model.model(other, dtype) or model.model(other, "float32") or next(iter(model.models), None)
 
 
 def _workers(model: CostModel) -> int:
@@ -188,16 +188,18 @@ def _workers(model: CostModel) -> int:
     return model.threads if model.device == "cpu" else 1
 
 
-def roof_of(ceilings: Ceilings, kind: str, dtype: str, model: CostModel) -> Roof:
-    """Where laws of a kind begin: half of the machine's ceilings."""
+def roof_of(peaks: Peaks, kind: str, dtype: str, model: CostModel) -> Roof:
+    """Where models of a kind begin: half of the machine's peaks."""
     matrix = base_of(kind) in MATRIX
-    compute = ceilings.compute_ceiling(dtype, model.threads) if matrix else None
-    levels = [level.name for level in ceilings.levels]
-    near = ceilings.bandwidth_ceiling(levels[-2], model.threads) if len(levels) > 1 else None
-    far = ceilings.bandwidth_ceiling(levels[-1], model.threads) if levels else None
+    compute = peaks.compute_peak(dtype, model.threads) if matrix else None
+    levels = [level.name for level in peaks.levels]
+    near = peaks.bandwidth_peak(levels[-2], model.threads) if len(levels) > 1 else None
+    far = peaks.bandwidth_peak(levels[-1], model.threads) if levels else None
     flops = compute.flops_per_second / 2 if compute else ORDINARY.flops_per_second
     if not matrix:
-        flops = model.threads * VECTOR_FLOPS if model.device == "cpu" else VECTOR_FLOPS_OF_ACCELERATORS
+        flops = (
+            model.threads * ELEMENTWISE_FLOPS if model.device == "cpu" else ELEMENTWISE_FLOPS_OF_ACCELERATORS
+        )
     return Roof(
         flops_per_second=flops,
         bytes_per_second=near.bytes_per_second / 2 if near else ORDINARY.bytes_per_second,
@@ -232,7 +234,7 @@ def _without_faults(cases: list[Measured], fault: float) -> list[Measured]:
 def _noise(results: Iterable[Result]) -> float:
     """How far processes that did the same work were apart: the standard deviation of a process's logarithm over all cases.
 
-    Their variances are pooled: the typical deviation of two processes would be a third too small. One case in ten may be disturbed.
+    Their variances are pooled: the median deviation of two processes would be a third too small. One case in ten may be disturbed.
     """
     variances = []
     for result in results:
@@ -245,9 +247,9 @@ def _noise(results: Iterable[Result]) -> float:
 
 
 def _disturbance(results: Iterable[Result]) -> float:
-    """Mean over median of the samples of short calls, in the typical process: one that was held up for long tells nothing of the others.
+    """Mean over median of the samples of short calls, in the median process: one that was held up for long tells nothing of the others.
 
-    Neighbours, the hypervisor and interrupts take time from every call alike. The typical sample of a millisecond has none of it; a step
+    Neighbours, the hypervisor and interrupts take time from every call alike. The median sample of a millisecond has none of it; a step
     of a tenth of a second has its share each time.
     """
     ratios = [

@@ -1,4 +1,4 @@
-"""What one operator asks of the machine, in the terms of its law."""
+"""What one operator asks of the machine, in the terms of its model."""
 
 import math
 from collections.abc import Sequence
@@ -43,14 +43,14 @@ class Demand(NamedTuple):
     moved_bytes: float
     far_bytes: float
     mapped_bytes: float = 0.0
-    share: float = 1.0
+    fraction: float = 1.0
     made: int = 0
     inner: int = 0
     name: str = ""
 
 
 def demand_of(operator: Operator, far_bytes: int, threads: int) -> Demand:
-    """FLOPs are matrix FLOPs where there are any, with those computed again or in vain; else vector FLOPs.
+    """FLOPs are matrix FLOPs where there are any, with those computed again or in vain; else elementwise FLOPs.
 
     Bytes last used longer ago than `far_bytes` come from memory, the more of them the longer ago, up to `FAR` times as long; what is written there
     is read first (write-allocate). On an accelerator, `threads` is 1: all of it works on everything.
@@ -58,19 +58,19 @@ def demand_of(operator: Operator, far_bytes: int, threads: int) -> Demand:
     matrix = operator.flops + operator.recomputed_flops
     if operator.masked_flops:
         matrix += round(operator.masked_flops * min(1.0, BLOCK / _keys(operator)))
-    moved = operator.bytes_read + operator.bytes_written
+    round_spread = operator.bytes_read + operator.bytes_written
     touched = sum(reads + writes for _, reads, writes in operator.reuse)
     far = 0.0
     for place, reads, writes in operator.reuse:
-        share = _far_share(place, far_bytes)
-        far += share * (reads + 2 * writes)
-    scale = moved / touched if touched else 0.0
+        fraction = _far_fraction(place, far_bytes)
+        far += fraction * (reads + 2 * writes)
+    scale = round_spread / touched if touched else 0.0
     return Demand(
-        flops=float(matrix or operator.vector_flops),
-        moved_bytes=float(moved),
+        flops=float(matrix or operator.elementwise_flops),
+        moved_bytes=float(round_spread),
         far_bytes=scale * far,
         mapped_bytes=operator.mapped_bytes / operator.count,
-        share=_share(operator, threads),
+        fraction=_fraction(operator, threads),
         made=sum(math.prod(shape_of(operand)) for operand in operator.outputs[:1]),
         inner=_inner(operator, kind_of(operator)),
         name=operator.name.rstrip("_"),
@@ -99,13 +99,13 @@ def _keys(operator: Operator) -> int:
     return max((shape[-2] for shape in shapes if len(shape) == 4), default=BLOCK)
 
 
-def _far_share(place: int, far_bytes: int) -> float:
+def _far_fraction(place: int, far_bytes: int) -> float:
     """Of what was last used when 2^place bytes had been since, on average three quarters of that."""
     octaves = place + math.log2(0.75) - math.log2(far_bytes)
     return min(1.0, max(0.0, octaves / math.log2(FAR)))
 
 
-def _share(operator: Operator, threads: int) -> float:
+def _fraction(operator: Operator, threads: int) -> float:
     if threads == 1 or base_of(kind_of(operator)) in MATRIX:
         return 1.0
     sizes = (math.prod(shape_of(operand)) for operand in (*operator.inputs, *operator.outputs))

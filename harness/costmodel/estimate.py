@@ -1,6 +1,6 @@
 """The expected time of a call: the sum over its operators, and what the framework takes beside them.
 
-An operator's law is off by its residual, each shape in its own way and all of a kind a little in the same way; what the machine's
+An operator's model is off by its residual, each shape in its own way and all of a kind a little in the same way; what the machine's
 pace does meanwhile all of them share. That makes the interval.
 """
 
@@ -10,32 +10,35 @@ from collections.abc import Sequence
 from harness.costmodel.calibration import priced
 from harness.costmodel.demand import framework_seconds
 from harness.costmodel.kinds import kind_of
-from harness.records import CostModel, Estimate, Operator, OperatorLaw, Part, Trace
+from harness.records import CostModel, Estimate, Operator, OperatorModel, Part, Trace
 
 # Half of a 90 % interval in standard deviations.
 NINETY = 1.645
 # The framework's part is known to so much, as a standard deviation.
 FRAMEWORK_KNOWN = 0.4
-# A kind without a law of its own, and one that is asked for more than it was calibrated with.
+# A kind without a model of its own, and one that is asked for more than it was calibrated with.
 UNKNOWN, BEYOND = 0.6, 0.2
 # Beyond so many times the largest calibrated demand an operator is extrapolated.
 MARGIN = 2.0
-# A law of fewer cases cannot know how far it is off.
+# A model of fewer cases cannot know how far it is off.
 FEW = 3
-# Calls up to so long dodge what disturbs the machine in their typical sample; from so long on each has its share.
+# Calls up to so long dodge what disturbs the machine in their median sample; from so long on each has its share.
 DODGES, SUFFERS = 5e-4, 2e-2
 # What a step is off from the sum of its operators even where each is known: docs/benchmarks.md.
 SUMMATION = 0.10
 
 
-def _beyond(law: OperatorLaw, operator: Operator) -> bool:
-    flops = operator.flops + operator.recomputed_flops or operator.vector_flops
-    moved = operator.bytes_read + operator.bytes_written
-    return bool(law.most_flops and flops > MARGIN * law.most_flops) or moved > MARGIN * law.most_bytes
+def _beyond(model: OperatorModel, operator: Operator) -> bool:
+    flops = operator.flops + operator.recomputed_flops or operator.elementwise_flops
+    round_spread = operator.bytes_read + operator.bytes_written
+    return (
+        bool(model.most_flops and flops > MARGIN * model.most_flops)
+        or round_spread > MARGIN * model.most_bytes
+    )
 
 
 def _exposed(seconds: float) -> float:
-    """How much of what the machine takes from calls on average a typical call of such a length has: none, if it is as short as a sample."""
+    """How much of what the machine takes from calls on average a median call of such a length has: none, if it is as short as a sample."""
     if seconds <= DODGES:
         return 0.0
     return min(1.0, math.log(seconds / DODGES) / math.log(SUFFERS / DODGES))
@@ -57,16 +60,16 @@ def estimate(
         if not operator.kernel:
             continue
         kind = kind_of(operator)
-        each, law = priced(model, operator)
+        each, fitted = priced(model, operator)
         total = each * operator.count
         seconds[kind] = seconds.get(kind, 0.0) + total
         off, common = UNKNOWN, UNKNOWN
-        if law is None:
+        if fitted is None:
             uncalibrated.append(kind)
         else:
-            off = law.residual if law.cases >= FEW else max(law.residual, UNKNOWN)
-            common = off / math.sqrt(law.cases)
-            if _beyond(law, operator):
+            off = fitted.residual if fitted.cases >= FEW else max(fitted.residual, UNKNOWN)
+            common = off / math.sqrt(fitted.cases)
+            if _beyond(fitted, operator):
                 extrapolated.append(kind)
                 common += BEYOND
         variance[kind] = variance.get(kind, 0.0) + (off * total) ** 2

@@ -1,4 +1,4 @@
-"""The kinds of operators that share a law of time: what is measured of some says how long the others take."""
+"""The kinds of operators that share a model of time: what is measured of some says how long the others take."""
 
 import math
 
@@ -14,7 +14,7 @@ GATHER, SCATTER, COPY = "gather", "scatter", "copy"
 OPTIMIZER, VIEW = "fused optimizer", "view"
 BACKWARD = " backward"
 
-# These do matrix FLOPs, where there are any; the others vector FLOPs.
+# These do matrix FLOPs, where there are any; the others elementwise FLOPs.
 MATRIX = frozenset({GEMM, GEMV, BATCHED_GEMM, ATTENTION, RECURRENT}) | CONVOLUTIONS
 
 _NAMES = {

@@ -1,11 +1,11 @@
-"""The law of a kind of operators, fitted to those that were measured alone.
+"""The model of a kind of operators, fitted to those that were measured alone.
 
     t = (t0^p + (F/P)^p + (Y/W + Y_far/W_far)^p)^(1/p)
 
 p = 1 adds the three, a large p takes the longest: overlapping is somewhere between. Fitted to the logarithms of the times with a
-robust loss; each parameter is held near what the machine's ceilings say, as far as the cases do not say otherwise,
-so that a kind of which there are few cases has a law that is dull rather than wild. What no such law can follow (a library that has
-another kernel for thin matrices) is smooth in the shape all the same: the residuals bend the law where cases lie, and nowhere else.
+robust loss; each parameter is held near what the machine's peaks say, as far as the cases do not say otherwise,
+so that a kind of which there are few cases has a model that is dull rather than wild. What no such model can follow (a library that has
+another kernel for thin matrices) is smooth in the shape all the same: the residuals bend the model where cases lie, and nowhere else.
 """
 
 import math
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from harness.costmodel.demand import Demand
-from harness.records import Bend, OperatorLaw
+from harness.records import Bend, OperatorModel
 
 Vector = NDArray[np.float64]
 
@@ -26,14 +26,14 @@ SHARPNESS = (1.0, 1.6, 4.0)
 ROBUST_SCALE = 0.1
 # How many parts of the cases are left out in turn.
 FOLDS = 5
-# How firmly a parameter is held to what the ceilings say: a factor of e away from it weighs as much as a residual of this.
+# How firmly a parameter is held to what the peaks say: a factor of e away from it weighs as much as a residual of this.
 HOLD = 0.03
-# How far overhead and rates may lie below and above that, as logarithms: memory is what its ceiling says within a factor of three, while
+# How far overhead and rates may lie below and above that, as logarithms: memory is what its peak says within a factor of three, while
 # a kernel may miss the machine's peak by more.
 BELOW, ABOVE = np.array([3.0, 3.0, 3.0, 1.2]), np.array([3.0, 1.5, 1.5, 0.7])
 SHORTEST_SECONDS = 2e-7
 # A parameter that no case moved by so much stays where it began.
-UNMOVED = 1e-3
+UNCHANGED = 1e-3
 # An error beyond a factor of e counts as that: one wild case is no measure of the others.
 WILD = 1.0
 
@@ -54,8 +54,8 @@ class Roof(NamedTuple):
     far_bytes_per_second: float
 
 
-def fit_law(kind: str, dtype: str, cases: Sequence[Measured], roof: Roof) -> OperatorLaw:
-    """The law of at least one case; its residual is what cases left out of the fit differ by."""
+def fit_model(kind: str, dtype: str, cases: Sequence[Measured], roof: Roof) -> OperatorModel:
+    """The model of at least one case; its residual is what cases left out of the fit differ by."""
     columns, seconds = _columns(cases), np.array([one.seconds for one in cases])
     prior = np.log([max(float(seconds.min()) / 2, SHORTEST_SECONDS), *roof])
     fits = [(_fitted(columns, seconds, p, prior, prior), p) for p in SHARPNESS]
@@ -63,10 +63,10 @@ def fit_law(kind: str, dtype: str, cases: Sequence[Measured], roof: Roof) -> Ope
     off = _left_out(cases, sharpness, prior, free)
     worst = int(np.argmax(np.abs(off)))
     rates = [float(rate) for rate in np.exp(free[1:])]
-    moved = np.abs(free - prior)[1:] > UNMOVED
+    round_spread = np.abs(free - prior)[1:] > UNCHANGED
     places = _places(cases)
-    weights = _weights(places, np.log(_law(free, columns, sharpness)) - np.log(seconds))
-    return OperatorLaw(
+    weights = _weights(places, np.log(_model(free, columns, sharpness)) - np.log(seconds))
+    return OperatorModel(
         kind=kind,
         dtype=dtype,
         cases=len(cases),
@@ -75,7 +75,7 @@ def fit_law(kind: str, dtype: str, cases: Sequence[Measured], roof: Roof) -> Ope
         flops_per_second=rates[0],
         bytes_per_second=rates[1],
         far_bytes_per_second=rates[2],
-        told=tuple(name for name, one in zip(("flops", "bytes", "far"), moved, strict=True) if one),
+        told=tuple(name for name, one in zip(("flops", "bytes", "far"), round_spread, strict=True) if one),
         bends=tuple(
             Bend(size, intensity, traffic, inner, float(weight), name)
             for (size, intensity, traffic, inner), weight, name in zip(
@@ -83,7 +83,7 @@ def fit_law(kind: str, dtype: str, cases: Sequence[Measured], roof: Roof) -> Ope
             )
         ),
         residual=float(np.sqrt(np.mean(np.minimum(off**2, WILD**2)))),
-        typical=float(np.mean(np.abs(np.expm1(off)))),
+        median=float(np.mean(np.abs(np.expm1(off)))),
         worst=float(np.expm1(off[worst])),
         worst_case=cases[worst].case,
         most_flops=int(max(one.demand.flops for one in cases)),
@@ -92,29 +92,29 @@ def fit_law(kind: str, dtype: str, cases: Sequence[Measured], roof: Roof) -> Ope
 
 
 def misfit(cases: Sequence[Measured], roof: Roof) -> float:
-    """How badly the best law explains cases: to choose between ways to count their bytes."""
+    """How badly the best model explains cases: to choose between ways to count their bytes."""
     columns, seconds = _columns(cases), np.array([one.seconds for one in cases])
     prior = np.log([max(float(seconds.min()) / 2, SHORTEST_SECONDS), *roof])
     return min(_fitted(columns, seconds, p, prior, prior)[0] for p in SHARPNESS)
 
 
-def seconds_of(law: OperatorLaw, demand: Demand) -> float:
-    """What the law says of one call."""
-    rates = law.flops_per_second, law.bytes_per_second, law.far_bytes_per_second
-    logs, columns = np.log([law.overhead, *rates]), _columns([Measured("", demand, 0.0)])
+def seconds_of(model: OperatorModel, demand: Demand) -> float:
+    """What the model says of one call."""
+    rates = model.flops_per_second, model.bytes_per_second, model.far_bytes_per_second
+    logs, columns = np.log([model.overhead, *rates]), _columns([Measured("", demand, 0.0)])
     here = _places([Measured("", demand, 0.0)])
     there = _Places(
-        np.array([(one.size, one.intensity, one.traffic, one.inner) for one in law.bends]).T,
-        tuple(one.name for one in law.bends),
+        np.array([(one.size, one.intensity, one.traffic, one.inner) for one in model.bends]).T,
+        tuple(one.name for one in model.bends),
     )
-    weights = np.array([one.weight for one in law.bends])
-    bent = float(_alike(here, there)[0] @ weights) if law.bends else 0.0
-    return float(_law(logs, columns, law.sharpness)[0]) * math.exp(-bent)
+    weights = np.array([one.weight for one in model.bends])
+    bent = float(_alike(here, there)[0] @ weights) if model.bends else 0.0
+    return float(_model(logs, columns, model.sharpness)[0]) * math.exp(-bent)
 
 
-# Kriging (Matheron, "Principles of geostatistics", Economic Geology 58, 1963): where the law is off by so much for a shape, it is off by
+# Kriging (Matheron, "Principles of geostatistics", Economic Geology 58, 1963): where the model is off by so much for a shape, it is off by
 # a little less for one that is like it, and less so for another operator. The
-# share of a residual that is its own is `NUGGET` to what it has in common with its neighbours.
+# fraction of a residual that is its own is `NUGGET` to what it has in common with its neighbours.
 NUGGET, OTHER = 0.3, 0.3
 # How far apart two cases are alike, in factors of e: of size, of FLOPs a byte, of bytes for each element made, and of the size that decides
 # between kernels. What is but larger is much alike.
@@ -136,10 +136,10 @@ def _places(cases: Sequence[Measured]) -> _Places:
 
 
 def _place(demand: Demand) -> tuple[float, float, float, float]:
-    flops, moved, made, inner = (
+    flops, round_spread, made, inner = (
         math.log1p(value) for value in (demand.flops, demand.moved_bytes, demand.made, demand.inner)
     )
-    return moved, flops - moved, moved - made, inner
+    return round_spread, flops - round_spread, round_spread - made, inner
 
 
 def _alike(one: _Places, other: _Places) -> Vector:
@@ -155,16 +155,22 @@ def _weights(places: _Places, off: Vector) -> Vector:
 
 def _columns(cases: Sequence[Measured]) -> Vector:
     rows = [
-        (one.demand.flops / one.demand.share, one.demand.moved_bytes / one.demand.share, one.demand.far_bytes)
+        (
+            one.demand.flops / one.demand.fraction,
+            one.demand.moved_bytes / one.demand.fraction,
+            one.demand.far_bytes,
+        )
         for one in cases
     ]
     return np.array(rows, dtype=np.float64).T
 
 
-def _law(logs: Vector, columns: Vector, sharpness: float) -> Vector:
-    flops, moved, far = columns
+def _model(logs: Vector, columns: Vector, sharpness: float) -> Vector:
+    flops, round_spread, far = columns
     overhead, rate, bytes_rate, far_rate = np.exp(logs)
-    terms = np.array([np.full_like(flops, overhead), flops / rate, moved / bytes_rate + far / far_rate])
+    terms = np.array(
+        [np.full_like(flops, overhead), flops / rate, round_spread / bytes_rate + far / far_rate]
+    )
     longest = terms.max(axis=0)
     return np.asarray(longest * ((terms / longest) ** sharpness).sum(axis=0) ** (1 / sharpness))
 
@@ -176,7 +182,7 @@ def _fitted(
 
     def residuals(free: Vector) -> Vector:
         return np.asarray(
-            np.concatenate([np.log(_law(free, columns, sharpness)) - logs, HOLD * (free - prior)])
+            np.concatenate([np.log(_model(free, columns, sharpness)) - logs, HOLD * (free - prior)])
         )
 
     found = least_squares(
@@ -190,7 +196,7 @@ def _fitted(
 
 
 def _left_out(cases: Sequence[Measured], sharpness: float, prior: Vector, start: Vector) -> Vector:
-    """log(predicted / measured) of each case by a law that did not see it."""
+    """log(predicted / measured) of each case by a model that did not see it."""
     off = np.zeros(len(cases))
     folds = min(FOLDS, len(cases))
     for fold in range(folds):
@@ -204,12 +210,12 @@ def _left_out(cases: Sequence[Measured], sharpness: float, prior: Vector, start:
 def _said(
     cases: Sequence[Measured], asked: Sequence[Measured], sharpness: float, prior: Vector, start: Vector
 ) -> Vector:
-    """The logarithms of the times that a law fitted to some cases says of others."""
+    """The logarithms of the times that a model fitted to some cases says of others."""
     if not cases:
-        return np.asarray(np.log(_law(prior, _columns(asked), sharpness)))
+        return np.asarray(np.log(_model(prior, _columns(asked), sharpness)))
     columns, seconds = _columns(cases), np.array([one.seconds for one in cases])
     free = _fitted(columns, seconds, sharpness, start, prior)[1]
-    off = np.log(_law(free, columns, sharpness)) - np.log(seconds)
+    off = np.log(_model(free, columns, sharpness)) - np.log(seconds)
     places = _places(cases)
     bent = _alike(_places(asked), places) @ _weights(places, off)
-    return np.asarray(np.log(_law(free, _columns(asked), sharpness)) - bent)
+    return np.asarray(np.log(_model(free, _columns(asked), sharpness)) - bent)

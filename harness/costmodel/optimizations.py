@@ -1,8 +1,8 @@
-"""Levers: cases of a run that differ in one decision, and what it buys on this machine."""
+"""Optimizations: cases of a run that differ in one decision, and what it buys on this machine."""
 
 from collections.abc import Iterator
 
-from harness.records import Lever, Measurement, Result, Run
+from harness.records import Measurement, Optimization, Result, Run
 from harness.records.measurement import speedup_interval
 
 # What a decision is called, and the word of an id that it changes.
@@ -20,15 +20,15 @@ WORDS = (
 ONE_THREAD = "threads1"
 
 
-def levers(run: Run) -> tuple[Lever, ...]:
-    """Every pair of measured cases that differ in one such word, lever by lever; calibration apart."""
+def optimizations(run: Run) -> tuple[Optimization, ...]:
+    """Every pair of measured cases that differ in one such word, optimization by optimization; calibration apart."""
     measured = {result.case.id: result for result in run.measured if not result.case.calibrates}
     found = []
     for name, word, other in WORDS:
         for base, changed in _pairs(measured, word, other):
-            found.append(_lever(run, name, base, changed))
+            found.append(_optimization(run, name, base, changed))
     for base, changed, threads in _more_threads(measured):
-        found.append(_lever(run, f"{threads} threads instead of 1", base, changed))
+        found.append(_optimization(run, f"{threads} threads instead of 1", base, changed))
     return tuple(found)
 
 
@@ -58,14 +58,14 @@ def _more_threads(measured: dict[str, Result]) -> Iterator[tuple[Result, Result,
                 yield base, changed, threads
 
 
-def _lever(run: Run, name: str, base: Result, changed: Result) -> Lever:
+def _optimization(run: Run, name: str, base: Result, changed: Result) -> Optimization:
     before, after = _measurement(base), _measurement(changed)
-    speedup = before.typical / after.typical
+    speedup = before.median / after.median
     low, high = speedup_interval(before.view, after.view) or (None, None)
     expected, way = _expected(run, base, changed)
     said = (base.case.cost, changed.case.cost)
-    return Lever(
-        lever=name,
+    return Optimization(
+        optimization=name,
         base=base.case.id,
         changed=changed.case.id,
         speedup=speedup,
@@ -74,7 +74,7 @@ def _lever(run: Run, name: str, base: Result, changed: Result) -> Lever:
         expected=expected,
         way=way,
         memory=_ratio(after.peak_memory_bytes, before.peak_memory_bytes),
-        expected_memory=_ratio(said[1].memory_bytes, said[0].memory_bytes) if said[0] and said[1] else None,
+        predicted_memory=_ratio(said[1].memory_bytes, said[0].memory_bytes) if said[0] and said[1] else None,
     )
 
 

@@ -55,7 +55,7 @@ def _of_suite(
 
 
 def _judged(result: Result, said: Estimate, scaled: float | None, replay: CaseReplay | None) -> Judged:
-    measured = result.measurement.typical if result.measurement else math.nan
+    measured = result.measurement.median if result.measurement else math.nan
     whole = replay is not None and not replay.untimed
     return Judged(
         case=result.case.id,
@@ -97,7 +97,7 @@ def _accuracy(
 
 
 def _by_kind(run: Run, model: CostModel, results: Iterable[Result]) -> tuple[KindAccuracy, ...]:
-    """The laws against the operators of the steps, each measured alone, again and again on the same operands."""
+    """The models against the operators of the steps, each measured alone, again and again on the same operands."""
     found: dict[str, list[tuple[float, float]]] = {}
     for result in results:
         replay = run.replays.get(result.case.id)

@@ -263,7 +263,7 @@ def _came_out(value: float | None, entry: _Entry, place: int, unit: str) -> dict
     held = is_time(low) and is_time(high)
     samples = _at(entry.samples, place)
     return {
-        "typical_seconds": seconds,
+        "median_seconds": seconds,
         "process_seconds": (seconds,),
         "low_seconds": low if held else None,
         "high_seconds": high if held else None,

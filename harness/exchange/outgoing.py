@@ -86,7 +86,7 @@ def pytest_benchmark(runs: Sequence[Run]) -> str:
                         "view": measurement.view.name,
                         "processes": len(measurement.view.processes),
                         "samples": "the median of each block",
-                        "typical_seconds": measurement.typical,
+                        "median_seconds": measurement.median,
                         "interval_seconds": measurement.interval,
                         "peak_memory_bytes": measurement.peak_memory_bytes,
                         "flags": list(measurement.flags),
@@ -113,7 +113,7 @@ def github_action_benchmark(runs: Sequence[Run]) -> str:
             {
                 "name": case.id,
                 "unit": "s",
-                "value": measurement.typical,
+                "value": measurement.median,
                 "range": _range(measurement),
                 "extra": "\n".join(_extra(measurement)),
             }
@@ -149,7 +149,7 @@ def otava(runs: Sequence[Run]) -> str:
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(["time", "commit", *columns])
     for run in in_order:
-        seconds = {case.id: measurement.typical for case, measurement in _measured(run)}
+        seconds = {case.id: measurement.median for case, measurement in _measured(run)}
         commit = run.header.environment.code.commit or run.header.id
         lines.writerow([run.header.started_at, commit, *(repr(seconds[case]) for case in columns)])
     return text.getvalue()
@@ -234,8 +234,8 @@ def _extra(measurement: Measurement) -> Iterator[str]:
 
 
 def _metrics(measurement: Measurement) -> dict[str, dict[str, float]]:
-    latency = {"value": NANOSECONDS * measurement.typical}
-    throughput = {"value": 1 / measurement.typical}
+    latency = {"value": NANOSECONDS * measurement.median}
+    throughput = {"value": 1 / measurement.median}
     if measurement.interval is not None:
         low, high = measurement.interval
         latency |= {"lower_value": NANOSECONDS * low, "upper_value": NANOSECONDS * high}

@@ -75,7 +75,7 @@ class _Told(Record, frozen=True):
     """What Plumbline's plugin says of a benchmark besides its rounds."""
 
     case: str
-    typical_seconds: float
+    median_seconds: float
     suite: str | None = None
     source: str | None = None
     threads: int | None = None
@@ -158,7 +158,7 @@ def _row(run: str, saved: _File, benchmark: _Benchmark) -> Row:
         reason = f"a median of {stats.median:g} s is no time"
         return msgspec.structs.replace(common, outcome="failed", reason=reason)
     measured: dict[str, Any] = {
-        "typical_seconds": stats.median,
+        "median_seconds": stats.median,
         "process_seconds": (stats.median,),
         "best_seconds": stats.min if is_time(stats.min) else None,
         "relative_iqr": stats.iqr / stats.median if stats.iqr is not None and isfinite(stats.iqr) else None,
@@ -172,14 +172,14 @@ def _told(benchmark: _Benchmark) -> _Told | None:
         told = msgspec.convert(benchmark.extra_info, _Told)
     except msgspec.ValidationError:
         return None
-    return told if all(map(is_time, (told.typical_seconds, *(told.interval_seconds or ())))) else None
+    return told if all(map(is_time, (told.median_seconds, *(told.interval_seconds or ())))) else None
 
 
 def _of_plumbline(told: _Told) -> dict[str, Any]:
-    """Of several processes the file has the typical time and its interval, not the median of each."""
+    """Of several processes the file has the median time and its interval, not the median of each."""
     low, high = told.interval_seconds or (None, None)
     return {
-        "typical_seconds": told.typical_seconds,
+        "median_seconds": told.median_seconds,
         "process_seconds": (),
         "low_seconds": low,
         "high_seconds": high,

@@ -1,6 +1,6 @@
-"""Which exponent of size the times speak for: laws with the exponent that theory gives against the same laws with others.
+"""Which exponent of size the times speak for: models with the exponent that theory gives against the same models with others.
 
-A free exponent alone is no witness: where a floor bends the curve, it comes out at 3.04 +- 0.01 for a product that is n^3. So whole laws are
+A free exponent alone is no witness: where a floor bends the curve, it comes out at 3.04 +- 0.01 for a product that is n^3. So whole models are
 compared, by AICc.
 """
 
@@ -11,13 +11,13 @@ from fractions import Fraction
 import numpy as np
 
 from harness.fit.intervals import Uncertainty
-from harness.fit.models import Columns, Law, Vector, additive, by_level, floored, proportional
+from harness.fit.models import Columns, Model, Vector, additive, by_level, floored, proportional
 from harness.fit.points import Points
 from harness.fit.selection import SPARE, Candidate, Choice, aicc
 from harness.fit.solver import slopes, solve
 from harness.records import Parameter, Rival
 
-# Sizes beyond those that the coefficients took, on which a law must hold as well; and the highest power that tensors have.
+# Sizes beyond those that the coefficients took, on which a model must hold as well; and the highest power that tensors have.
 SPARE_SIZES, HIGHEST = 1, 2
 
 
@@ -52,10 +52,10 @@ class Polynomial:
         return " + ".join(terms).replace("+ -", "- ") or "0"
 
 
-def exact_law(sizes: Sequence[int], values: Sequence[int]) -> Polynomial | None:
+def exact_model(sizes: Sequence[int], values: Sequence[int]) -> Polynomial | None:
     """The polynomial of the lowest degree that the largest sizes follow to the last digit; None where there is none, or sizes are too few.
 
-    >>> exact_law([1, 2, 4, 8], [107, 114, 128, 156]).told("batch")
+    >>> exact_model([1, 2, 4, 8], [107, 114, 128, 156]).told("batch")
     '100 + 7 batch'
     """
     known = sorted(set(zip(sizes, values, strict=True)), reverse=True)
@@ -65,12 +65,12 @@ def exact_law(sizes: Sequence[int], values: Sequence[int]) -> Polynomial | None:
         tried = known[: degree + 1 + SPARE_SIZES]
         if len(tried) < degree + 1 + SPARE_SIZES:
             return None
-        law = Polynomial(_through(tried[: degree + 1]), 0)
-        if all(law(size) == value for size, value in tried):
-            obeying = [size for size, value in known if law(size) == value]
-            broken = [size for size, value in known if law(size) != value]
+        model = Polynomial(_through(tried[: degree + 1]), 0)
+        if all(model(size) == value for size, value in tried):
+            obeying = [size for size, value in known if model(size) == value]
+            broken = [size for size, value in known if model(size) != value]
             return Polynomial(
-                law.coefficients, min(size for size in obeying if size > max(broken, default=-1))
+                model.coefficients, min(size for size in obeying if size > max(broken, default=-1))
             )
     return None
 
@@ -105,61 +105,63 @@ def growth(work: Vector, sizes: Vector) -> float:
 def rivals(
     choice: Choice, points: Points, growths: Mapping[str, float], column: str, powers: tuple[float, ...]
 ) -> tuple[Rival, ...]:
-    """The laws that were tried, and simple ones of other powers of the work; each with its exponent of size.
+    """The models that were tried, and simple ones of other powers of the work; each with its exponent of size.
 
     `growths`: how each column grows with size.
     """
     found = [
-        Rival(one.law.formula, _exponent(one, points.columns, growths), one.aicc - choice.chosen.aicc)
+        Rival(one.model.formula, _exponent(one, points.columns, growths), one.aicc - choice.chosen.aicc)
         for one in choice.candidates
     ]
     for power in powers:
         columns = {**points.columns, column: power * points.columns[column]}
-        for law in _simple(points, column):
-            solution = solve(law, columns, choice.times)
+        for model in _simple(points, column):
+            solution = solve(model, columns, choice.times)
             if solution is not None:
-                worse = aicc(solution.residuals, law.size) - choice.chosen.aicc
-                found.append(Rival(f"{law.formula}, work^{power:g}", power * growths[column], worse))
+                worse = aicc(solution.residuals, model.size) - choice.chosen.aicc
+                found.append(Rival(f"{model.formula}, work^{power:g}", power * growths[column], worse))
     return tuple(found)
 
 
 def free_exponent(choice: Choice, points: Points, growths: Mapping[str, float], column: str) -> Parameter:
     """The exponent of size that comes out where it is free, with its interval; a diagnostic."""
     nothing = Parameter(name="exponent", unit="", why="too few sizes for a free exponent")
-    free = [one for one in choice.candidates if one.law.free]
+    free = [one for one in choice.candidates if one.model.free]
     if not free:
         return nothing
     best = min(free, key=lambda one: one.aicc)
-    place = best.law.place("k")
+    place = best.model.place("k")
     if place is None:
         return nothing
-    known = Uncertainty(best.law, points, best.solution, choice.times).parameter(place)
+    known = Uncertainty(best.model, points, best.solution, choice.times).parameter(place)
     if known.value is None or known.low is None or known.high is None:
         return Parameter(name="exponent", unit="", why=known.why)
     value, low, high = (growths[column] * one for one in (known.value, known.low, known.high))
     return Parameter(name="exponent", unit="", value=value, low=low, high=high)
 
 
-def _simple(points: Points, column: str) -> tuple[Law, ...]:
+def _simple(points: Points, column: str) -> tuple[Model, ...]:
     if "level" in points.columns:
         levels = tuple(str(place) for place in range(int(points.columns["level"].max()) + 1))
-        laws: tuple[Law, ...] = by_level(levels, overhead=False), by_level(levels, overhead=True)
+        models: tuple[Model, ...] = by_level(levels, overhead=False), by_level(levels, overhead=True)
     else:
-        laws = proportional(column), additive(column), floored(column)
-    return tuple(law for law in laws if len(points) >= law.size + SPARE)
+        models = proportional(column), additive(column), floored(column)
+    return tuple(model for model in models if len(points) >= model.size + SPARE)
 
 
 def _exponent(one: Candidate, columns: Columns, growths: Mapping[str, float]) -> float:
-    """The exponent of size of what a law has beside its overhead, at the largest work."""
-    shares = np.abs(slopes(one.law, columns, one.solution.logs))[int(np.argmax(next(iter(columns.values()))))]
-    place = one.law.place("k")
+    """The exponent of size of what a model has beside its overhead, at the largest work."""
+    fractions = np.abs(slopes(one.model, columns, one.solution.logs))[
+        int(np.argmax(next(iter(columns.values()))))
+    ]
+    place = one.model.place("k")
     power = 1.0 if place is None else float(np.exp(one.solution.logs[place]))
     grown = {"P": growths.get("flops", 0.0), "W": growths.get("bytes", 0.0)}
     grown["c"] = next(iter(growths.values()))
     parts = [
-        (share, grown[symbol.name[0]])
-        for symbol, share in zip(one.law.symbols, shares, strict=True)
+        (fraction, grown[symbol.name[0]])
+        for symbol, fraction in zip(one.model.symbols, fractions, strict=True)
         if symbol.name[0] in grown
     ]
-    total = sum(share for share, _ in parts)
-    return float(power * sum(share * exponent for share, exponent in parts) / total) if total else 0.0
+    total = sum(fraction for fraction, _ in parts)
+    return float(power * sum(fraction * exponent for fraction, exponent in parts) / total) if total else 0.0

@@ -1,4 +1,4 @@
-"""A law fitted to sizes and their times: what it is, what it says of the machine, and how well it explains each size."""
+"""A model fitted to sizes and their times: what it is, what it says of the machine, and how well it explains each size."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,38 +11,38 @@ from harness.fit.points import Points
 from harness.fit.selection import Choice, choose, family
 from harness.records import Parameter
 
-# Fewer sizes tell no law from another.
+# Fewer sizes tell no model from another.
 FEWEST = 4
-# Cache edges and packing bend real curves by 10 to 30 %: a law that is typically farther off describes nothing.
+# Cache edges and packing bend real curves by 10 to 30 %: a model that is typically farther off describes nothing.
 CROOKED = 0.25
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """The law chosen for some points, with its parameters and residuals."""
+    """The model chosen for some points, with its parameters and residuals."""
 
     points: Points
     choice: Choice
 
     @property
-    def law(self) -> str:
+    def model(self) -> str:
         """Its formula."""
-        return self.choice.chosen.law.formula
+        return self.choice.chosen.model.formula
 
     @cached_property
     def known(self) -> Uncertainty:
         """What is known of its parameters."""
         chosen = self.choice.chosen
-        return Uncertainty(chosen.law, self.points, chosen.solution, self.choice.times)
+        return Uncertainty(chosen.model, self.points, chosen.solution, self.choice.times)
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """Those of the law; those that it could have had and has not; and what follows from them."""
-        found = [self.known.parameter(place) for place in range(self.choice.chosen.law.size)]
+        """Those of the model; those that it could have had and has not; and what follows from them."""
+        found = [self.known.parameter(place) for place in range(self.choice.chosen.model.size)]
         names = {one.name for one in found}
         absent = [symbol for symbol in self._structure if symbol.name not in names]
         found += [
-            Parameter(symbol.name, symbol.unit, why=f"{self.law} explains the sizes without it")
+            Parameter(symbol.name, symbol.unit, why=f"{self.model} explains the sizes without it")
             for symbol in absent
         ]
         return (*found, *self._derived)
@@ -55,8 +55,8 @@ class Fitted:
 
     @property
     def _derived(self) -> list[Parameter]:
-        """The work done at half of the rate, where the law's shape has one; and the ridge."""
-        half = self.choice.chosen.law.half
+        """The work done at half of the rate, where the model's shape has one; and the ridge."""
+        half = self.choice.chosen.model.half
         units = {"flops": "FLOP", "bytes": "B", "size": ""}
         found = [
             self.known.product(f"{work}_half", units[column], "t0", rate, factor=half)
@@ -68,12 +68,12 @@ class Fitted:
 
     @cached_property
     def measured(self) -> Vector:
-        """The typical time of each size, in seconds: the median of its repeats."""
+        """The median time of each size, in seconds: the median of its repeats."""
         return exponentials(self.points.medians)
 
     @cached_property
     def fitted(self) -> Vector:
-        """What the law says of each size, in seconds."""
+        """What the model says of each size, in seconds."""
         return exponentials(self._curve)
 
     @cached_property
@@ -82,14 +82,14 @@ class Fitted:
         return exponentials(self.points.medians - self._curve) - 1.0
 
     @property
-    def typical(self) -> float:
+    def median(self) -> float:
         """The median size of the residuals."""
         return float(np.median(np.abs(self.residuals)))
 
     @property
     def _curve(self) -> Vector:
         chosen = self.choice.chosen
-        return chosen.law.curve(chosen.solution.logs, self.points.columns)
+        return chosen.model.curve(chosen.solution.logs, self.points.columns)
 
     def expect(self, columns: Columns) -> list[Expectation]:
         """What it expects of other work."""
@@ -97,7 +97,7 @@ class Fitted:
 
 
 def fit(points: Points, levels: tuple[str, ...] = ()) -> Fitted | None:
-    """The best law of the family that these columns can have; None where the sizes are too few for any."""
+    """The best model of the family that these columns can have; None where the sizes are too few for any."""
     if len(points) < FEWEST:
         return None
     # Work that never varies tells no rate.

@@ -1,4 +1,4 @@
-"""A law for each group of sizes that a user wants to see, or why there is none; and what it expects of work without a time."""
+"""A model for each group of sizes that a user wants to see, or why there is none; and what it expects of work without a time."""
 
 import contextlib
 import csv
@@ -25,10 +25,10 @@ AT_ONCE = 10_000
 
 @dataclass(frozen=True)
 class Group:
-    """Sizes with the law fitted to them. `where`: the work of each size; `reason`: why there is no law.
+    """Sizes with the model fitted to them. `where`: the work of each size; `reason`: why there is no model.
 
     `left_out`: how many times were no times (zero, negative, not a number). `predictions`: the user's rows without a
-    time, and what the law expects of them.
+    time, and what the model expects of them.
     """
 
     name: str
@@ -55,11 +55,11 @@ def grouped(
             {column: [work[at] for work in works] for at, column in enumerate(columns)}, list(times.values())
         )
         fitted = fit(points)
-    if fitted is not None and fitted.typical > CROOKED:
-        best = f"the best: {fitted.law}, {units.percent(fitted.typical)}"
+    if fitted is not None and fitted.median > CROOKED:
+        best = f"the best: {fitted.model}, {units.percent(fitted.median)}"
         fitted, reason = (
             None,
-            f"inconclusive: no law is within {units.percent(CROOKED)} of the sizes ({best})",
+            f"inconclusive: no model is within {units.percent(CROOKED)} of the sizes ({best})",
         )
     return Group(
         name=name,
@@ -104,9 +104,9 @@ def _of_sweep(sweep: Sweep) -> Group:
 def _reason(sizes: int, left_out: int, needed: int = FEWEST) -> str:
     counted = {0: "no size has a time", 1: "one size has a time"}.get(sizes, f"{sizes} sizes have a time")
     if sizes >= needed:
-        return f"inconclusive: {counted}, and no law describes them"
+        return f"inconclusive: {counted}, and no model describes them"
     dropped = f" ({left_out} left out: zero, negative or not a number)" if left_out else ""
-    return f"inconclusive: {counted}{dropped}; a law needs at least {needed}"
+    return f"inconclusive: {counted}{dropped}; a model needs at least {needed}"
 
 
 def _expected(
@@ -166,7 +166,7 @@ def printable(text: str) -> str:
 
 
 def fit_table(path: Path) -> tuple[Group, ...]:
-    """A law for each group of a table.
+    """A model for each group of a table.
 
     Columns: `seconds`; `flops`, `bytes` or both, else `size`, else `threads`; `group` where there are several. Rows of the same work
     are repeats. A row without seconds wants an expectation; one whose time is zero, negative or not a number is left

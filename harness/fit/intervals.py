@@ -1,8 +1,8 @@
-"""How well the sizes know a law: intervals of its parameters and of its curve, and what they do not identify.
+"""How well the sizes know a model: intervals of its parameters and of its curve, and what they do not identify.
 
 Two intervals, of which each parameter gets the wider: a bootstrap of repeats within sizes (where a size has several, such as one of
 each process), which knows how well each time is known; and Student's t with the curvature at the solution and what is left of the
-residuals, which knows how far real curves bend from the law. The bootstrap is the wild one, as repeats are few: each repeat's
+residuals, which knows how far real curves bend from the model. The bootstrap is the wild one, as repeats are few: each repeat's
 distance from its size's time gets a random weight (Cameron, Gelbach, Miller, "Bootstrap-based improvements for inference with
 clustered errors", 2008).
 """
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
-from harness.fit.models import RATES, Columns, Law, Vector, exponentials
+from harness.fit.models import RATES, Columns, Model, Vector, exponentials
 from harness.fit.points import Points
 from harness.fit.selection import DECISIVE, EXACT, MANY, PLAUSIBLE, Choice
 from harness.fit.solver import NUDGE, Matrix, Solution, around, refit, slopes, weights
@@ -24,7 +24,7 @@ from harness.records import Parameter
 DRAWS, SEED = 200, 20260102
 # A parameter whose 95 % interval spans more than this factor is not identified by the sizes.
 IDENTIFIED_FACTOR = 3.0
-# Nor is one whose term takes less than this share of the time at so many sizes.
+# Nor is one whose term takes less than this fraction of the time at so many sizes.
 ACTIVE, SIZES = 0.20, 2
 # A parameter whose factor of e changes no time by this share has vanished.
 VANISHED = 1e-4
@@ -32,17 +32,17 @@ VANISHED = 1e-4
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """What is known of a fitted law. `sigma`: what a size's log time scatters by about the curve, or the curve about it."""
+    """What is known of a fitted model. `sigma`: what a size's log time scatters by about the curve, or the curve about it."""
 
-    law: Law
+    model: Model
     points: Points
     solution: Solution
     times: Vector
 
     @cached_property
     def slopes(self) -> Matrix:
-        """The share of each size's time that each parameter decides."""
-        return slopes(self.law, self.points.columns, self.solution.logs)
+        """The fraction of each size's time that each parameter decides."""
+        return slopes(self.model, self.points.columns, self.solution.logs)
 
     @cached_property
     def moves(self) -> NDArray[np.intp]:
@@ -68,7 +68,7 @@ class Uncertainty:
     @cached_property
     def covariance(self) -> Matrix:
         """Of the logs, from the curvature; infinite variance for what moves nothing or cannot be told apart."""
-        found = np.diag(np.full(self.law.size, np.inf))
+        found = np.diag(np.full(self.model.size, np.inf))
         slope = self.slopes[:, self.moves]
         curvature = slope.T @ (weights(self.solution.residuals)[:, None] * slope)
         if self.freedom >= 1 and np.linalg.matrix_rank(curvature) == len(curvature) > 0:
@@ -79,12 +79,12 @@ class Uncertainty:
     def draws(self) -> Matrix:
         """Logs fitted to times drawn anew from the repeats; no rows where there are none."""
         if not self.points.repeated or len(self.times) > MANY:
-            return np.empty((0, self.law.size))
+            return np.empty((0, self.model.size))
         noise = np.random.default_rng(SEED).normal(size=(DRAWS, len(self.times))) * self._errors
         times, logs = self.times + noise, np.tile(self.solution.logs, (DRAWS, 1))
-        found, cost = refit(self.law, self.points.columns, times, logs)
-        if self.law.kinked:
-            other, lower = refit(self.law, self.points.columns, times, around(self.solution.logs, DRAWS))
+        found, cost = refit(self.model, self.points.columns, times, logs)
+        if self.model.kinked:
+            other, lower = refit(self.model, self.points.columns, times, around(self.solution.logs, DRAWS))
             found = np.where((lower < cost)[:, None], other, found)
         return found
 
@@ -92,7 +92,7 @@ class Uncertainty:
     def _errors(self) -> Vector:
         """The standard error of each size's log time, from its repeats as far as they are trusted."""
         points = self.points
-        trust = points.trust(self.law.curve(self.solution.logs, points.columns))
+        trust = points.trust(self.model.curve(self.solution.logs, points.columns))
         trust = np.where(np.bincount(points.member, trust)[points.member] > 1e-6, trust, 1.0)
         total = np.bincount(points.member, trust)
         square = np.bincount(points.member, (trust * (points.values - self.times[points.member])) ** 2)
@@ -116,8 +116,8 @@ class Uncertainty:
 
     def parameter(self, place: int) -> Parameter:
         """A parameter with its interval, or why it has none."""
-        symbol = self.law.symbols[place]
-        low, high = self.interval(np.eye(self.law.size)[place])
+        symbol = self.model.symbols[place]
+        low, high = self.interval(np.eye(self.model.size)[place])
         why = self._idle(place) or _wide(high - low)
         if symbol.least + float(exponentials([low])[0]) > symbol.most:
             why = f"above {symbol.most:g}: {symbol.beyond}"
@@ -130,12 +130,12 @@ class Uncertainty:
     def product(
         self, name: str, unit: str, first: str, second: str, sign: float = 1.0, *, factor: float = 1.0
     ) -> Parameter | None:
-        """A parameter times another (or over it) and a factor, such as the work done in the time of an overhead; None where the law has not both."""
-        one, other = self.law.place(first), self.law.place(second)
+        """A parameter times another (or over it) and a factor, such as the work done in the time of an overhead; None where the model has not both."""
+        one, other = self.model.place(first), self.model.place(second)
         if one is None or other is None:
             return None
         unknown = [known.name for known in map(self.parameter, (one, other)) if not known.identified]
-        direction = np.zeros(self.law.size)
+        direction = np.zeros(self.model.size)
         direction[one], direction[other] = 1.0, sign
         low, high = self.interval(direction)
         why = f"{' and '.join(unknown)} not identified" if unknown else _wide(high - low)
@@ -148,7 +148,7 @@ class Uncertainty:
 
     def _idle(self, place: int) -> str:
         active = int(np.sum(np.abs(self.slopes[:, place]) >= ACTIVE))
-        if active >= SIZES or self.law.symbols[place].shape:
+        if active >= SIZES or self.model.symbols[place].shape:
             return ""
         return f"it takes a fifth of the time at {active or 'none'} of {len(self.times)} sizes"
 
@@ -180,12 +180,12 @@ class Expectation:
 
 
 def expect(known: Uncertainty, choice: Choice, columns: Columns) -> list[Expectation]:
-    """For each place of the columns; work in logarithms, as the law was fitted."""
-    expected = known.law.curve(known.solution.logs, columns)
+    """For each place of the columns; work in logarithms, as the model was fitted."""
+    expected = known.model.curve(known.solution.logs, columns)
     low, high = _curves(known, columns)
     away, outside = _distance(known.points.columns, columns)
     for rival in choice.candidates:
-        other = rival.law.curve(rival.solution.logs, columns)
+        other = rival.model.curve(rival.solution.logs, columns)
         counts = rival.aicc - choice.best <= np.where(outside, DECISIVE, PLAUSIBLE)
         low, high = (
             np.where(counts, np.minimum(low, other), low),
@@ -193,7 +193,7 @@ def expect(known: Uncertainty, choice: Choice, columns: Columns) -> list[Expecta
         )
     walk = known.sigma**2 * (1.0 + away / _spacing(known.points.columns))
     noise = known.quantile * np.sqrt(walk + known.points.scatter**2)
-    off = _exponent_error(known) * _share(known, columns) * away
+    off = _exponent_error(known) * _fraction(known, columns) * away
     below = np.sqrt((expected - low) ** 2 + noise**2 + off**2)
     above = np.sqrt((high - expected) ** 2 + noise**2 + off**2)
     top = np.maximum(expected + above, _hidden(known, columns, expected))
@@ -203,14 +203,14 @@ def expect(known: Uncertainty, choice: Choice, columns: Columns) -> list[Expecta
 
 def _curves(known: Uncertainty, columns: Columns) -> tuple[Vector, Vector]:
     """The 95 % band of the curve, from both kinds of intervals."""
-    expected = known.law.curve(known.solution.logs, columns)
-    slope = slopes(known.law, columns, known.solution.logs)[:, known.moves]
+    expected = known.model.curve(known.solution.logs, columns)
+    slope = slopes(known.model, columns, known.solution.logs)[:, known.moves]
     inner = known.covariance[np.ix_(known.moves, known.moves)]
     variance = np.einsum("ni,ij,nj->n", slope, np.where(np.isfinite(inner), inner, 0.0), slope)
     half = known.quantile * np.sqrt(np.maximum(variance, 0.0))
     low, high = expected - half, expected + half
     if len(known.draws):
-        drawn = np.quantile(known.law.curve(known.draws, columns), (0.025, 0.975), axis=0)
+        drawn = np.quantile(known.model.curve(known.draws, columns), (0.025, 0.975), axis=0)
         low, high = np.minimum(low, drawn[0]), np.maximum(high, drawn[1])
     return low, high
 
@@ -236,14 +236,14 @@ def _spacing(fitted: Columns) -> float:
 
 
 def _exponent_error(known: Uncertainty) -> float:
-    """Half of the 95 % interval of an exponent of all work, were it free beside the law's own parameters."""
-    if known.law.free:
+    """Half of the 95 % interval of an exponent of all work, were it free beside the model's own parameters."""
+    if known.model.free:
         return 0.0  # its own interval says it
     columns = known.points.columns
     work = next((one for name, one in columns.items() if name != "level" and np.ptp(one) > SAME), None)
     if work is None or known.freedom < 2:
         return ANY_EXPONENT
-    tilt = _share(known, columns) * (work - work.mean())
+    tilt = _fraction(known, columns) * (work - work.mean())
     bent = np.column_stack([known.slopes[:, known.moves], tilt])
     curvature = bent.T @ (weights(known.solution.residuals)[:, None] * bent)
     if np.linalg.matrix_rank(curvature) < len(curvature):
@@ -252,10 +252,10 @@ def _exponent_error(known: Uncertainty) -> float:
     return min(known.quantile * math.sqrt(variance), ANY_EXPONENT)
 
 
-def _share(known: Uncertainty, columns: Columns) -> Vector:
-    """The share of the time that grows with work."""
+def _fraction(known: Uncertainty, columns: Columns) -> Vector:
+    """The fraction of the time that grows with work."""
     sides = [
-        known.law.curve(
+        known.model.curve(
             known.solution.logs,
             {name: work if name == "level" else work + nudge for name, work in columns.items()},
         )
@@ -267,13 +267,13 @@ def _share(known: Uncertainty, columns: Columns) -> Vector:
 def _hidden(known: Uncertainty, columns: Columns, expected: Vector) -> Vector:
     """The longest log time with what the sizes do not identify at its worst."""
     told = {name for name in ("t0", "P", "W") if _identified(known, name)}
-    fitted = known.law.curve(known.solution.logs, known.points.columns)
+    fitted = known.model.curve(known.solution.logs, known.points.columns)
     worst = expected
     if "t0" not in told:
         noise = known.quantile * math.hypot(known.sigma, known.points.scatter)
         worst = np.logaddexp(expected, fitted.min() + noise + math.log(-math.expm1(-noise - SAME)))
-    # A law with a power of its own knows no rate, and of a size no rate is known to bound it.
-    bounded = () if known.law.free or "level" in columns else ("flops", "bytes")
+    # A model with a power of its own knows no rate, and of a size no rate is known to bound it.
+    bounded = () if known.model.free or "level" in columns else ("flops", "bytes")
     for name in bounded:
         if name in columns and name in known.points.columns and RATES[name][1] not in told:
             best = np.max(known.points.columns[name] - fitted)
@@ -282,5 +282,5 @@ def _hidden(known: Uncertainty, columns: Columns, expected: Vector) -> Vector:
 
 
 def _identified(known: Uncertainty, name: str) -> bool:
-    place = known.law.place(name)
+    place = known.model.place(name)
     return place is not None and known.parameter(place).identified

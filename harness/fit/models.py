@@ -1,4 +1,4 @@
-"""The laws of time: a small family with the physics in it.
+"""The models of time: a small family with the physics in it.
 
     t0 + F/P                   overhead, then work at a rate; in bytes it is Hockney's alpha + m/beta of a copy or a
                                collective (Hockney, "The communication challenge for MPP", 1994)
@@ -7,9 +7,9 @@
     (t0^p + (F/P)^p)^(1/p)     between the first two: partly hidden
     t0 + c*n^k, t0 + c/n^k     power with offset: a diagnostic where work is known, the family where a size alone is
     t0 + b/Rmax                throughput that saturates, fitted in time: half of Rmax is reached at b = t0*Rmax
-    T1*(1 + sigma*(N-1) + kappa*N*(N-1))/N     Gunther's universal scalability law; Amdahl's where kappa is 0
+    T1*(1 + sigma*(N-1) + kappa*N*(N-1))/N     Gunther's universal scalability model; Amdahl's where kappa is 0
 
-A law is a function of the logarithms of its parameters and of the work, and gives the logarithm of seconds: no parameter
+A model is a function of the logarithms of its parameters and of the work, and gives the logarithm of seconds: no parameter
 and no prediction can be negative, and nothing overflows.
 """
 
@@ -33,16 +33,16 @@ LARGEST = 700.0
 SHORTEST, LONGEST = 1e-300, 1e300
 # The work of a column, its rate, and the unit of the rate.
 RATES = {"flops": ("F", "P", "FLOP/s"), "bytes": ("B", "W", "B/s"), "size": ("b", "Rmax", "1/s")}
-# Where a fit starts: the overhead as a share of the shortest time, the sharpness of a knee.
-SHARES = (0.9, 0.3, 0.03)
+# Where a fit starts: the overhead as a fraction of the shortest time, the sharpness of a knee.
+FRACTIONS = (0.9, 0.3, 0.03)
 SHARPNESS = (2.0, 8.0)
 
 
 @dataclass(frozen=True)
 class Symbol:
-    """A parameter of a law, fitted as the logarithm of what it is above `least`.
+    """A parameter of a model, fitted as the logarithm of what it is above `least`.
 
-    A `shape` (an exponent, a sharpness) bends the curve; any other is the time, rate or share of one of its terms. Above `most` it
+    A `shape` (an exponent, a sharpness) bends the curve; any other is the time, rate or fraction of one of its terms. Above `most` it
     means nothing, and `beyond` says what such a value tells.
     """
 
@@ -55,7 +55,7 @@ class Symbol:
 
 
 @dataclass(frozen=True)
-class Law:
+class Model:
     """A family of curves: `curve(logs, columns)` for logs of shape (..., parameters) gives (..., points).
 
     `free`: it has an exponent that no theory gave. `kinked`: it has a maximum in it, so fits end on either side of a knee. `half`: the work at half of the rate over t0 times the rate; None where the shape has none. `starts` are rows of logs from where a fit should begin, given the columns
@@ -76,7 +76,7 @@ class Law:
         return len(self.symbols)
 
     def place(self, name: str) -> int | None:
-        """Where a parameter stands among the logs; None where the law has no such parameter."""
+        """Where a parameter stands among the logs; None where the model has no such parameter."""
         return next((at for at, symbol in enumerate(self.symbols) if symbol.name == name), None)
 
 
@@ -98,10 +98,10 @@ def rate_of(column: str) -> Symbol:
     return Symbol(RATES[column][1], RATES[column][2])
 
 
-def proportional(column: str) -> Law:
+def proportional(column: str) -> Model:
     """Work over rate and nothing else."""
     work, rate, _ = RATES[column]
-    return Law(
+    return Model(
         f"{work}/{rate}",
         (rate_of(column),),
         lambda logs, columns: columns[column] - _at(logs, 0),
@@ -109,19 +109,19 @@ def proportional(column: str) -> Law:
     )
 
 
-def additive(column: str) -> Law:
+def additive(column: str) -> Model:
     """An overhead before work at a rate."""
     return _two(column, np.logaddexp, "t0 + {}")
 
 
-def floored(column: str) -> Law:
+def floored(column: str) -> Model:
     """An overhead behind which work hides."""
     return _two(column, np.maximum, "max(t0, {})")
 
 
-def _two(column: str, joined: Callable[[Vector, Vector], Vector], formula: str) -> Law:
+def _two(column: str, joined: Callable[[Vector, Vector], Vector], formula: str) -> Model:
     work, rate, _ = RATES[column]
-    return Law(
+    return Model(
         formula.format(f"{work}/{rate}"),
         (OVERHEAD, rate_of(column)),
         lambda logs, columns: joined(_at(logs, 0), columns[column] - _at(logs, 1)),
@@ -131,7 +131,7 @@ def _two(column: str, joined: Callable[[Vector, Vector], Vector], formula: str) 
     )
 
 
-def smooth(column: str) -> Law:
+def smooth(column: str) -> Model:
     """Between sum and maximum: p = 1 is the one, a large p the other."""
     work, rate, _ = RATES[column]
 
@@ -139,7 +139,7 @@ def smooth(column: str) -> Law:
         p = 1.0 + np.exp(_at(logs, 2))
         return np.asarray(np.logaddexp(p * _at(logs, 0), p * (columns[column] - _at(logs, 1))) / p)
 
-    return Law(
+    return Model(
         f"(t0^p + ({work}/{rate})^p)^(1/p)",
         (OVERHEAD, rate_of(column), Symbol("p", "", shape=True, least=1.0)),
         curve,
@@ -151,9 +151,9 @@ def smooth(column: str) -> Law:
     )
 
 
-def roof() -> Law:
+def roof() -> Model:
     """Compute or memory, whichever takes longer, without an overhead."""
-    return Law(
+    return Model(
         "max(F/P, B/W)",
         (rate_of("flops"), rate_of("bytes")),
         lambda logs, columns: np.maximum(columns["flops"] - _at(logs, 0), columns["bytes"] - _at(logs, 1)),
@@ -164,10 +164,10 @@ def roof() -> Law:
     )
 
 
-def roofline() -> Law:
+def roofline() -> Model:
     """An overhead before compute or memory, whichever takes longer."""
     bare = roof()
-    return Law(
+    return Model(
         f"t0 + {bare.formula}",
         (OVERHEAD, *bare.symbols),
         lambda logs, columns: np.logaddexp(_at(logs, 0), bare.curve(logs[..., 1:], columns)),
@@ -178,14 +178,14 @@ def roofline() -> Law:
     )
 
 
-def by_level(levels: tuple[str, ...], *, overhead: bool, free: bool = False) -> Law:
+def by_level(levels: tuple[str, ...], *, overhead: bool, free: bool = False) -> Model:
     """Bytes at a rate for each memory level, with or without an overhead before it; `free`: a power of them, one for all levels."""
     first, last = int(overhead), int(overhead) + len(levels)
 
     def curve(logs: Vector, columns: Columns) -> Vector:
         exponent = np.exp(_at(logs, last)) if free else 1.0
-        moved = exponent * columns["bytes"] - logs[..., first + columns["level"].astype(int)]
-        return np.asarray(np.logaddexp(_at(logs, 0), moved) if overhead else moved)
+        round_spread = exponent * columns["bytes"] - logs[..., first + columns["level"].astype(int)]
+        return np.asarray(np.logaddexp(_at(logs, 0), round_spread) if overhead else round_spread)
 
     def starts(columns: Columns, times: Vector) -> list[list[float]]:
         places = [columns["level"] == place for place in range(len(levels))]
@@ -195,7 +195,7 @@ def by_level(levels: tuple[str, ...], *, overhead: bool, free: bool = False) -> 
 
     rate = "B^k/W of the level" if free else "B/W of the level"
     shape = (Symbol("k", "", shape=True),) if free else ()
-    return Law(
+    return Model(
         f"t0 + {rate}" if overhead else rate,
         (*((OVERHEAD,) if overhead else ()), *(Symbol(f"W {level}", "B/s") for level in levels), *shape),
         curve,
@@ -204,7 +204,7 @@ def by_level(levels: tuple[str, ...], *, overhead: bool, free: bool = False) -> 
     )
 
 
-def power(column: str, joined: str, *, falling: bool = False) -> Law:
+def power(column: str, joined: str, *, falling: bool = False) -> Model:
     """A power of the work with a free exponent: alone, after an offset ("+") or behind a floor ("max").
 
     `falling`: of its inverse, as a loss falls with size towards an offset (Hoffmann et al., "Training compute-optimal large
@@ -214,7 +214,7 @@ def power(column: str, joined: str, *, falling: bool = False) -> Law:
     term, unit = (f"c/{name}^k", f"s*{name}^k") if falling else (f"c*{name}^k", f"s/{name}^k")
     symbols = Symbol("c", unit), Symbol("k", "", shape=True)
     if not joined:
-        return Law(
+        return Model(
             term,
             symbols,
             lambda logs, columns: _at(logs, 0) + sign * np.exp(_at(logs, 1)) * columns[column],
@@ -222,7 +222,7 @@ def power(column: str, joined: str, *, falling: bool = False) -> Law:
             free=True,
         )
     join, formula = (np.logaddexp, "t0 + {}") if joined == "+" else (np.maximum, "max(t0, {})")
-    return Law(
+    return Model(
         formula.format(term),
         (OVERHEAD, *symbols),
         lambda logs, columns: join(
@@ -236,9 +236,9 @@ def power(column: str, joined: str, *, falling: bool = False) -> Law:
     )
 
 
-def constant() -> Law:
+def constant() -> Model:
     """The same time whatever the size."""
-    return Law(
+    return Model(
         "t0",
         (OVERHEAD,),
         lambda logs, columns: _at(logs, 0) + np.zeros(len(next(iter(columns.values())))),
@@ -251,7 +251,7 @@ def _at(logs: Vector, place: int) -> Vector:
 
 
 def _overheads(times: Vector) -> list[float]:
-    return [float(times.min()) + math.log(share) for share in SHARES]
+    return [float(times.min()) + math.log(fraction) for fraction in FRACTIONS]
 
 
 def _best_rate(work: Vector, times: Vector) -> float:

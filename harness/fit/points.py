@@ -1,4 +1,4 @@
-"""What a law is fitted to: sizes, each with one or more times."""
+"""What a model is fitted to: sizes, each with one or more times."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,9 @@ import numpy as np
 from harness.fit.models import Columns, Vector, logarithms
 from harness.stats import MAD_TO_SIGMA
 
-# A time farther above or below the law than so many standard deviations says nothing of its size.
+# A time farther above or below the model than so many standard deviations says nothing of its size.
 FARTHEST = 4.685
-# The standard deviation of a log time where too few times lie below the law to tell it, and the least believed.
+# The standard deviation of a log time where too few times lie below the model to tell it, and the least believed.
 UNKNOWN_SIGMA, LEAST_SIGMA, FEW = 0.05, 1e-3, 4
 
 
@@ -72,16 +72,16 @@ class Points:
         return np.asarray((ordered[first + (count - 1) // 2] + ordered[first + count // 2]) / 2.0)
 
     def trust(self, curve: Vector) -> Vector:
-        """What each time counts, 0 to 1, beside a law's log times: Tukey's biweight.
+        """What each time counts, 0 to 1, beside a model's log times: Tukey's biweight.
 
-        The scale is that of the times *below* the law: nothing makes a call faster than it is, and what slows it down is
+        The scale is that of the times *below* the model: nothing makes a call faster than it is, and what slows it down is
         no noise to be averaged (a preempted process: 1.5 to 6 times).
         """
         off = self.values - curve[self.member]
         below = -off[off < 0.0]
         sigma = MAD_TO_SIGMA * float(np.median(below)) if len(below) >= FEW else UNKNOWN_SIGMA
-        share = np.minimum(np.abs(off) / (FARTHEST * max(sigma, self.scatter, LEAST_SIGMA)), 1.0)
-        return np.asarray((1.0 - share**2) ** 2)
+        fraction = np.minimum(np.abs(off) / (FARTHEST * max(sigma, self.scatter, LEAST_SIGMA)), 1.0)
+        return np.asarray((1.0 - fraction**2) ** 2)
 
     def located(self, trust: Vector) -> Vector:
         """The log time of each size: the mean of its times as far as they are trusted; the median where none is."""
@@ -96,6 +96,6 @@ class Points:
             return 0.0
         several = self.counts[self.member] > 1
         off = np.abs(self.values - self.medians[self.member])[several]
-        # Residuals of a median are too small by the share of freedom that it took.
+        # Residuals of a median are too small by the fraction of freedom that it took.
         freed = len(off) / max(len(off) - int(np.sum(self.counts > 1)), 1)
         return float(MAD_TO_SIGMA * np.median(off) * math.sqrt(freed))

@@ -1,4 +1,4 @@
-"""Which law: by AICc, ties by leave-one-out, and a free exponent only where nothing else comes near.
+"""Which model: by AICc, ties by leave-one-out, and a free exponent only where nothing else comes near.
 
 Akaike's criterion for small samples (Hurvich and Tsai, 1989; Burnham and Anderson, 2002, for what its differences mean). Its n is the
 number of sizes: repeats of a size tell nothing more of the curve's shape.
@@ -13,7 +13,7 @@ import numpy as np
 from harness.fit.models import (
     NOTHING,
     Columns,
-    Law,
+    Model,
     Symbol,
     Vector,
     additive,
@@ -30,14 +30,14 @@ from harness.fit.points import Points
 from harness.fit.solver import Solution, finish, refit, solve
 
 
-def scalability(*, contention: bool = True, coherency: bool = True) -> Law:
+def scalability(*, contention: bool = True, coherency: bool = True) -> Model:
     """The time of fixed work on N threads: ideal, Amdahl's law (sigma is its serial share), or the universal one.
 
     Gunther, "A general theory of computational scalability based on rational functions", 2008. Throughput has a
     maximum at N = sqrt((1 - sigma) / kappa).
     """
-    share = Symbol("sigma", "", most=1.0, beyond="threads make it slower")
-    shapes = [one for one, there in ((share, contention), (Symbol("kappa", ""), coherency)) if there]
+    fraction = Symbol("sigma", "", most=1.0, beyond="threads make it slower")
+    shapes = [one for one, there in ((fraction, contention), (Symbol("kappa", ""), coherency)) if there]
 
     def curve(logs: Vector, columns: Columns) -> Vector:
         count = columns["threads"]
@@ -50,20 +50,20 @@ def scalability(*, contention: bool = True, coherency: bool = True) -> Law:
         return np.asarray(logs[..., 0, None] + slowed - count)
 
     terms = ["1", *(["sigma*(N-1)"] if contention else []), *(["kappa*N*(N-1)"] if coherency else [])]
-    return Law(
+    return Model(
         f"T1*({' + '.join(terms)})/N" if contention else "T1/N",
         (Symbol("T1", "s"), *shapes),
         curve,
         lambda columns, times: [
-            [float(np.max(columns["threads"] + times)) - away, *(math.log(share) for _ in shapes)]
+            [float(np.max(columns["threads"] + times)) - away, *(math.log(fraction) for _ in shapes)]
             for away in (0.0, 0.5)
-            for share in (0.2, 0.02, 0.002)
+            for fraction in (0.2, 0.02, 0.002)
         ],
     )
 
 
-def family(columns: Columns, levels: tuple[str, ...] = (), *, falling: bool = False) -> tuple[Law, ...]:
-    """The laws that can be tried on such columns, the simpler first. `falling`: what is told gets less with size."""
+def family(columns: Columns, levels: tuple[str, ...] = (), *, falling: bool = False) -> tuple[Model, ...]:
+    """The models that can be tried on such columns, the simpler first. `falling`: what is told gets less with size."""
     if levels:
         kinds = [(overhead, free) for free in (False, True) for overhead in (False, True)]
         return tuple(by_level(levels, overhead=overhead, free=free) for overhead, free in kinds)
@@ -78,40 +78,40 @@ def family(columns: Columns, levels: tuple[str, ...] = (), *, falling: bool = Fa
         growing = () if falling else (proportional("size"), additive("size"))
         return (constant(), *growing, *powers)
     worked = [column for column in ("flops", "bytes") if column in columns]
-    laws = [make(column) for make in (proportional, additive, floored) for column in worked]
-    laws += [roof(), roofline()] if len(worked) == 2 else []
-    return (*laws, smooth(worked[0]), power(worked[0], ""), power(worked[0], "+"), power(worked[0], "max"))
+    models = [make(column) for make in (proportional, additive, floored) for column in worked]
+    models += [roof(), roofline()] if len(worked) == 2 else []
+    return (*models, smooth(worked[0]), power(worked[0], ""), power(worked[0], "+"), power(worked[0], "max"))
 
 
-# Laws whose AICc differs by less than the first explain the sizes equally well; up to the second the worse is still plausible; beyond
+# Models whose AICc differs by less than the first explain the sizes equally well; up to the second the worse is still plausible; beyond
 # the last nothing speaks for it.
 EQUAL, PLAUSIBLE, DECISIVE = 2.0, 4.0, 10.0
 # By how much leave-one-out must be better for a parameter more.
 BETTER = 0.5
-# Residuals smaller than this are nobody's noise: exact data must not tell laws apart by their rounding.
+# Residuals smaller than this are nobody's noise: exact data must not tell models apart by their rounding.
 EXACT = 1e-4
-# A law needs so many sizes more than it has parameters.
+# A model needs so many sizes more than it has parameters.
 SPARE = 2
 # Beyond so many sizes leave-one-out says what AICc says (Stone, 1977), and takes long.
 MANY = 200
 # Degrees of freedom of the likelihood, and how often its scale is improved.
 TAILS, TURNS_OF_SCALE = 4.0, 30
-# The times of a size and the law are found in turns.
+# The times of a size and the model are found in turns.
 TURNS = 5
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A law as fitted, and its AICc."""
+    """A model as fitted, and its AICc."""
 
-    law: Law
+    model: Model
     solution: Solution
     aicc: float
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The law chosen, the others from the best on, and the log time of each size that they were tried on."""
+    """The model chosen, the others from the best on, and the log time of each size that they were tried on."""
 
     chosen: Candidate
     candidates: tuple[Candidate, ...]
@@ -119,38 +119,38 @@ class Choice:
 
     @property
     def best(self) -> float:
-        """The lowest AICc; that of the law chosen is a little higher where a simpler one is as good."""
+        """The lowest AICc; that of the model chosen is a little higher where a simpler one is as good."""
         return min(one.aicc for one in self.candidates)
 
 
-def choose(points: Points, laws: Sequence[Law]) -> Choice | None:
-    """The best of some laws for these points; None where none of them can describe so few sizes."""
-    laws = [law for law in laws if len(points) >= law.size + SPARE]
-    candidates = _candidates(points, [(law, None) for law in laws], points.first)
+def choose(points: Points, models: Sequence[Model]) -> Choice | None:
+    """The best of some models for these points; None where none of them can describe so few sizes."""
+    models = [model for model in models if len(points) >= model.size + SPARE]
+    candidates = _candidates(points, [(model, None) for model in models], points.first)
     if not candidates:
         return None
     times = points.first
     if points.repeated:
-        # All laws are tried on the same times: those that the closest of them trusts.
+        # All models are tried on the same times: those that the closest of them trusts.
         closest = min(candidates, key=lambda one: one.solution.cost)
-        times, _ = located(points, closest.law, closest.solution.logs)
-        candidates = _candidates(points, [(one.law, one.solution.logs) for one in candidates], times)
+        times, _ = located(points, closest.model, closest.solution.logs)
+        candidates = _candidates(points, [(one.model, one.solution.logs) for one in candidates], times)
     chosen = _chosen(points, candidates, times)
     logs = chosen.solution.logs
     if points.repeated:
-        times, logs = located(points, chosen.law, logs)
-    solution = finish(chosen.law, points.columns, times, logs)
-    chosen = Candidate(chosen.law, solution, chosen.aicc)
-    others = sorted((one for one in candidates if one.law is not chosen.law), key=lambda one: one.aicc)
+        times, logs = located(points, chosen.model, logs)
+    solution = finish(chosen.model, points.columns, times, logs)
+    chosen = Candidate(chosen.model, solution, chosen.aicc)
+    others = sorted((one for one in candidates if one.model is not chosen.model), key=lambda one: one.aicc)
     return Choice(chosen, (chosen, *others), times)
 
 
-def located(points: Points, law: Law, logs: Vector) -> tuple[Vector, Vector]:
-    """The log time of each size by the repeats that a law trusts, and the law's logs fitted to those."""
+def located(points: Points, model: Model, logs: Vector) -> tuple[Vector, Vector]:
+    """The log time of each size by the repeats that a model trusts, and the model's logs fitted to those."""
     times = points.first
     for _ in range(TURNS):
-        times = points.located(points.trust(law.curve(logs, points.columns)))
-        before, logs = logs, refit(law, points.columns, times[None], logs[None])[0][0]
+        times = points.located(points.trust(model.curve(logs, points.columns)))
+        before, logs = logs, refit(model, points.columns, times[None], logs[None])[0][0]
         if np.allclose(before, logs, rtol=0.0, atol=1e-4):
             break
     return times, logs
@@ -170,11 +170,13 @@ def aicc(residuals: Vector, parameters: int) -> float:
     return spread + 2.0 * parameters * sizes / (sizes - parameters - 1)
 
 
-def _candidates(points: Points, laws: Sequence[tuple[Law, Vector | None]], times: Vector) -> list[Candidate]:
-    found = [(law, solve(law, points.columns, times, known)) for law, known in laws]
+def _candidates(
+    points: Points, models: Sequence[tuple[Model, Vector | None]], times: Vector
+) -> list[Candidate]:
+    found = [(model, solve(model, points.columns, times, known)) for model, known in models]
     return [
-        Candidate(law, solution, aicc(solution.residuals, law.size))
-        for law, solution in found
+        Candidate(model, solution, aicc(solution.residuals, model.size))
+        for model, solution in found
         if solution is not None
     ]
 
@@ -184,19 +186,22 @@ def _chosen(points: Points, candidates: Sequence[Candidate], times: Vector) -> C
 
     Where size is all that is known, a free exponent is as good as any.
     """
-    given = [one for one in candidates if not one.law.free]
+    given = [one for one in candidates if not one.model.free]
     best = min(candidates, key=lambda one: one.aicc)
     structured = min(given, key=lambda one: one.aicc, default=best)
     if "size" not in points.columns and structured.aicc - best.aicc <= DECISIVE:
         candidates, best = given or candidates, structured
     equal = [one for one in candidates if one.aicc - best.aicc < EQUAL]
     if len(equal) == 1 or len(points) > MANY:
-        return min(equal, key=lambda one: (one.law.size, one.aicc))
-    # Rounded, so that of two laws that are one (work and bytes that grow alike) the first is taken.
-    errors = {one.law.formula: round(_left_out(points, one, times), 6) for one in equal}
-    chosen = min(equal, key=lambda one: (one.law.size, errors[one.law.formula]))
-    for one in sorted(equal, key=lambda one: one.law.size):
-        if one.law.size > chosen.law.size and errors[one.law.formula] < BETTER * errors[chosen.law.formula]:
+        return min(equal, key=lambda one: (one.model.size, one.aicc))
+    # Rounded, so that of two models that are one (work and bytes that grow alike) the first is taken.
+    errors = {one.model.formula: round(_left_out(points, one, times), 6) for one in equal}
+    chosen = min(equal, key=lambda one: (one.model.size, errors[one.model.formula]))
+    for one in sorted(equal, key=lambda one: one.model.size):
+        if (
+            one.model.size > chosen.model.size
+            and errors[one.model.formula] < BETTER * errors[chosen.model.formula]
+        ):
             chosen = one
     return chosen
 
@@ -205,5 +210,5 @@ def _left_out(points: Points, one: Candidate, times: Vector) -> float:
     """The mean error of log time at each size, told from the others."""
     kept = 1.0 - np.eye(len(points))
     rows = np.tile(times, (len(points), 1))
-    logs, _ = refit(one.law, points.columns, rows, np.tile(one.solution.logs, (len(points), 1)), kept)
-    return float(np.mean(np.abs(np.diagonal(one.law.curve(logs, points.columns) - rows))))
+    logs, _ = refit(one.model, points.columns, rows, np.tile(one.solution.logs, (len(points), 1)), kept)
+    return float(np.mean(np.abs(np.diagonal(one.model.curve(logs, points.columns) - rows))))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from harness.fit.models import Columns, Law, Vector
+from harness.fit.models import Columns, Model, Vector
 
 Matrix = NDArray[np.float64]
 
@@ -31,30 +31,30 @@ AWAY, AROUND, SEED = 0.15, 24, 20260102
 
 @dataclass(frozen=True)
 class Solution:
-    """The logs of a law's parameters, half the sum of the loss, and the residual of each log time."""
+    """The logs of a model's parameters, half the sum of the loss, and the residual of each log time."""
 
     logs: Vector
     cost: float
     residuals: Vector
 
 
-def solve(law: Law, columns: Columns, times: Vector, known: Vector | None = None) -> Solution | None:
-    """The law fitted to log times from all its starts; None where it cannot describe them (no work, and no overhead).
+def solve(model: Model, columns: Columns, times: Vector, known: Vector | None = None) -> Solution | None:
+    """The model fitted to log times from all its starts; None where it cannot describe them (no work, and no overhead).
 
     `known`: logs that fit much the same times, to begin with.
     """
     some = _thinned(columns, len(times))
     few, fewer = {name: work[some] for name, work in columns.items()}, times[some]
-    starts = np.array(law.starts(few, fewer)) if known is None else known[None]
-    if not np.isfinite(starts).all() or not np.isfinite(law.curve(starts[:1], columns)).all():
+    starts = np.array(model.starts(few, fewer)) if known is None else known[None]
+    if not np.isfinite(starts).all() or not np.isfinite(model.curve(starts[:1], columns)).all():
         return None
-    best = _best(law, few, fewer, starts)
-    if law.kinked:
+    best = _best(model, few, fewer, starts)
+    if model.kinked:
         # A size near a knee may be on either side of it, and each choice of sides is an optimum of its own.
-        best = _best(law, few, fewer, around(best, AROUND))
+        best = _best(model, few, fewer, around(best, AROUND))
     if len(fewer) < len(times):
-        best = refit(law, columns, times[None], best[None])[0][0]
-    return _solution(law, columns, times, best)
+        best = refit(model, columns, times[None], best[None])[0][0]
+    return _solution(model, columns, times, best)
 
 
 def _thinned(columns: Columns, count: int) -> NDArray[np.intp]:
@@ -65,24 +65,24 @@ def _thinned(columns: Columns, count: int) -> NDArray[np.intp]:
     return np.asarray(order[np.linspace(0, count - 1, PLENTY).astype(int)])
 
 
-def finish(law: Law, columns: Columns, times: Vector, logs: Vector) -> Solution:
+def finish(model: Model, columns: Columns, times: Vector, logs: Vector) -> Solution:
     """The fit that is kept, by `least_squares` from logs that are close; those stay where it finds nothing better."""
 
     def residuals(tried: Vector) -> Vector:
-        return np.asarray(law.curve(tried, columns) - times)
+        return np.asarray(model.curve(tried, columns) - times)
 
     def derivative(tried: Vector) -> Matrix:
-        return slopes(law, columns, tried)
+        return slopes(model, columns, tried)
 
     found = least_squares(
         residuals, logs, jac=derivative, loss="soft_l1", f_scale=ROBUST_SCALE, x_scale="jac"
     )
-    before, after = (_solution(law, columns, times, one) for one in (logs, found.x))
+    before, after = (_solution(model, columns, times, one) for one in (logs, found.x))
     return min(before, after, key=lambda one: one.cost)
 
 
-def _solution(law: Law, columns: Columns, times: Vector, logs: Vector) -> Solution:
-    residuals = times - law.curve(logs, columns)
+def _solution(model: Model, columns: Columns, times: Vector, logs: Vector) -> Solution:
+    residuals = times - model.curve(logs, columns)
     return Solution(logs, float(_loss(residuals).sum()), residuals)
 
 
@@ -93,14 +93,14 @@ def around(logs: Vector, count: int) -> Matrix:
     return np.asarray(logs + away)
 
 
-def _best(law: Law, columns: Columns, times: Vector, starts: Matrix) -> Vector:
-    logs, costs = refit(law, columns, np.tile(times, (len(starts), 1)), starts, steps=GLANCE)
-    found, _ = refit(law, columns, times[None], logs[[int(np.argmin(costs))]])
+def _best(model: Model, columns: Columns, times: Vector, starts: Matrix) -> Vector:
+    logs, costs = refit(model, columns, np.tile(times, (len(starts), 1)), starts, steps=GLANCE)
+    found, _ = refit(model, columns, times[None], logs[[int(np.argmin(costs))]])
     return np.asarray(found[0])
 
 
 def refit(
-    law: Law,
+    model: Model,
     columns: Columns,
     times: Matrix,
     starts: Matrix,
@@ -113,14 +113,14 @@ def refit(
     logs = np.array(np.broadcast_to(starts, (len(times), starts.shape[-1])))
     first = logs.copy()
     damping = np.full(len(times), 1e-3)
-    residuals = law.curve(logs, columns) - times
+    residuals = model.curve(logs, columns) - times
     cost = (weight * _loss(residuals)).sum(-1)
     for _ in range(steps):
-        slope = slopes(law, columns, logs)
+        slope = slopes(model, columns, logs)
         counts = weight / np.sqrt(1.0 + (residuals / ROBUST_SCALE) ** 2)
         step = _step(slope, counts, residuals, damping)
         tried = np.clip(logs - step, first - FARTHEST, first + FARTHEST)
-        off = law.curve(tried, columns) - times
+        off = model.curve(tried, columns) - times
         found = (weight * _loss(off)).sum(-1)
         better = found <= cost
         gain = np.where(better, cost - found, cost)
@@ -133,14 +133,14 @@ def refit(
     return logs, cost
 
 
-def slopes(law: Law, columns: Columns, logs: Matrix) -> Matrix:
-    """The derivative of log seconds by each log, in the last axis: the share of the time that each term takes."""
+def slopes(model: Model, columns: Columns, logs: Matrix) -> Matrix:
+    """The derivative of log seconds by each log, in the last axis: the fraction of the time that each term takes."""
     nudges = NUDGE * np.eye(logs.shape[-1])
-    moved = [
-        (law.curve(logs + nudge, columns) - law.curve(logs - nudge, columns)) / (2.0 * NUDGE)
+    round_spread = [
+        (model.curve(logs + nudge, columns) - model.curve(logs - nudge, columns)) / (2.0 * NUDGE)
         for nudge in nudges
     ]
-    return np.stack(moved, axis=-1)
+    return np.stack(round_spread, axis=-1)
 
 
 def weights(residuals: Vector) -> Vector:

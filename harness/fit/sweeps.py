@@ -10,9 +10,9 @@ import numpy as np
 from harness.fit.exponents import free_exponent, growth, rivals
 from harness.fit.fitted import FEWEST, Fitted, fit
 from harness.fit.points import Points
-from harness.records import Ceilings, Cost, Fit, FitPoint, Flag, Parameter, Result, Run, Series
+from harness.records import Cost, Fit, FitPoint, Flag, Parameter, Peaks, Result, Run, Series
 
-# A time grows with size as theory says when its exponent lies within this share of it: cache edges and kernel switches bend
+# A time grows with size as theory says when its exponent lies within this fraction of it: cache edges and kernel switches bend
 # real curves by 10-30 %, which over two decades of work is this much of a slope.
 TOLERANCE = 0.05
 # It certainly does not only beyond this, by the work that is counted. A library that changes to a kernel of twice the
@@ -24,7 +24,7 @@ SLIVER = 1.001
 
 @dataclass(frozen=True)
 class Size:
-    """One size of a sweep: its work by column (flops, bytes, threads), the typical time of each process in seconds, the level that serves it."""
+    """One size of a sweep: its work by column (flops, bytes, threads), the median time of each process in seconds, the level that serves it."""
 
     size: int
     work: dict[str, float]
@@ -53,7 +53,7 @@ class Sweep:
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """The memory levels that serve it, where bytes are what it does; empty where one law is enough."""
+        """The memory levels that serve it, where bytes are what it does; empty where one model is enough."""
         if self.column != "bytes":
             return ()
         told = tuple(dict.fromkeys(one.level for one in self.sizes))
@@ -68,12 +68,12 @@ class Sweep:
 
     @property
     def points(self) -> Points:
-        """What a law is fitted to."""
+        """What a model is fitted to."""
         return Points.of(self.columns(self.sizes), [one.seconds for one in self.sizes])
 
 
 def fit_sweep(sweep: Sweep) -> Fit | None:
-    """The law of a sweep, what else was tried, and what the sizes say of the exponent; None where they are too few."""
+    """The model of a sweep, what else was tried, and what the sizes say of the exponent; None where they are too few."""
     fitted = fit(sweep.points, sweep.levels) if len(sweep.sizes) >= FEWEST else None
     if fitted is None:
         return None
@@ -84,7 +84,7 @@ def fit_sweep(sweep: Sweep) -> Fit | None:
     return Fit(
         series=sweep.series,
         variable=sweep.variable,
-        law=fitted.law,
+        model=fitted.model,
         parameters=parameters(sweep, fitted),
         points=tuple(
             FitPoint(
@@ -113,7 +113,7 @@ def _powers(sweep: Sweep, grown: float) -> tuple[float, ...]:
 
 
 def parameters(sweep: Sweep, fitted: Fitted) -> tuple[Parameter, ...]:
-    """Those of the law; the work at half of the rate as a size; the best rate in items of a batch."""
+    """Those of the model; the work at half of the rate as a size; the best rate in items of a batch."""
     half = {"flops": "F_half", "bytes": "B_half"}.get(sweep.column)
     found = [_as_size(sweep, one) if one.name == half else one for one in fitted.parameters]
     found = [one for one in found if not one.name.endswith(("F_half", "B_half"))]
@@ -172,7 +172,7 @@ def sweeps(run: Run) -> Iterator[Sweep]:
     """The sweeps of a run with two measured sizes or more.
 
     A sweep whose cases do matrix FLOPs is fitted in FLOPs, and in bytes too where memory bounds one of them by the roofline of
-    the machine's ceilings. Any other is fitted in bytes with a rate for each memory level; working sets at the edge of a
+    the machine's peaks. Any other is fitted in bytes with a rate for each memory level; working sets at the edge of a
     level, which no one rate serves, are left out. A sweep of threads is fitted in threads, as many as there are cores. Training steps of one kind that differ in more than their batch form a
     sweep in 6ND, six FLOPs for each parameter and token.
     """
@@ -182,13 +182,13 @@ def sweeps(run: Run) -> Iterator[Sweep]:
         if series and series.size > 0 and cost:
             found.setdefault(series.name, []).append(_Member(series, cost, result))
     for members in found.values():
-        sweep = _sweep(members, run.ceilings)
+        sweep = _sweep(members, run.peaks)
         if len(sweep.sizes) > 1:
             yield sweep
     yield from _by_parameters_and_tokens(run)
 
 
-def _sweep(members: list[_Member], ceilings: Ceilings) -> Sweep:
+def _sweep(members: list[_Member], peaks: Peaks) -> Sweep:
     series = members[0].series
     if series.variable == THREADS:
         return _gathered(series, [_size(one, [THREADS]) for one in members if not _oversubscribed(one)])
@@ -199,15 +199,13 @@ def _sweep(members: list[_Member], ceilings: Ceilings) -> Sweep:
     columns = ["flops"] if by_flops else ["bytes"]
     columns += ["bytes"] if by_flops and "memory" in bound else []
     inside = [
-        one
-        for one in members
-        if by_flops or not ceilings.between_levels(one.result.case.working_set_bytes or 0)
+        one for one in members if by_flops or not peaks.between_levels(one.result.case.working_set_bytes or 0)
     ]
     return _gathered(series, [_size(one, columns) for one in inside])
 
 
 def _oversubscribed(member: _Member) -> bool:
-    """Whether threads had to share cores: no law of scaling is about that."""
+    """Whether threads had to share cores: no model of scaling is about that."""
     return bool(member.result.measurement and Flag.OVERSUBSCRIBED in member.result.measurement.flags)
 
 

@@ -16,7 +16,7 @@ APART, APART_POINTS = 2.0, 3
 ALIKE = 2.0
 # Where a build has more points than this, they are placed by their times.
 POINTS_OF_BUILD = 3
-# A change on at most this share of at least so many hosts is theirs alone.
+# A change on at most this fraction of at least so many hosts is theirs alone.
 FEW, MANY = 0.25, 4
 
 
@@ -68,7 +68,7 @@ def _name(history: History, number: int) -> str:
 
 
 def _axis(histories: Sequence[History]) -> Callable[[int, Point], float]:
-    """What all points can be placed by: their builds in an order that every host agrees with, their times in typical distances, or their index."""
+    """What all points can be placed by: their builds in an order that every host agrees with, their times in median distances, or their index."""
     points = [point for one in histories for point in one.points]
     builds = {point.build for point in points}
     if None not in builds and len(points) <= POINTS_OF_BUILD * len(histories) * len(builds):
@@ -118,8 +118,8 @@ def _gathered(seen: Sequence[_Seen]) -> list[list[_Seen]]:
 
 def _alike(group: Sequence[_Seen], one: _Seen) -> bool:
     """Whether a step goes in the direction of some others, and about as far."""
-    typical, mine = median([math.log(each.step.ratio) for each in group]), math.log(one.step.ratio)
-    return typical * mine > 0.0 and 1.0 / ALIKE <= mine / typical <= ALIKE
+    middle, mine = median([math.log(each.step.ratio) for each in group]), math.log(one.step.ratio)
+    return middle * mine > 0.0 and 1.0 / ALIKE <= mine / middle <= ALIKE
 
 
 def _able(history: History, places: Sequence[float], centre: float) -> bool:

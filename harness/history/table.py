@@ -193,7 +193,7 @@ def _shown(text: str) -> str:
 
 # What a series can be of, with the unit.
 METRICS = {
-    "typical_seconds": "s",
+    "median_seconds": "s",
     "best_seconds": "s",
     "peak_memory_bytes": "B",
     "flops": "FLOP",
@@ -206,7 +206,7 @@ ANOTHER = "the code of its workload changed: there is another series of this cas
 TOLD = ("torch", "cuda", "driver")
 
 
-def histories(rows: Iterable[Row], metric: str = "typical_seconds") -> tuple[History, ...]:
+def histories(rows: Iterable[Row], metric: str = "median_seconds") -> tuple[History, ...]:
     """The series of some rows, judged: one for each series and host, in order of case, machine and host; every run is a point.
 
     Raises:

@@ -1,1 +1,1 @@
-"""The stopwatch and what surrounds it: devices, ceilings, the machine's facts, the conductor."""
+"""The timer and what surrounds it: devices, peaks, the machine's facts, the runner."""

@@ -1,8 +1,8 @@
-"""A chapter of a run: cases measured side by side, each by several processes, their blocks interleaved.
+"""A batch of a run: cases measured side by side, each by several processes, their blocks interleaved.
 
 A machine has spells: for seconds at a time, a neighbour or the hypervisor's scheduler makes the same
 work up to twice as slow. Blocks that follow each other at once all fall into one spell or all out of it, and
-their agreement is false. So the cases of a chapter take turns, lap after lap, and in each lap the processes
+their agreement is false. So the cases of a batch take turns, lap after lap, and in each lap the processes
 of a case: W1 W2, W2 W1, W1 W2, ... A spell then hits all alike, and a block or two of each.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness import stats, units
-from harness.measure.pool import Crew, DeclinedError, LostError, SpoiledError
+from harness.measure.pool import DeclinedError, LostError, SpoiledError, WorkerPool
 from harness.measure.protocol import (
     Message,
     Prepare,
@@ -42,7 +42,7 @@ from harness.records import (
 
 # Looked at after so many laps and at each doubling, not after each: a rule that looks all the time stops
 # at the first lucky moment. At least so many laps, however long they take.
-FIRST_LOOK, LEAST_LAPS = 4, 2
+FIRST_LOOK, LEAST_ROUNDS = 4, 2
 MOST_SAMPLES_IN_BLOCK = 256
 # The operators of a case are looked at one by one for the time of so many of its calls at least.
 REPLAY_CALLS = 5
@@ -56,7 +56,7 @@ R = TypeVar("R", bound=Message)
 
 @dataclass(frozen=True)
 class Order:
-    """A case to be measured, as workers are told of it; `drift` is what its runs are known to differ by, `effort` its share of the sampling time.
+    """A case to be measured, as workers are told of it; `drift` is what its runs are known to differ by, `effort` its fraction of the sampling time.
 
     Its operators are measured one by one too for `replay_seconds` (or some calls of its own, if these are longer).
     """
@@ -91,7 +91,7 @@ class Order:
 
 @dataclass
 class Task:
-    """A case on its way through a chapter; `outcome` is None until it is done."""
+    """A case on its way through a batch; `outcome` is None until it is done."""
 
     order: Order
     outcome: Measurement | Skipped | Failed | None = None
@@ -99,7 +99,7 @@ class Task:
     replies: list[Prepared] = field(default_factory=list)
     blocks: dict[tuple[str, int], list[Taken]] = field(default_factory=dict)
     readings: list[Reading] = field(default_factory=list)
-    laps: int = 0
+    rounds: int = 0
     sampled_seconds: float = 0.0
     used_seconds: float = 0.0
     stopped: StopReason | None = None
@@ -109,11 +109,11 @@ class Task:
     def begin_again(self) -> None:
         """Forgets what was measured so far: another case took the process down."""
         self.replies, self.blocks, self.readings, self.used_seconds = [], {}, [], 0.0
-        self.begin_laps()
+        self.begin_rounds()
 
-    def begin_laps(self) -> None:
+    def begin_rounds(self) -> None:
         """The first lap is yet to come."""
-        self.laps, self.sampled_seconds, self.stopped = 0, 0.0, None
+        self.rounds, self.sampled_seconds, self.stopped = 0, 0.0, None
 
     @property
     def running(self) -> bool:
@@ -136,11 +136,11 @@ class Task:
         return SensorSeries(self.order.case, tuple(self.readings)) if self.readings else None
 
 
-class Chapter:
-    """Measures tasks side by side on a crew."""
+class Batch:
+    """Measures tasks side by side on a worker pool."""
 
-    def __init__(self, crew: Crew, sampling: Sampling, card: Card | None = None) -> None:
-        self._crew, self._sampling, self._card = crew, sampling, card
+    def __init__(self, pool: WorkerPool, sampling: Sampling, card: Card | None = None) -> None:
+        self._pool, self._sampling, self._card = pool, sampling, card
         self._current: Task | None = None
         self._replaying = False
         self._began = self._look_at = time.monotonic()
@@ -166,23 +166,23 @@ class Chapter:
                 self._start_over(unfinished)
 
     def _start_over(self, tasks: Sequence[Task]) -> None:
-        """A full crew with nothing prepared."""
+        """A full worker pool with nothing prepared."""
         self._replaying = False
-        self._crew.heal()
+        self._pool.replace_lost()
         with suppress(LostError):
             self._release(None)
-        self._crew.heal()
+        self._pool.replace_lost()
         for task in tasks:
             task.begin_again()
 
     def _attempt(self, tasks: Sequence[Task], turns: Sequence[Sequence[int]]) -> None:
-        host = HostWatch(self._crew.pids)
+        host = HostWatch(self._pool.pids)
         for workers in turns:
             for task in tasks:
                 self._attend(task, workers, self._begin)
             while running := [task for task in tasks if task.running]:
                 for task in running:
-                    self._attend(task, workers, self._lap)
+                    self._attend(task, workers, self._round)
             if workers is not turns[-1]:
                 self._release(None)
         told = host.seen()
@@ -212,11 +212,11 @@ class Chapter:
                 self._sampling, weigh=worker == 0, set_bytes=known, capture=task.no_graph is None
             )
             task.replies.append(self._ask(task, worker, request, Prepared))
-        task.begin_laps()
-        self._lap(task, workers)
+        task.begin_rounds()
+        self._round(task, workers)
 
-    def _lap(self, task: Task, workers: Sequence[int]) -> None:
-        for worker in workers if task.laps % 2 == 0 else reversed(workers):
+    def _round(self, task: Task, workers: Sequence[int]) -> None:
+        for worker in workers if task.rounds % 2 == 0 else reversed(workers):
             for view in task.views:
                 calls = max(v.calls for reply in task.replies for v in reply.views if v.name == view.name)
                 block = self._sampling.reduced(task.order.effort).block_seconds
@@ -231,31 +231,31 @@ class Chapter:
                 taken = self._ask(task, worker, request, Taken)
                 task.blocks.setdefault((view.name, worker), []).append(taken)
                 task.sampled_seconds += taken.elapsed_seconds
-        task.laps += 1
+        task.rounds += 1
         task.stopped = self._stop(task, workers)
         if task.stopped is not None and task.order.replay_seconds and task.replay is None:
             self._replay(task, workers[-1])
 
     def _replay(self, task: Task, worker: int) -> None:
         """The operators of a case one by one, as long as the machine is as it was under the case."""
-        typical = stats.median(task.of(task.views[0].name, worker).trusted_seconds)
-        seconds = max(task.order.replay_seconds, REPLAY_CALLS * typical)
+        median = stats.median(task.of(task.views[0].name, worker).trusted_seconds)
+        seconds = max(task.order.replay_seconds, REPLAY_CALLS * median)
         request = Replay(task.order.case, seconds, task.order.threads)
         limit = REPLAY_MARGIN * seconds + REPLAY_START_SECONDS
         task.replay = ReplayTaken()  # whatever comes of it: it is not tried again
         self._replaying = True
-        task.replay = self._crew.ask(worker, request, ReplayTaken, limit)
+        task.replay = self._pool.ask(worker, request, ReplayTaken, limit)
         self._replaying = False
 
     def _stop(self, task: Task, workers: Sequence[int]) -> StopReason | None:
-        look = task.laps >= FIRST_LOOK and (task.laps & (task.laps - 1)) == 0
+        look = task.rounds >= FIRST_LOOK and (task.rounds & (task.rounds - 1)) == 0
         view = task.views[0].name
         if look and all(self._knows_its_median(task.of(view, worker)) for worker in workers):
             return StopReason.CONVERGED
         limit = self._sampling.max_seconds * task.order.effort * len(workers) / self._sampling.processes
         # All views share one clock on the wall; the limit is for each of them.
         limit *= len(task.views)
-        return StopReason.TIME_CAP if task.laps >= LEAST_LAPS and task.sampled_seconds >= limit else None
+        return StopReason.TIME_CAP if task.rounds >= LEAST_ROUNDS and task.sampled_seconds >= limit else None
 
     def _knows_its_median(self, samples: Samples) -> bool:
         trusted = samples.trusted_seconds
@@ -265,11 +265,11 @@ class Chapter:
     def _ask(self, task: Task, worker: int, request: Request, kind: type[R]) -> R:
         began = time.monotonic()
         if self._card is not None:
-            self._crew.meanwhile = lambda: self._look(task)
+            self._pool.meanwhile = lambda: self._look(task)
         try:
-            return self._crew.ask(worker, request, kind, self._sampling.limit_seconds - task.used_seconds)
+            return self._pool.ask(worker, request, kind, self._sampling.limit_seconds - task.used_seconds)
         finally:
-            self._crew.meanwhile = None
+            self._pool.meanwhile = None
             task.used_seconds += time.monotonic() - began
 
     def _look(self, task: Task) -> None:
@@ -280,7 +280,7 @@ class Chapter:
             task.readings.append(self._card.read(now - self._began))
 
     def _release(self, case: str | None) -> None:
-        self._crew.release(case, self._sampling.limit_seconds)
+        self._pool.release(case, self._sampling.limit_seconds)
 
     def _how(self, lost: LostError) -> str:
         limit = units.seconds(self._sampling.limit_seconds)
@@ -303,7 +303,7 @@ class Chapter:
             for view in task.views
         )
         first_calls = [r.first_call_seconds for r in task.replies if r.first_call_seconds is not None]
-        opened = self._crew.opened
+        opened = self._pool.opened
         task.outcome = Measurement(
             view=views[0],
             others=views[1:],

@@ -1,6 +1,6 @@
-"""A worker's desk: what a request is answered with. The one place where a workload meets a device.
+"""A worker's handler: what a request is answered with. The one place where a workload meets a device.
 
-A desk never raises for what a workload does: that is an answer. It knows nothing of processes, so
+A handler never raises for what a workload does: that is an answer. It knows nothing of processes, so
 tests put one beside a simulated device, in their own process.
 """
 
@@ -18,7 +18,7 @@ from harness.measure.devices.base import Device, impossible
 from harness.measure.environment import capture as environment
 from harness.measure.environment.host import on_cpu, usable_physical_cores
 from harness.measure.memory import Weighed
-from harness.measure.peaks import compute as ceilings
+from harness.measure.peaks import compute as peaks
 from harness.measure.pickling import load_workload, modules_below, packages_beside
 from harness.measure.protocol import (
     AskFree,
@@ -30,8 +30,8 @@ from harness.measure.protocol import (
     Follow,
     Followed,
     Free,
-    MeasureCeilings,
     Measured,
+    MeasurePeaks,
     Modules,
     Note,
     Open,
@@ -63,7 +63,7 @@ class _Case:
     views: dict[str, MeasuredView]
 
 
-class Desk:
+class Handler:
     """Answers requests with one device and the cases prepared on it."""
 
     def __init__(self, note: Callable[[Note], None]) -> None:
@@ -88,11 +88,9 @@ class Desk:
             case Describe(arguments=arguments):
                 sources = environment.Sources(arguments=arguments)
                 return Described(environment.capture(self.device.name, sources))
-            case MeasureCeilings(every_thread_count=every, levels=levels):
+            case MeasurePeaks(every_thread_count=every, levels=levels):
                 counts = self.device.thread_counts() if every else (self.device.threads,)
-                found = ceilings.measure_ceilings(
-                    self.device, lambda text: self._note(Note(text)), counts, levels
-                )
+                found = peaks.measure_peaks(self.device, lambda text: self._note(Note(text)), counts, levels)
                 self._release(None)  # the largest buffers of the run: other processes need the room
                 return Measured(found)
             case AskFree():
@@ -205,7 +203,7 @@ class Desk:
             ),
             first_call_seconds=first,
             preheat_seconds=preheated,
-            timer_cost_seconds=views[0].stopwatch.timer_cost_seconds,
+            timer_cost_seconds=views[0].timer.timer_cost_seconds,
             peak_memory_bytes=peak,
             joules_per_call=joules_per_call(device, views[0]) if request.weigh else None,
             missing=missing,

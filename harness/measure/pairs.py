@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from harness import stats
 from harness.measure.batch import Order
 from harness.measure.environment.host import affinity
-from harness.measure.pool import Crew
+from harness.measure.pool import WorkerPool
 from harness.measure.protocol import Prepared, TakeBlock, Taken
 from harness.measure.sensors import Card
 from harness.records import Sampling
@@ -24,10 +24,10 @@ from harness.records.trial import Burst
 
 @dataclass
 class Arm:
-    """One side: an order, and the worker of a crew that carries it out. `bursts` are what each reads."""
+    """One side: an order, and the worker of a worker pool that carries it out. `bursts` are what each reads."""
 
     order: Order
-    crew: Crew
+    pool: WorkerPool
     worker: int = 0
     seconds: float = math.nan
     calls: int = 0
@@ -49,7 +49,7 @@ class Pairs:
         """Makes an arm's tensors and warms it up."""
         self.asked = arm
         request = arm.order.prepare(self._sampling, weigh=weigh, capture=False)
-        reply = arm.crew.ask(arm.worker, request, Prepared, self._sampling.limit_seconds)
+        reply = arm.pool.ask(arm.worker, request, Prepared, self._sampling.limit_seconds)
         view = reply.views[0]
         arm.seconds, arm.calls, arm.view = view.seconds, view.calls, view.name
         arm.peak_memory_bytes = reply.peak_memory_bytes
@@ -74,7 +74,7 @@ class Pairs:
                 threads=arm.order.threads,
                 cpu=cpu if arm.order.threads == 1 else None,
             )
-            taken = arm.crew.ask(arm.worker, request, Taken, self._sampling.limit_seconds)
+            taken = arm.pool.ask(arm.worker, request, Taken, self._sampling.limit_seconds)
             readings.append((arm, self.read(arm, taken.samples.seconds)))
             if self._card is not None:
                 slowed.add(frozenset(self._card.read(0.0).throttle_reasons or ()) - HARMLESS)
@@ -92,7 +92,7 @@ class Pairs:
         """Lets go of them."""
         for arm in arms:
             self.asked = arm
-            arm.crew.release(arm.order.case, self._sampling.limit_seconds)
+            arm.pool.release(arm.order.case, self._sampling.limit_seconds)
 
 
 # What a tenth of the samples are below.

@@ -1,4 +1,4 @@
-"""The conductor's hold on its workers: starts them, asks them, and replaces those that are lost.
+"""The runner's hold on its workers: starts them, asks them, and replaces those that are lost.
 
 Process control is the standard library's `subprocess` and `multiprocessing.connection`, and psutil for
 killing what a workload started in turn: docs/decisions/0004 says why not a pool.
@@ -77,7 +77,7 @@ class LostError(Exception):
 
 
 class Worker(Protocol):
-    """Somebody to ask. The conductor knows workers by this alone."""
+    """Somebody to ask. The runner knows workers by this alone."""
 
     pids: tuple[int, ...]
     printed: bytes
@@ -125,7 +125,7 @@ class Launch:
 
 
 class WorkerProcess:
-    """A worker in a process of its own, with a session of its own: a terminal's ^C is the conductor's affair."""
+    """A worker in a process of its own, with a session of its own: a terminal's ^C is the runner's affair."""
 
     def __init__(self, launch: Launch | None = None) -> None:
         launch = launch or Launch()
@@ -179,7 +179,7 @@ class WorkerProcess:
                     meanwhile()
             return reply_in(self._connection.recv_bytes())
         except (EOFError, ConnectionError) as error:
-            raise LostError(self._obituary()) from error
+            raise LostError(self._exit_reason()) from error
 
     def alive(self) -> bool:
         """Whether the process runs."""
@@ -207,7 +207,7 @@ class WorkerProcess:
             with contextlib.suppress(psutil.Error):
                 child.kill()
 
-    def _obituary(self) -> str:
+    def _exit_reason(self) -> str:
         """How it died."""
         try:
             status = self._process.wait(timeout=5.0)
@@ -239,7 +239,7 @@ class WorkerProcess:
 _PERIOD = 0.02
 
 
-class Crew:
+class WorkerPool:
     """The workers of a run. One is active at a time; the others wait without using anything."""
 
     def __init__(
@@ -247,10 +247,10 @@ class Crew:
         device: str,
         threads: int,
         note: Callable[[str], None],
-        hire: Callable[[], Worker] | None = None,
+        _start: Callable[[], Worker] | None = None,
     ) -> None:
         self._device, self._threads, self._note = device, threads, note
-        self._hire: Callable[[], Worker] = hire or WorkerProcess
+        self._start: Callable[[], Worker] = _start or WorkerProcess
         self._workers: list[Worker] = []
         self.opened: Opened | None = None
         self.meanwhile: Callable[[], object] | None = None
@@ -259,9 +259,9 @@ class Crew:
     def __len__(self) -> int:
         return len(self._workers)
 
-    def sibling(self) -> "Crew":
+    def sibling(self) -> "WorkerPool":
         """Another of its kind, with nobody in it yet."""
-        return Crew(self._device, self._threads, self._note, self._hire)
+        return WorkerPool(self._device, self._threads, self._note, self._start)
 
     def grow(self, count: int) -> None:
         """Hires until there are so many; they start side by side, before anything is measured.
@@ -269,7 +269,7 @@ class Crew:
         Raises:
             StartError: one does not come up.
         """
-        fresh: list[Worker] = [self._hire() for _ in range(count - len(self._workers))]
+        fresh: list[Worker] = [self._start() for _ in range(count - len(self._workers))]
         self._workers += fresh
         for worker in fresh:
             worker.send(Open(self._device, self._threads))
@@ -297,10 +297,10 @@ class Crew:
         Raises:
             StartError: the replacement is lost too.
         """
-        self.heal()
+        self.replace_lost()
         with contextlib.suppress(LostError):
             return self.ask(0, request, kind, limit_seconds)
-        self.heal()
+        self.replace_lost()
         try:
             return self.ask(0, request, kind, limit_seconds)
         except LostError as lost:
@@ -315,7 +315,7 @@ class Crew:
         for index in range(len(self._workers)):
             self.ask(index, Release(case), Done, limit_seconds)
 
-    def heal(self) -> None:
+    def replace_lost(self) -> None:
         """Replaces those that are gone."""
         gone = [worker for worker in self._workers if not worker.alive()]
         for worker in gone:

@@ -22,13 +22,13 @@ from harness.models.suite import Own, OwnTraining
 from harness.models.training import training
 from harness.records import (
     Case,
-    Ceilings,
     CostModel,
     Estimate,
     Forecast,
     Header,
     Operator,
     Pass,
+    Peaks,
     Trace,
     envelope,
 )
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 def forecast(
     reference: str, *, device: str = "auto", optimizer: str = "adamw", dtype: str = "float32", results: Path
 ) -> Forecast:
-    """Traces an inference pass and a training step; times are bounds from this machine's ceilings, where a run has them.
+    """Traces an inference pass and a training step; times are bounds from this machine's peaks, where a run has them.
 
     Raises:
         UsageError: no such model, optimizer or precision, or a model that cannot be followed without computing.
@@ -82,7 +82,7 @@ def _pass(workload: Workload, device: str, reference: str) -> tuple[Pass, tuple[
 
 
 class _Machine:
-    """What earlier runs tell of this machine and device: the ceilings of the latest, and the latest cost model."""
+    """What earlier runs tell of this machine and device: the peaks of the latest, and the latest cost model."""
 
     def __init__(self, results: Path, device: str, threads: int) -> None:
         host = capture(device).host.id if results.is_dir() else ""
@@ -90,14 +90,14 @@ class _Machine:
 
         def here(header: Header) -> bool:
             settings = header.settings
-            return (header.environment.host.id, settings.device) == (host, device) and bool(header.ceilings)
+            return (header.environment.host.id, settings.device) == (host, device) and bool(header.peaks)
 
         def calibrated(header: Header) -> bool:
             return here(header) and header.settings.threads == threads and header.cost_model is not None
 
         latest, learned = store.latest(results, here), store.latest(results, calibrated)
         self.run = latest.id if latest else None
-        self.ceilings = envelope(latest.ceilings) if latest else Ceilings()
+        self.peaks = envelope(latest.peaks) if latest else Peaks()
         self.model: CostModel | None = learned.cost_model if learned else None
 
     def said(self, one: Pass, operators: tuple[Operator, ...]) -> Pass:
@@ -107,7 +107,7 @@ class _Machine:
         if self.model is not None:
             expected = estimate(self.model, "", one.trace, operators)
         return msgspec.structs.replace(
-            one, prediction=roofline.predict(case, self.ceilings, self.threads), estimate=expected
+            one, prediction=roofline.predict(case, self.peaks, self.threads), estimate=expected
         )
 
 
@@ -125,7 +125,7 @@ class Local:
 
 
 def local(header: Header) -> Local:
-    """The laws of a run.
+    """The models of a run.
 
     Raises:
         UsageError: it has none.
@@ -147,17 +147,17 @@ def time_here(
         raise UsageError(f"--dtype {asked.dtype}: on a run's machine float32 or bfloat16")
     if asked.layout.recompute is not Recompute.NONE:
         raise UsageError(
-            f"--recompute {asked.layout.recompute.value}: a run's laws price the model as transformers has it, without"
+            f"--recompute {asked.layout.recompute.value}: a run's models price the model as transformers has it, without"
         )
     if asked.layout.devices > 1:
         raise UsageError(
-            f"--devices {asked.layout.devices}: the laws of a run are those of one machine; name a device with --on for more"
+            f"--devices {asked.layout.devices}: the models of a run are those of one machine; name a device with --on for more"
         )
     said, depth = step(asked, config, machine)
     steps = asked.tokens / asked.tokens_per_batch
     settings = machine.header.settings
-    ceiling = envelope(machine.header.ceilings).compute_ceiling(asked.dtype, settings.threads)
-    peak = ceiling.flops_per_second if ceiling else None
+    peak = envelope(machine.header.peaks).compute_peak(asked.dtype, settings.threads)
+    best_rate = peak.flops_per_second if peak else None
     found = TimeNeed(
         seconds=said.seconds * steps,
         low=said.low * steps,
@@ -165,9 +165,9 @@ def time_here(
         tokens_per_second=asked.tokens_per_batch / said.seconds,
         device_hours=said.seconds * steps / HOUR,
         step_seconds=said.seconds,
-        mfu=flops.train_total / (said.seconds * steps * peak) if peak else None,
+        mfu=flops.train_total / (said.seconds * steps * best_rate) if best_rate else None,
         hfu=None,
-        mfu_dense=flops.train_total_dense / (said.seconds * steps * peak) if peak else None,
+        mfu_dense=flops.train_total_dense / (said.seconds * steps * best_rate) if best_rate else None,
         on=f"run {machine.header.id}",
         extrapolated=bool(said.extrapolated or said.uncalibrated),
     )
@@ -262,7 +262,7 @@ def _grown(shallow: Trace, deeper: Trace, depth: int) -> Trace:
 
 def _assumed(said: Estimate, machine: Local, depth: int | None) -> list[str]:
     told = [
-        f"The training step of transformers' own model, traced, by the laws calibrated in {machine.model.run}; the interval is of 90 %."
+        f"The training step of transformers' own model, traced, by the models calibrated in {machine.model.run}; the interval is of 90 %."
     ]
     if depth is not None:
         told.append(
@@ -271,7 +271,7 @@ def _assumed(said: Estimate, machine: Local, depth: int | None) -> list[str]:
     if said.extrapolated:
         told.append(f"Extrapolated, larger than anything calibrated: {', '.join(said.extrapolated)}.")
     if said.uncalibrated:
-        told.append(f"No law of their own have {', '.join(said.uncalibrated)}.")
+        told.append(f"No model of their own have {', '.join(said.uncalibrated)}.")
     if not math.isfinite(said.seconds):
-        raise UsageError("the laws give no finite time")
+        raise UsageError("the models give no finite time")
     return told

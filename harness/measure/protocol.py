@@ -1,4 +1,4 @@
-"""What a conductor and its workers say to each other: frozen structs, one reply to each request.
+"""What a runner and its workers say to each other: frozen structs, one reply to each request.
 
 A worker may send any number of `Note`s before its reply.
 """
@@ -7,12 +7,12 @@ import msgspec
 
 from harness.records import (
     Case,
-    Ceilings,
     Cost,
     Environment,
     Failed,
     MemoryLevel,
     Operator,
+    Peaks,
     Replayed,
     Samples,
     Sampling,
@@ -38,8 +38,8 @@ class Describe(Message, frozen=True, tag=True):
     arguments: tuple[str, ...]
 
 
-class MeasureCeilings(Message, frozen=True, tag=True):
-    """One round of ceilings, for one thread and all or for all alone. Answered by `Measured`."""
+class MeasurePeaks(Message, frozen=True, tag=True):
+    """One round of peaks, for one thread and all or for all alone. Answered by `Measured`."""
 
     every_thread_count: bool
     levels: tuple[MemoryLevel, ...]
@@ -109,7 +109,7 @@ class Release(Message, frozen=True, tag=True):
 
 
 Request = (
-    Open | Describe | MeasureCeilings | AskFree | AskModules | Follow | Prepare | TakeBlock | Replay | Release
+    Open | Describe | MeasurePeaks | AskFree | AskModules | Follow | Prepare | TakeBlock | Replay | Release
 )
 
 
@@ -127,9 +127,9 @@ class Described(Message, frozen=True, tag=True):
 
 
 class Measured(Message, frozen=True, tag=True):
-    """These are the ceilings."""
+    """These are the peaks."""
 
-    ceilings: Ceilings
+    peaks: Peaks
 
 
 class Free(Message, frozen=True, tag=True):

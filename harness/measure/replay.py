@@ -18,7 +18,7 @@ from harness import stats
 from harness.cost.trace.mode import decomposed, is_composite, named, span
 from harness.cost.trace.observation import operator_of, touches
 from harness.measure.devices.base import Device
-from harness.measure.timer import Glance, Stopwatch
+from harness.measure.timer import Glance, Timer
 from harness.records import Operator, Replayed
 
 # Looked at for so long, after so much to warm up; a quarter of it where it matters little.
@@ -149,11 +149,9 @@ def replay(
                 untimed += one.count
             else:
                 glanced.append((found, one))
-        stopwatch = Stopwatch(device)
+        timer = Timer(device)
         glanced.sort(key=lambda pair: -pair[0] * pair[1].count)
-        timed = [
-            _timed(one, first, stopwatch if time.perf_counter() < until else None) for first, one in glanced
-        ]
+        timed = [_timed(one, first, timer if time.perf_counter() < until else None) for first, one in glanced]
     return tuple(timed), untimed
 
 
@@ -176,10 +174,10 @@ def _seconds(run: Callable[[], object], calls: int, device: Device) -> float:
     return (device.host_seconds() - began) / calls
 
 
-def _timed(one: _Seen, first: float, stopwatch: Stopwatch | None) -> Replayed:
+def _timed(one: _Seen, first: float, timer: Timer | None) -> Replayed:
     seconds = first
     with suppress(Exception):  # it ran before; what goes wrong now costs the closer look alone
-        if stopwatch is not None:
-            seconds = stats.median(stopwatch.glance(one.run(), LOOK).trusted_seconds)
+        if timer is not None:
+            seconds = stats.median(timer.glance(one.run(), LOOK).trusted_seconds)
     operator = one.operator
     return Replayed(operator.name, operator.inputs, operator.outputs, one.count, seconds)

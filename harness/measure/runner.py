@@ -1,6 +1,6 @@
-"""Leads a run: ceilings, then chapters of cases, each case recorded when its chapter is done.
+"""Leads a run: peaks, then batches of cases, each case recorded when its batch is done.
 
-The conductor times nothing. Fresh worker processes measure, one active at a time; what a workload
+The runner times nothing. Fresh worker processes measure, one active at a time; what a workload
 does to its process (a segmentation fault, the kernel's out-of-memory killer, a loop without end)
 costs that case alone.
 """
@@ -14,23 +14,23 @@ import msgspec
 from harness import store
 from harness.cost import roofline
 from harness.errors import UsageError
-from harness.measure.batch import Chapter, Order, Task
+from harness.measure.batch import Batch, Order, Task
 from harness.measure.devices.base import MAIN_MEMORY
 from harness.measure.pickling import pack_workload
-from harness.measure.pool import Crew, LostError
+from harness.measure.pool import LostError, WorkerPool
 from harness.measure.privacy import Redactor
-from harness.measure.protocol import AskFree, Describe, Described, Free, MeasureCeilings, Measured
-from harness.measure.selection import LONGEST_CALL_SECONDS, Budget, Foresight, not_worth_it, replay_seconds
+from harness.measure.protocol import AskFree, Describe, Described, Free, Measured, MeasurePeaks
+from harness.measure.selection import LONGEST_CALL_SECONDS, Budget, CaseTracer, not_worth_it, replay_seconds
 from harness.measure.sensors import card_of
 from harness.records import (
     Case,
     CaseReplay,
     CaseSamples,
-    Ceilings,
     Environment,
     Failed,
     Header,
     Measurement,
+    Peaks,
     Prediction,
     RawSamples,
     Result,
@@ -75,7 +75,7 @@ SAMPLING = {
         limit_seconds=1200.0,
     ),
 }
-# A run of fewer cases is over before the machine has changed: no round of ceilings in its middle.
+# A run of fewer cases is over before the machine has changed: no round of peaks in its middle.
 LEAST_FOR_MIDDLE = 16
 ROUND_LIMIT_SECONDS = 900.0
 # Shorter calls than this are mostly threads meeting each other.
@@ -84,18 +84,18 @@ FINE_SECONDS = 2e-4
 SAME_ON_RESUMING = ("software.torch.", "software.environment_variables.", "numerics.")
 
 
-class Conductor:
-    """One run, from its first ceiling to its last case."""
+class Runner:
+    """One run, from its first peak to its last case."""
 
     def __init__(
-        self, crew: Crew, writer: store.Writer, done: dict[str, Result], note: Callable[[str], None]
+        self, pool: WorkerPool, writer: store.Writer, done: dict[str, Result], note: Callable[[str], None]
     ) -> None:
-        self._crew = crew
+        self._pool = pool
         self._writer = writer
         self._done = done
         self._note = note
         self._samples: dict[str, tuple[RawSamples, ...]] = {}
-        self._foresight = Foresight(crew, writer.header.settings.sampling.limit_seconds)
+        self._tracer = CaseTracer(pool, writer.header.settings.sampling.limit_seconds)
         self._profile = _profile(writer.folder.parent, writer.header.environment, writer.header.settings)
 
     @classmethod
@@ -104,11 +104,11 @@ class Conductor:
         results: Path,
         settings: Settings,
         planned: tuple[str, ...],
-        crew: Crew,
+        pool: WorkerPool,
         note: Callable[[str], None],
-    ) -> "Conductor":
+    ) -> "Runner":
         """Begins a new run: its folder and its header exist when this returns."""
-        environment = describe(crew)
+        environment = describe(pool)
         header = Header(
             id=store.new_id(environment.code.commit),
             schema_version=store.SCHEMA_VERSION,
@@ -124,17 +124,17 @@ class Conductor:
             selftest_at=profile.taken_at if profile else None,
             cost_model=known.cost_model if known else None,
         )
-        return cls(crew, store.Writer.create(results, header), {}, note)
+        return cls(pool, store.Writer.create(results, header), {}, note)
 
     @classmethod
-    def resume(cls, folder: Path, crew: Crew, note: Callable[[str], None]) -> "Conductor":
+    def resume(cls, folder: Path, pool: WorkerPool, note: Callable[[str], None]) -> "Runner":
         """Goes on with a run; cases that failed are measured again.
 
         Raises:
             UsageError: the run was measured on another machine, or with another torch or settings.
         """
         run = store.read(folder)
-        then, now = run.header.environment, describe(crew)
+        then, now = run.header.environment, describe(pool)
         differing = [d.field for d in then.differences(now)]
         if (then.host.id, then.fingerprint) != (now.host.id, now.fingerprint):
             words = ", ".join(differing[:4])
@@ -143,7 +143,7 @@ class Conductor:
         if changed:
             raise UsageError(f"{run.header.id} was measured with another {', '.join(changed[:4])}")
         done = {r.case.id: r for r in run.results if not isinstance(r.outcome, Failed)}
-        return cls(crew, store.Writer.reopen(folder), done, note)
+        return cls(pool, store.Writer.reopen(folder), done, note)
 
     @property
     def folder(self) -> Path:
@@ -171,66 +171,66 @@ class Conductor:
         return self._samples.get(case_id, ())
 
     def measure(self, cases: Sequence[tuple[Workload, Case]], told: Callable[[Result], None]) -> None:
-        """One chapter: the first of the cases that are not on record, as many as go together.
+        """One batch: the first of the cases that are not on record, as many as go together.
 
         `told` hears of each result when it is on disk.
         """
-        if self._middle_is_due() or not self.header.ceilings:
-            self.measure_ceilings()
-        settings, ceilings = self.header.settings, envelope(self.header.ceilings)
+        if self._middle_is_due() or not self.header.peaks:
+            self.measure_peaks()
+        settings, peaks = self.header.settings, envelope(self.header.peaks)
         self._samples = {}
-        tasks, budget = self._select(cases, ceilings, told)
+        tasks, budget = self._select(cases, peaks, told)
         if not tasks:
             return
         self._note(f"{len(tasks)} cases side by side")
-        opened = self._crew.opened
-        chapter = Chapter(self._crew, settings.sampling, card_of(opened.uuid if opened else None))
+        opened = self._pool.opened
+        batch = Batch(self._pool, settings.sampling, card_of(opened.uuid if opened else None))
         try:
-            chapter.measure([task for task, _ in tasks], together=budget.together)
+            batch.measure([task for task, _ in tasks], together=budget.together)
         finally:  # what has its outcome is kept, whatever ends the others
             for task, case in tasks:
                 if task.outcome is not None:
-                    self.record(_result(case, ceilings, settings, task.outcome), task, told)
+                    self.record(_result(case, peaks, settings, task.outcome), task, told)
 
     def _select(
-        self, cases: Sequence[tuple[Workload, Case]], ceilings: Ceilings, told: Callable[[Result], None]
+        self, cases: Sequence[tuple[Workload, Case]], peaks: Peaks, told: Callable[[Result], None]
     ) -> tuple[list[tuple[Task, Case]], Budget]:
-        """The tasks of a chapter; cases that are not even tried are recorded on the way."""
+        """The tasks of a batch; cases that are not even tried are recorded on the way."""
         settings = self.header.settings
-        free = self._crew.inquire(AskFree(), Free, ROUND_LIMIT_SECONDS).free_bytes
+        free = self._pool.inquire(AskFree(), Free, ROUND_LIMIT_SECONDS).free_bytes
         budget, room = Budget(settings.sampling, free, views=1 if settings.device == "cpu" else 4), self._room
         longest = LONGEST_CALL_SECONDS[settings.profile]
         tasks: list[tuple[Task, Case]] = []
         for workload, case in cases:
             if case.id in self._done:
                 continue
-            case = self._foresight.of(workload, case)  # noqa: PLW2901 - the same case, now with its cost
+            case = self._tracer.of(workload, case)  # noqa: PLW2901 - the same case, now with its cost
             threads = case.threads or settings.threads
-            reason = not_worth_it(case, free, ceilings, threads, longest) or self._too_many(case)
-            untried = self._foresight.failure(case.id) or (Skipped(reason=reason) if reason else None)
+            reason = not_worth_it(case, free, peaks, threads, longest) or self._too_many(case)
+            untried = self._tracer.failure(case.id) or (Skipped(reason=reason) if reason else None)
             if len(tasks) == room or (untried is None and not budget.admits(case, workload.effort)):
                 break
             if untried is None:
-                tasks.append((self._task(workload, case, ceilings), case))
+                tasks.append((self._task(workload, case, peaks), case))
             else:
-                self.record(_result(case, ceilings, settings, untried), told=told)
+                self.record(_result(case, peaks, settings, untried), told=told)
                 room -= 1
         return tasks, budget
 
     def _too_many(self, case: Case) -> str | None:
-        cores = self._crew.opened.usable_cores if self._crew.opened else None
+        cores = self._pool.opened.usable_cores if self._pool.opened else None
         if case.threads is None or cores is None or case.threads <= cores:
             return None
         return f"{case.threads} threads: this process may use {cores} physical cores"
 
-    def _task(self, workload: Workload, case: Case, ceilings: Ceilings) -> Task:
+    def _task(self, workload: Workload, case: Case, peaks: Peaks) -> Task:
         settings = self.header.settings
         threads = case.threads or settings.threads
         try:
             packed = pack_workload(workload)
         except UsageError as error:
             return Task(Order(case.id, b"", "", None, threads), outcome=Failed(reason=str(error)))
-        drift = self._drift(roofline.predict(case, ceilings, threads))
+        drift = self._drift(roofline.predict(case, peaks, threads))
         return Task(
             Order(
                 case.id,
@@ -246,7 +246,7 @@ class Conductor:
         self, result: Result, task: Task | None = None, told: Callable[[Result], None] = lambda _: None
     ) -> None:
         """Puts a result on disk; one recorded before under the same id no longer counts."""
-        operators = self._foresight.take(result.case.id)
+        operators = self._tracer.take(result.case.id)
         if operators is not None:
             self._writer.append_operators(operators)
         if task is not None:
@@ -260,41 +260,41 @@ class Conductor:
         self._done[result.case.id] = result
         told(result)
 
-    def measure_ceilings(self) -> None:
-        """Adds a round of ceilings, measured by another process each time.
+    def measure_peaks(self) -> None:
+        """Adds a round of peaks, measured by another process each time.
 
         After the first, of the run's own thread count alone.
         """
-        rounds = self.header.ceilings
-        request = MeasureCeilings(every_thread_count=not rounds, levels=rounds[0].levels if rounds else ())
-        self._crew.heal()
+        rounds = self.header.peaks
+        request = MeasurePeaks(every_thread_count=not rounds, levels=rounds[0].levels if rounds else ())
+        self._pool.replace_lost()
         try:
-            worker = len(rounds) % len(self._crew)
-            found = self._crew.ask(worker, request, Measured, ROUND_LIMIT_SECONDS).ceilings
+            worker = len(rounds) % len(self._pool)
+            found = self._pool.ask(worker, request, Measured, ROUND_LIMIT_SECONDS).peaks
         except LostError as lost:
-            self._crew.heal()
-            found = Ceilings(unmeasured={"ceilings": str(lost)})
-        self._writer.put(msgspec.structs.replace(self.header, ceilings=(*rounds, found)))
+            self._pool.replace_lost()
+            found = Peaks(unmeasured={"peaks": str(lost)})
+        self._writer.put(msgspec.structs.replace(self.header, peaks=(*rounds, found)))
 
     def close(self) -> None:
         """Ends the workers, and writing."""
-        self._crew.close()
-        output = self._crew.output + self._foresight.close()
+        self._pool.close()
+        output = self._pool.output + self._tracer.close()
         if output:
             printed = output.decode(errors="replace")
             self._writer.keep_output(Redactor.of_this_machine().text(printed).encode())
         self._writer.close()
 
     def finish(self) -> None:
-        """Closes the run if every planned case is on record; a last round of ceilings shows drift."""
+        """Closes the run if every planned case is on record; a last round of peaks shows drift."""
         if not set(self.header.planned) <= self._done.keys():
             return
-        if self.header.ceilings:
-            self.measure_ceilings()
+        if self.header.peaks:
+            self.measure_peaks()
         self._writer.put(msgspec.structs.replace(self.header, finished_at=store.now()))
 
     def _middle_is_due(self) -> bool:
-        return len(self.header.ceilings) == 1 and self._has_middle and self._room <= 0
+        return len(self.header.peaks) == 1 and self._has_middle and self._room <= 0
 
     def _drift(self, prediction: Prediction) -> float | None:
         """What runs of such work are known to differ by on this host."""
@@ -312,13 +312,13 @@ class Conductor:
     def _room(self) -> int:
         """How many cases are left before the middle of the run; all of them after it."""
         planned = len(self.header.planned)
-        before_middle = len(self.header.ceilings) <= 1 and self._has_middle
+        before_middle = len(self.header.peaks) <= 1 and self._has_middle
         return (planned + 1) // 2 - self.done if before_middle else planned
 
 
-def describe(crew: Crew) -> Environment:
+def describe(pool: WorkerPool) -> Environment:
     """What the machine is, as a worker sees it; the command is that of this process."""
-    return crew.inquire(Describe(tuple(sys.argv)), Described, ROUND_LIMIT_SECONDS).environment
+    return pool.inquire(Describe(tuple(sys.argv)), Described, ROUND_LIMIT_SECONDS).environment
 
 
 def _same(one: Header, other: Header) -> bool:
@@ -336,8 +336,6 @@ def _profile(results: Path, environment: Environment, settings: Settings) -> Noi
     return store.profile(results, environment.host.id, settings.device)
 
 
-def _result(
-    case: Case, ceilings: Ceilings, settings: Settings, outcome: Measurement | Skipped | Failed
-) -> Result:
-    prediction = roofline.predict(case, ceilings, case.threads or settings.threads)
+def _result(case: Case, peaks: Peaks, settings: Settings, outcome: Measurement | Skipped | Failed) -> Result:
+    prediction = roofline.predict(case, peaks, case.threads or settings.threads)
     return Result(case=case, prediction=prediction, outcome=outcome)

@@ -1,6 +1,6 @@
 """What the machine tells of itself while cases are measured. Reads only; absent sensors stay None.
 
-The conductor reads them, which measures nothing itself: the host's counters before and after a
+The runner reads them, which measures nothing itself: the host's counters before and after a
 stretch of work, a GPU's sensors at 20 Hz meanwhile, through NVML, which starts no CUDA context.
 """
 
@@ -68,7 +68,7 @@ class HostWatch:
             cpus=psutil.cpu_count() or None,
             other_cpus=max(0.0, others / seconds) if known else None,
             load_average=os.getloadavg()[0],
-            steal_share=(now.stolen - before.stolen) / total if known else None,
+            steal_fraction=(now.stolen - before.stolen) / total if known else None,
             quota_throttled_seconds=throttled,
         )
 

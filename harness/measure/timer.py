@@ -1,4 +1,4 @@
-"""The stopwatch: a call and a device in, raw samples out. Prints nothing, decides nothing.
+"""The timer: a call and a device in, raw samples out. Prints nothing, decides nothing.
 
 A sample is k calls in a row between two marks on the device's own timeline; k comes from the
 cost of a mark, so that the clock takes at most a thousandth of what it measures. Device work is
@@ -24,8 +24,8 @@ from harness.records import Samples
 # A point on a timeline: seconds on a CPU, an event on a GPU. Only its device can read it.
 Mark = Any
 
-# A mark may cost at most this share of a sample.
-TIMER_SHARE = 1e-3
+# A mark may cost at most this fraction of a sample.
+TIMER_FRACTION = 1e-3
 # Warm-up ends early when the last quarter of its time ran as fast as the quarter before it.
 STEADY = 0.02
 # Before a block: the threads wake up, the caches fill, the clock rises.
@@ -41,7 +41,7 @@ MOST_CALLS_HELD = 256
 
 
 class Clock(Protocol):
-    """What the stopwatch needs of a device: a timeline, and what went on meanwhile."""
+    """What the timer needs of a device: a timeline, and what went on meanwhile."""
 
     batch: int
     """Samples between two synchronisations: 1 where calls run at once, more on an accelerator."""
@@ -90,7 +90,7 @@ class Glance:
     min_sample_seconds: float = 20e-6
 
 
-class Stopwatch:
+class Timer:
     """Times calls on one device."""
 
     def __init__(self, clock: Clock) -> None:
@@ -101,7 +101,7 @@ class Stopwatch:
         self._mark_seconds = self._time_marks() if clock.asynchronous else 0.0
 
     def glance(self, call: Callable[[], object], look: Glance) -> Samples:
-        """Warms up and samples until the time is over: for ceilings, where only the fastest sample counts."""
+        """Warms up and samples until the time is over: for peaks, where only the fastest sample counts."""
         with garbage_collection_off():
             pace = self.warm_up(call, look.warmup_seconds)
             calls = self.calls_per_sample(pace, look.min_sample_seconds, look.seconds / look.least_samples)
@@ -144,7 +144,7 @@ class Stopwatch:
 
         A sample ends within `most_seconds`.
         """
-        target = max(self.timer_cost_seconds / TIMER_SHARE, least_seconds)
+        target = max(self.timer_cost_seconds / TIMER_FRACTION, least_seconds)
         calls = max(1, math.ceil(min(target, most_seconds) / pace.seconds))
         if not pace.launch_seconds:
             return calls

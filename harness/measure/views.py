@@ -16,14 +16,14 @@ from harness import stats
 from harness.errors import Unsupported, one_line
 from harness.measure.devices.base import Device
 from harness.measure.devices.host_clock import HostTimed
-from harness.measure.timer import Pace, Stopwatch
+from harness.measure.timer import Pace, Timer
 from harness.records import Samples
 from harness.workload import Call, phases_of
 
 # Sets of tensors in rotation: so many bytes pass between two uses of one that none of it is cached.
 CACHES_BETWEEN = 2
 MOST_SETS = 4096
-# Rotation takes at most this share of the memory that is free.
+# Rotation takes at most this fraction of the memory that is free.
 ROTATION_MEMORY = 0.25
 # A captured graph holds at most so many calls, and enough of them to last so long.
 MOST_CALLS_IN_GRAPH, LEAST_GRAPH_SECONDS = 1024, 1e-4
@@ -37,7 +37,7 @@ class MeasuredView:
     """One view of a prepared call. Running `call` once does `inside` calls of the workload."""
 
     name: str
-    stopwatch: Stopwatch
+    timer: Timer
     call: Callable[[], object]
     inside: int = 1
     rotations: int = 1
@@ -46,7 +46,7 @@ class MeasuredView:
 
     def warm_up(self, most_seconds: float, least_seconds: float = 0.0) -> Pace:
         """Brings the call to its steady pace, and remembers it."""
-        self.pace = self.stopwatch.warm_up(self.call, most_seconds, least_seconds)
+        self.pace = self.timer.warm_up(self.call, most_seconds, least_seconds)
         return self.pace
 
     @property
@@ -56,16 +56,16 @@ class MeasuredView:
 
     def calls_per_sample(self, least_seconds: float) -> int:
         """Calls of the workload that make a sample long enough."""
-        return self.inside * self.stopwatch.calls_per_sample(self.pace, least_seconds)
+        return self.inside * self.timer.calls_per_sample(self.pace, least_seconds)
 
     def rewarm(self) -> None:
         """Brings back what was lost while others ran."""
-        self.stopwatch.rewarm(self.call)
+        self.timer.rewarm(self.call)
 
     def block(self, calls: int, samples: int) -> Samples:
         """A block of samples, in seconds per call of the workload."""
         runs = max(1, calls // self.inside)
-        taken = self.stopwatch.block(self.call, runs, samples, self.pace.launch_seconds)
+        taken = self.timer.block(self.call, runs, samples, self.pace.launch_seconds)
         if self.inside == 1:
             return taken
         return msgspec.structs.replace(
@@ -116,7 +116,7 @@ def views_of(
     Raises:
         CaptureError: the calls cannot be captured. The process is good for nothing from here on.
     """
-    headline = MeasuredView(device.view, Stopwatch(device), call)
+    headline = MeasuredView(device.view, Timer(device), call)
     if not device.asynchronous:
         return (headline,), {}
     views = [headline]
@@ -125,20 +125,20 @@ def views_of(
     calls = [call]
     if stateful:
         missing = dict.fromkeys(("gpu_cold", "gpu_graph"), "a call depends on the one before")
-        return (headline, MeasuredView("wall", Stopwatch(HostClock(device)), call)), missing
+        return (headline, MeasuredView("wall", Timer(HostClock(device)), call)), missing
     try:
         calls += _further_sets(device, prepare, set_bytes, cache)
     except Exception as error:  # noqa: BLE001 - a view that cannot be had costs no other
         missing["gpu_cold"] = str(error) if isinstance(error, Unsupported) else one_line(error)
     else:
         cold = is_cold(len(calls), set_bytes or 0, cache or 0)
-        views.append(MeasuredView("gpu_cold", Stopwatch(device), _in_turns(calls), 1, len(calls), cold))
+        views.append(MeasuredView("gpu_cold", Timer(device), _in_turns(calls), 1, len(calls), cold))
     if capture:
         try:
             views.append(_graph(device, calls, headline.warm_up(0.01).seconds, set_bytes))
         except Unsupported as error:
             missing["gpu_graph"] = str(error)
-    views.append(MeasuredView("wall", Stopwatch(HostClock(device)), call))
+    views.append(MeasuredView("wall", Timer(HostClock(device)), call))
     return tuple(views), missing
 
 
@@ -169,7 +169,7 @@ def _graph(device: Device, calls: Sequence[Call], seconds: float, set_bytes: int
         raise CaptureError(one_line(error)) from error
     turns, cache = min(len(calls), inside), device.cache_bytes()
     cold = is_cold(turns, set_bytes, cache) if set_bytes and cache and turns > 1 else None
-    return MeasuredView("gpu_graph", Stopwatch(device), graph, inside, turns, cold)
+    return MeasuredView("gpu_graph", Timer(device), graph, inside, turns, cold)
 
 
 def rotation(set_bytes: int, cache_bytes: int, free_bytes: int) -> int:

@@ -1,4 +1,4 @@
-"""A worker: a fresh process that measures what it is asked to, and ends when its conductor does.
+"""A worker: a fresh process that measures what it is asked to, and ends when its runner does.
 
 It answers over one end of a socket pair, a descriptor that an environment variable names. Standard output and error belong to
 the workload: whatever is printed there disturbs no message.
@@ -25,19 +25,19 @@ FIRST_TO_GO = "1000"
 def main() -> None:
     """Answers requests until the other end is closed."""
     connection = Connection(int(os.environ.pop(CONNECTION)))
-    end_with_conductor(int(os.environ.pop(LIFELINE)), connection)
+    end_with_runner(int(os.environ.pop(LIFELINE)), connection)
     faulthandler.enable()  # the last words of one that crashes
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the conductor decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides
     bound_spinning()
     serve(connection)
 
 
-def end_with_conductor(lifeline: int, connection: Connection) -> None:
-    """Leaves a guard behind: a copy of this small process that waits for the conductor's end, whatever that is.
+def end_with_runner(lifeline: int, connection: Connection) -> None:
+    """Leaves a guard behind: a copy of this small process that waits for the runner's end, whatever that is.
 
-    The conductor holds the other end of a pipe; when it is gone, the guard kills this process and all it
+    The runner holds the other end of a pipe; when it is gone, the guard kills this process and all it
     started, even where a call here never returns.
     """
     if os.fork():
@@ -54,18 +54,18 @@ def serve(connection: Connection) -> None:
     def send(message: Message) -> None:
         connection.send_bytes(encoded(message))
 
-    desk = None
+    handler = None
     while True:
         try:
             request = request_in(connection.recv_bytes())
         except (EOFError, OSError):
             return
         try:
-            if desk is None:
-                from harness.measure.handler import Desk  # noqa: PLC0415 - loads torch
+            if handler is None:
+                from harness.measure.handler import Handler  # noqa: PLC0415 - loads torch
 
-                desk = Desk(send)
-            reply: Message = desk.answer(request)
+                handler = Handler(send)
+            reply: Message = handler.answer(request)
         except Exception as error:  # noqa: BLE001 - a fault of our own
             traceback.print_exc()
             reply = Broken(f"{type(error).__name__}: {error}")

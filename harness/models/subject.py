@@ -34,11 +34,11 @@ class Subject:
         import torch  # noqa: PLC0415 - the front door loads none
         from torch.utils._pytree import tree_map_only  # noqa: PLC0415
 
-        def moved(value: Any) -> Any:
+        def round_spread(value: Any) -> Any:
             # A copy, also where they are there already: what another library allocated is in nobody's account.
             return tree_map_only(torch.Tensor, lambda one: one.to(device, copy=True), value)
 
-        self.inputs, self.named = moved(tuple(self.inputs)), moved(dict(self.named))
+        self.inputs, self.named = round_spread(tuple(self.inputs)), round_spread(dict(self.named))
         if any(one.device != device for one in chain(self.model.parameters(), self.model.buffers())):
             self.model.to(device)
         return self

@@ -17,8 +17,8 @@ from harness.records.plan import (
     CacheNeed,
     FlopCount,
     InferenceNeed,
-    Lever,
     MemoryNeed,
+    Optimization,
     ParameterCount,
     Plan,
     Room,
@@ -29,7 +29,7 @@ from harness.records.plan import (
 HOUR = 3600.0
 
 
-def plan(asked: Question, *, tokens_given: bool = True, levers: bool = True) -> Plan:
+def plan(asked: Question, *, tokens_given: bool = True, optimizations: bool = True) -> Plan:
     """The answer.
 
     Raises:
@@ -54,7 +54,7 @@ def plan(asked: Question, *, tokens_given: bool = True, levers: bool = True) -> 
         time=taken,
         mfu=taken.mfu if taken else None,
         fits=_room(asked),
-        levers=_levers(asked) if levers else (),
+        optimizations=_optimizations(asked) if optimizations else (),
         compute_optimal_tokens=None
         if asked.samples
         else budget.for_size(asked.model.active_parameters).tokens,
@@ -188,8 +188,8 @@ def _inference(asked: Question) -> InferenceNeed:
     if asked.device is None or not model.cores or not model.caches or asked.device.bytes_per_second is None:
         return InferenceNeed(need.total)
     size = float(cache.ELEMENTS[kept])
-    share = layout.tensor
-    speed = time.Speed(share * asked.device.peak(asked.dtype), share * asked.device.bytes_per_second)
+    fraction = layout.tensor
+    speed = time.Speed(fraction * asked.device.peak(asked.dtype), fraction * asked.device.bytes_per_second)
     context = lengths.target or lengths.source
     source = lengths.source if lengths.target else 0
     read = time.prefill(model, batch, lengths.source, weight=size, cache=size).on(speed)
@@ -248,7 +248,7 @@ def _room(asked: Question) -> Room | None:
     return Room(**values, reasons=reasons)
 
 
-def _levers(asked: Question) -> tuple[Lever, ...]:
+def _optimizations(asked: Question) -> tuple[Optimization, ...]:
     """What one change makes of memory and time, beside the question as it is."""
     layout = asked.layout
     changes: dict[str, Layout] = {"as asked": layout}
@@ -269,23 +269,25 @@ def _levers(asked: Question) -> tuple[Lever, ...]:
     precision = "mixed" if other == "bfloat16" else "float32"
     changed = msgspec.structs.replace(asked.recipe, precision=precision)
     asking[other] = replace(asked, dtype=other, recipe=changed)
-    return tuple(_lever(name, one, asked) for name, one in asking.items())
+    return tuple(_optimization(name, one, asked) for name, one in asking.items())
 
 
-def _lever(name: str, changed: Question, asked: Question) -> Lever:
+def _optimization(name: str, changed: Question, asked: Question) -> Optimization:
     """Time at the same rate of the hardware as asked: what is computed again then costs what it costs."""
     try:
         need = fullest(changed.model, changed.recipe, changed.layout, changed.lengths)
         if changed.layout.flash and not asked.layout.flash:
-            return Lever(name, need.total, None, "faster where memory binds attention, which no count tells")
+            return Optimization(
+                name, need.total, None, "faster where memory binds attention, which no count tells"
+            )
         before, after = counted(asked), counted(changed)
         taken = trained(replace(changed, rate=None) if changed.dtype != asked.dtype else asked, before)
     except UsageError as error:
-        return Lever(name, None, None, str(error))
+        return Optimization(name, None, None, str(error))
     if taken is None:
-        return Lever(name, need.total, None)
+        return Optimization(name, need.total, None)
     more = after.hardware_total / before.hardware_total * asked.layout.devices / changed.layout.devices
-    return Lever(name, need.total, taken.seconds * more)
+    return Optimization(name, need.total, taken.seconds * more)
 
 
 def _assumptions(

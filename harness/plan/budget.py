@@ -1,6 +1,6 @@
 """How a compute budget is best split between the size of a model and the tokens it sees, as published.
 
-A budget C is FLOPs of training, C = 6 N D for N parameters and D tokens (each token through each parameter: 2 forward, 4 backward). Every law here is a fit to transformers on English web text, of 44 million to 16 billion parameters:
+A budget C is FLOPs of training, C = 6 N D for N parameters and D tokens (each token through each parameter: 2 forward, 4 backward). Every model here is a fit to transformers on English web text, of 44 million to 16 billion parameters:
 what it says of a model outside that range is extrapolated, as it was in its paper.
 """
 
@@ -13,7 +13,7 @@ from harness.errors import UsageError
 _FLOPS = 6
 CHINCHILLA = "Hoffmann et al. 2022, arXiv 2203.15556"
 PETAFLOP_DAY = 1e15 * 86_400
-# The models the laws of Hoffmann et al. were fitted to (section 3).
+# The models the models of Hoffmann et al. were fitted to (section 3).
 FITTED = (44e6, 16e9)
 
 
@@ -42,7 +42,7 @@ class Optimum:
 
     @property
     def extrapolated(self) -> bool:
-        """Whether the law was fitted to smaller or larger models only."""
+        """Whether the model was fitted to smaller or larger models only."""
         low, high = FITTED
         return not low <= self.parameters <= high
 
@@ -133,7 +133,7 @@ class Parametric:
 
 
 def _table(number: int, table: str, ten_billion: float, ten_trillion: float) -> Power:
-    """The power law on which the rows of a published table lie, by those of 10B and 10T, which are given to four digits."""
+    """The power model on which the rows of a published table lie, by those of 10B and 10T, which are given to four digits."""
     growth = math.log10(ten_trillion / ten_billion) / 3
     return Power(f"approach-{number}", f"{CHINCHILLA}, {table}", 1e10, ten_billion, growth)
 
@@ -159,7 +159,7 @@ KAPLAN = Power(
     1.0 / _KAPLAN_EXPONENT - 1.0,
 )
 ALLOCATIONS: dict[str, Power | Parametric] = {
-    law.name: law for law in (APPROACH_1, APPROACH_2, APPROACH_3, PARAMETRIC, REFIT, RULE, KAPLAN)
+    model.name: model for model in (APPROACH_1, APPROACH_2, APPROACH_3, PARAMETRIC, REFIT, RULE, KAPLAN)
 }
 DEFAULT = "approach-1"
 
@@ -176,9 +176,9 @@ def for_budget(flops: float, approach: str = DEFAULT) -> Optimum:
     >>> round(best.parameters / 1e9), round(best.tokens / 1e12, 1)
     (68, 1.4)
     """
-    law = allocation(approach)
-    size = law.parameters(_positive(flops, "budget"))
-    return _optimum(size, flops / (_FLOPS * size), law)
+    model = allocation(approach)
+    size = model.parameters(_positive(flops, "budget"))
+    return _optimum(size, flops / (_FLOPS * size), model)
 
 
 def for_size(parameters: float, approach: str = DEFAULT) -> Optimum:
@@ -187,8 +187,8 @@ def for_size(parameters: float, approach: str = DEFAULT) -> Optimum:
     >>> round(for_size(1e10).tokens / 1e9, 1)
     205.1
     """
-    law = allocation(approach)
-    return _optimum(parameters, law.tokens(_positive(parameters, "parameters")), law)
+    model = allocation(approach)
+    return _optimum(parameters, model.tokens(_positive(parameters, "parameters")), model)
 
 
 def every_approach(flops: float) -> list[Optimum]:
@@ -207,16 +207,16 @@ def largest(seconds: float, flops_per_second: float, approach: str = DEFAULT) ->
 
 
 def allocation(approach: str) -> Power | Parametric:
-    """The law of a name."""
-    law = ALLOCATIONS.get(approach)
-    if law is None:
+    """The model of a name."""
+    model = ALLOCATIONS.get(approach)
+    if model is None:
         raise UsageError(f"approach {approach!r} is not one of {', '.join(ALLOCATIONS)}")
-    return law
+    return model
 
 
-def _optimum(parameters: float, tokens: float, law: Allocation) -> Optimum:
-    fit = law if isinstance(law, Parametric) else PARAMETRIC
-    return Optimum(parameters, tokens, law.name, law.source, fit.loss(parameters, tokens))
+def _optimum(parameters: float, tokens: float, model: Allocation) -> Optimum:
+    fit = model if isinstance(model, Parametric) else PARAMETRIC
+    return Optimum(parameters, tokens, model.name, model.source, fit.loss(parameters, tokens))
 
 
 def _positive(value: float, what: str) -> float:

@@ -1,4 +1,4 @@
-"""What devices say to each other in training, in bytes, and how long that takes by the law of latency and bandwidth.
+"""What devices say to each other in training, in bytes, and how long that takes by the model of latency and bandwidth.
 
 A message of n bytes takes alpha + n / beta (Hockney 1994; Thakur, Rabenseifner and Gropp 2005 for the collectives). Alpha and beta are measured or stated; nothing is assumed of how much hides behind compute.
 """
@@ -75,7 +75,7 @@ def all_reduce(size: float, devices: int) -> Traffic:
 
 
 def all_to_all(size: float, devices: int) -> Traffic:
-    """Each device keeps its share of the size it holds, and sends every other device one."""
+    """Each device keeps its fraction of the size it holds, and sends every other device one."""
     return _ring(size, devices, 1)
 
 
@@ -139,7 +139,7 @@ def expert_parallel(
 
 
 def exposed(communication: float, compute: float, overlap: float) -> float:
-    """The seconds of communication that compute does not hide, where a stated share of it can run beside compute.
+    """The seconds of communication that compute does not hide, where a stated fraction of it can run beside compute.
 
     >>> exposed(2.0, 10.0, overlap=0.75), exposed(2.0, 1.0, overlap=1.0), exposed(2.0, 10.0, overlap=0.0)
     (0.5, 1.0, 2.0)

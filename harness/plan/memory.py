@@ -7,7 +7,7 @@ import math
 from fractions import Fraction
 
 from harness.plan.activations import FORMULA, TALLIES, Kept, Way, kept, output
-from harness.plan.fits import check_layout, check_recipe
+from harness.plan.checks import check_layout, check_recipe
 from harness.plan.work import Lengths
 from harness.records.architecture import Architecture, Cache, Layout, Parts, Per, Recipe, Recompute
 from harness.records.base import Record
@@ -46,7 +46,7 @@ def bytes_of(
 
 
 def on_device(model: Architecture, lengths: Lengths, layout: Layout, dtype: str = "bfloat16") -> int:
-    """The share of one device of its replica's sequences: heads of keys are split by tensor parallelism, layers by stages; a latent is whole on every device of a stage."""
+    """The fraction of one device of its replica's sequences: heads of keys are split by tensor parallelism, layers by stages; a latent is whole on every device of a stage."""
     each = sum(
         (
             Fraction(_elements(cache, lengths), 1 if _latent(model, cache) else layout.tensor)
@@ -135,9 +135,9 @@ def memory(
     keeps = kept(model, recipe, layout, lengths, way, stage)
     sizes = recipe.bytes
     return Memory(
-        parameters=_share(own * sizes.weights, layout, 3),
-        gradients=_share(own * sizes.gradients, layout, 2),
-        optimizer=_share(own * recipe.optimizer_bytes, layout, 1),
+        parameters=_fraction(own * sizes.weights, layout, 3),
+        gradients=_fraction(own * sizes.gradients, layout, 2),
+        optimizer=_fraction(own * recipe.optimizer_bytes, layout, 1),
         activations=keeps.layers,
         ends=keeps.ends,
         logits=keeps.logits,
@@ -230,7 +230,7 @@ def _whole(part: Parts, model: Architecture) -> int:
     return min(beside, model.hidden) if part.flops else beside
 
 
-def _share(size: int, layout: Layout, stage: int) -> int:
+def _fraction(size: int, layout: Layout, stage: int) -> int:
     """What a device holds of states that are shared out among replicas from this stage of ZeRO on; the last share is filled up."""
     return -(-size // layout.data) if layout.zero >= stage else size
 

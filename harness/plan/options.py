@@ -36,7 +36,7 @@ WHOLE = "a whole number above zero, such as 512, 2_000_000, 7e9, 300B, 1.4T or 8
 POSITIVE = "a number above zero, such as 0.5, 25e9, 300B or 1.4T"
 TIME = "a time above zero, such as 3600s, 90m, 12h, 30d or 1d12h"
 PRICE = "a price above zero for one device and a time, such as 2.5/h or 60/d"
-SHARE = "a share above 0 and up to 1, such as 0.4 or 40%"
+FRACTION = "a share above 0 and up to 1, such as 0.4 or 40%"
 
 
 def amount(text: str, field: str) -> int:
@@ -99,8 +99,8 @@ def price(text: str, field: str) -> float:
     return float(value) / time
 
 
-def share(text: str, field: str) -> float:
-    """A share of a whole, as a number up to one or with a percent sign.
+def fraction(text: str, field: str) -> float:
+    """A fraction of a whole, as a number up to one or with a percent sign.
 
     >>> share("0.4", "--mfu"), share("40%", "--mfu")
     (0.4, 0.4)
@@ -110,7 +110,7 @@ def share(text: str, field: str) -> float:
     if value is not None and stripped.endswith("%"):
         value /= 100
     if value is None or value > 1:
-        raise _refused(text, field, SHARE)
+        raise _refused(text, field, FRACTION)
     return float(value)
 
 
@@ -207,7 +207,7 @@ def question(options: Options, *, named: bool) -> Question:
         recipe=Recipe(precision, options.optimizer, options.dropout),
         layout=layout,
         device=_device(options) if named else None,
-        rate=_parsed(options.mfu, "--mfu", share),
+        rate=_parsed(options.mfu, "--mfu", fraction),
         memory=_parsed(options.memory and options.memory.removesuffix("B"), "--memory", amount),
         link=None if options.link is None else link(options.link),
         watts=_parsed(options.watts, "--watts", quantity),
@@ -220,7 +220,7 @@ def _of_use(options: Options, *, named: bool) -> None:
     if options.states is not None and options.dtype in {"float32", "tf32"}:
         raise UsageError(f"--states {options.states}: of training in 16 bits, not in {options.dtype}")
     if options.mfu is not None and (options.on is None or not named):
-        raise UsageError(f"--mfu {options.mfu}: the share of a device's peak, so it needs --on DEVICE")
+        raise UsageError(f"--mfu {options.mfu}: the fraction of a device's peak, so it needs --on DEVICE")
     for name in ("watts", "price"):
         if getattr(options, name) is not None and options.on is None:
             raise UsageError(
@@ -297,7 +297,7 @@ def budgeted(
     at_least_one("--devices", options.devices)
     if options.on is None:
         raise UsageError("--days needs --on DEVICE: how fast is what it trains on?")
-    mfu = _parsed(options.mfu, "--mfu", share)
+    mfu = _parsed(options.mfu, "--mfu", fraction)
     if here is None:
         here = time.assumed(device(options.on), options.dtype, mfu).achieved
     elif mfu is not None:

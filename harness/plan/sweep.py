@@ -272,7 +272,7 @@ def _said(asked: Question, over: str, last: int) -> list[str]:
         fixed = dict.fromkeys(part.component for part in model.parts if _once(part, model.layers))
         return [
             f"The same model with more or fewer than its {model.layers} layers, of the same width: parts, attention and caches that layers have grow with them.",
-            "What only a share of the layers has keeps its share, rounded.",
+            "What only a fraction of the layers has keeps its share, rounded.",
             *([f"There as often whatever the layers: {', '.join(fixed)}."] if fixed else []),
         ]
     if over == "sequence":

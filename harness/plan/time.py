@@ -13,9 +13,9 @@ from harness.records.architecture import Architecture, Core, Parts, Per
 
 # Of the best published matrix product of a device, whole training steps reach about half: the median hardware FLOP/s of the runs in
 # tests/test_plan_time.py that publish one (Llama 3, LLaMA-65B, OPT, BLOOM, MT-NLG, Megatron-LM, MPT, nanoGPT) is 0.52 of it.
-TYPICAL_OF_MAMF = 0.52
+MEDIAN_OF_MAMF = 0.52
 # Where no such product is published: the median of the same runs, of the peak.
-TYPICAL_OF_PEAK = 0.45
+MEDIAN_OF_PEAK = 0.45
 # A seventh of the peak: below the slowest whole run known, Llama 3 8B: 6ND of its 15T tokens are 0.16 of the peak of the 1.3 million
 # H100-hours that its model card states (pre-training and all else in them).
 PESSIMISTIC = 0.14
@@ -25,13 +25,13 @@ _FOREVER = 2**40
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast one device trains: its peak in FLOP/s, and the share of it that is assumed, with what is as fast and as slow as one should think.
+    """How fast one device trains: its peak in FLOP/s, and the fraction of it that is assumed, with what is as fast and as slow as one should think.
 
     `counts_all` says that the share is of all FLOPs the hardware does (HFU); else it is of the model's alone (MFU).
     """
 
     peak: float
-    share: float
+    fraction: float
     fastest: float
     slowest: float
     source: str
@@ -40,18 +40,18 @@ class Rate:
     @property
     def achieved(self) -> float:
         """FLOP/s."""
-        return self.peak * self.share
+        return self.peak * self.fraction
 
 
-def stated(peak: float, share: float, source: str = "stated") -> Rate:
+def stated(peak: float, fraction: float, source: str = "stated") -> Rate:
     """A utilisation somebody states or has measured: a point, whatever is computed again."""
-    if not 0.0 < share <= 1.0 or peak <= 0.0:
-        raise UsageError(f"MFU {share}: a share above 0 and up to 1 of a peak above 0")
-    return Rate(peak, share, share, share, f"MFU {source}")
+    if not 0.0 < fraction <= 1.0 or peak <= 0.0:
+        raise UsageError(f"MFU {fraction}: a share above 0 and up to 1 of a peak above 0")
+    return Rate(peak, fraction, fraction, fraction, f"MFU {source}")
 
 
-def assumed(device: Device, dtype: str, share: float | None = None) -> Rate:
-    """The rate of a device: at a stated share of its peak, else at the usual share of its best published matrix product, with the bounds around it.
+def assumed(device: Device, dtype: str, fraction: float | None = None) -> Rate:
+    """The rate of a device: at a stated fraction of its peak, else at the usual fraction of its best published matrix product, with the bounds around it.
 
     >>> from harness.plan.devices import device
     >>> rate = assumed(device("A100"), "bfloat16")
@@ -60,16 +60,16 @@ def assumed(device: Device, dtype: str, share: float | None = None) -> Rate:
     """
     peak = device.peak(dtype)
     best = device.achievable(dtype)
-    if share is not None:
-        above = "" if best is None or share * peak <= best else ", above its best published matrix product"
-        return stated(peak, share, f"stated, of {device.name}'s {dtype} peak{above}")
+    if fraction is not None:
+        above = "" if best is None or fraction * peak <= best else ", above its best published matrix product"
+        return stated(peak, fraction, f"stated, of {device.name}'s {dtype} peak{above}")
     if best is None:
-        said = f"HFU {TYPICAL_OF_PEAK}, the median of published runs; no faster than the peak, no slower than {PESSIMISTIC}"
-        return Rate(peak, TYPICAL_OF_PEAK, 1.0, PESSIMISTIC, said, counts_all=True)
+        said = f"HFU {MEDIAN_OF_PEAK}, the median of published runs; no faster than the peak, no slower than {PESSIMISTIC}"
+        return Rate(peak, MEDIAN_OF_PEAK, 1.0, PESSIMISTIC, said, counts_all=True)
     fastest = best / peak
-    usual = TYPICAL_OF_MAMF * fastest
+    usual = MEDIAN_OF_MAMF * fastest
     said = (
-        f"HFU {usual:.2f}, {TYPICAL_OF_MAMF} of the best published matrix product as the median of published runs; "
+        f"HFU {usual:.2f}, {MEDIAN_OF_MAMF} of the best published matrix product as the median of published runs; "
         f"at best all of it, {fastest:.2f} ({MAMF_SOURCE}); at worst {PESSIMISTIC}"
     )
     return Rate(peak, usual, fastest, min(PESSIMISTIC, usual), said, counts_all=True)
@@ -110,7 +110,7 @@ def train(
 ) -> Training:
     """The time of so many FLOPs: flops / (devices x peak x utilisation).
 
-    A utilisation of published runs already holds what their pipelines wait and their links carry, so `idle`, the pipeline's waiting as a share of its work, goes into the lower bound alone; so do all FLOPs the hardware does.
+    A utilisation of published runs already holds what their pipelines wait and their links carry, so `idle`, the pipeline's waiting as a fraction of its work, goes into the lower bound alone; so do all FLOPs the hardware does.
 
     >>> gpt3 = train(6 * 174.6e9 * 300e9, 300e9, 1024, stated(312e12, 0.449 * 3 / 4))
     >>> round(gpt3.seconds / 86400)
@@ -121,22 +121,22 @@ def train(
         raise UsageError(
             "training needs FLOPs, tokens and devices above zero, and hardware FLOPs no fewer than the model's"
         )
-    if not rate.counts_all and rate.share * executed > model_flops:
+    if not rate.counts_all and rate.fraction * executed > model_flops:
         most = model_flops / executed
         raise UsageError(
-            f"MFU {rate.share}: with what is computed again the hardware can reach no more than {most:.3f}"
+            f"MFU {rate.fraction}: with what is computed again the hardware can reach no more than {most:.3f}"
         )
     counted = executed if rate.counts_all else model_flops
     each = devices * rate.peak
-    seconds = counted / (each * rate.share)
+    seconds = counted / (each * rate.fraction)
     low, high = counted / (each * rate.fastest), counted / (each * rate.slowest)
     if rate.counts_all:
-        # What a pipeline waits nothing can make up for: neither the fastest products nor the usual share of published runs.
+        # What a pipeline waits nothing can make up for: neither the fastest products nor the usual fraction of published runs.
         low *= 1.0 + idle
         seconds, high = max(seconds, low), max(high, low)
-    elif rate.share * (1.0 + idle) > 1.0:
+    elif rate.fraction * (1.0 + idle) > 1.0:
         raise UsageError(
-            f"MFU {rate.share}: with this pipeline's waiting no more than {1.0 / (1.0 + idle):.3f} can be reached"
+            f"MFU {rate.fraction}: with this pipeline's waiting no more than {1.0 / (1.0 + idle):.3f} can be reached"
         )
     return Training(
         seconds=seconds,
@@ -151,7 +151,7 @@ def train(
 
 
 def mfu(flops_per_token: float, tokens_per_second: float, peak: float) -> float:
-    """The share of a peak that the model's own FLOPs make; tokens and peak of the same devices.
+    """The fraction of a peak that the model's own FLOPs make; tokens and peak of the same devices.
 
     MPT-13B on an H100, 4792 tokens a second (mosaicml/llm-foundry, scripts/train/benchmarking):
 
@@ -164,14 +164,14 @@ def mfu(flops_per_token: float, tokens_per_second: float, peak: float) -> float:
 
 
 def hfu(flops_per_token: float, recomputed_per_token: float, tokens_per_second: float, peak: float) -> float:
-    """The share of a peak that the hardware is busy with, what it computes again included."""
+    """The fraction of a peak that the hardware is busy with, what it computes again included."""
     return mfu(flops_per_token + recomputed_per_token, tokens_per_second, peak)
 
 
 def bubble(stages: int, micro_batches: int, chunks: int = 1) -> float:
-    """What a pipeline waits, as a share of its work: (p - 1) / (v m), with v chunks of layers on each stage (Narayanan et al. 2021, arXiv 2104.04473, sections 2.2.1 and 2.2.2).
+    """What a pipeline waits, as a fraction of its work: (p - 1) / (v m), with v chunks of layers on each stage (Narayanan et al. 2021, arXiv 2104.04473, sections 2.2.1 and 2.2.2).
 
-    A step takes 1 + this; the share of the step that is idle is this over 1 + this.
+    A step takes 1 + this; the fraction of the step that is idle is this over 1 + this.
 
     >>> bubble(8, 64), bubble(8, 64, chunks=3), bubble(1, 5)
     (0.109375, 0.036458333333333336, 0.0)

@@ -1,6 +1,6 @@
 """The pytest face: options, the `bench` fixture, and hooks that others may listen to.
 
-The harness owns the stopwatch. pytest-benchmark gets the samples afterwards, through a timer that
+The harness owns the timer. pytest-benchmark gets the samples afterwards, through a timer that
 replays them, by public means alone: its table, JSON, comparison and options work as ever.
 """
 
@@ -66,7 +66,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--plumbline-floor",
-        type=share,
+        type=fraction,
         help="the least change that matters, as 2.5%% or 0.025 (default: 2%%)",
     )
 
@@ -82,8 +82,8 @@ def _positive(text: str) -> float:
     return seconds
 
 
-def share(text: str) -> float:
-    """A share of 1, as `2.5%` or `0.025`; an option's type.
+def fraction(text: str) -> float:
+    """A fraction of 1, as `2.5%` or `0.025`; an option's type.
 
     Raises:
         argparse.ArgumentTypeError: it is none, or not below 1.
@@ -203,8 +203,8 @@ def _replay(
 ) -> None:
     """Hands over the samples of the headline view, in the order they were taken."""
     processes = [part.samples.by_block for part in raw if part.view == measurement.view.name]
-    laps = zip_longest(*processes)
-    seconds = [second for lap in laps for block in lap if block is not None for second in block]
+    rounds = zip_longest(*processes)
+    seconds = [second for lap in rounds for block in lap if block is not None for second in block]
     kind = "raw" if seconds else "the median of each process"
     if not seconds:  # the side file is gone
         seconds = [process.median for process in measurement.view.processes]
@@ -226,7 +226,7 @@ def _replay(
         "samples": kind,
         "flops": result.case.cost.flops if result.case.cost else None,
         "bytes_moved": result.case.cost.bytes_moved if result.case.cost else None,
-        "typical_seconds": measurement.typical,
+        "median_seconds": measurement.median,
         "interval_seconds": measurement.interval,
         "roofline_seconds": result.prediction.seconds if result.prediction else None,
         "peak_memory_bytes": measurement.peak_memory_bytes,

@@ -53,9 +53,9 @@ def run(request: Request, resume: str | None = None) -> int:
         finally:
             live.close()
         session = watcher.session
-        if session is None or session.conductor is None:
+        if session is None or session.runner is None:
             raise watcher.trouble(request, exit_code)
-        folder = session.conductor.folder
+        folder = session.runner.folder
         if session.error is not None:
             show(judge(store.read(folder)), console)
             raise session.error

@@ -182,8 +182,8 @@ class Gate:
 
     def pytest_benchmark_update_machine_info(self, machine_info: dict[str, Any]) -> None:
         """Adds what a later comparison needs, once it is known."""
-        if self._bench.conductor is not None:
-            facts = MachineFacts.of(self._bench.conductor.header)
+        if self._bench.runner is not None:
+            facts = MachineFacts.of(self._bench.runner.header)
             machine_info["plumbline"] = msgspec.to_builtins(facts)
 
     @pytest.hookimpl(tryfirst=True)
@@ -210,7 +210,7 @@ class Gate:
     def _here(self) -> MachineFacts:
         """What this machine is, by a worker process that lives for this question alone."""
         from harness.measure.devices.base import named  # noqa: PLC0415
-        from harness.measure.pool import Crew  # noqa: PLC0415
+        from harness.measure.pool import WorkerPool  # noqa: PLC0415
         from harness.measure.runner import describe  # noqa: PLC0415 - loads torch
 
         option = self._config.getoption
@@ -218,12 +218,12 @@ class Gate:
             resumed = store.find(option("plumbline_resume"), option("plumbline_results"))
             return MachineFacts.of(store.read(resumed).header)
         device, threads = named(option("plumbline_device"), option("plumbline_threads"))
-        crew = Crew(device, threads, lambda _: None)
+        pool = WorkerPool(device, threads, lambda _: None)
         try:
-            crew.grow(1)
-            return MachineFacts.of_environment(describe(crew), device, threads)
+            pool.grow(1)
+            return MachineFacts.of_environment(describe(pool), device, threads)
         finally:
-            crew.close()
+            pool.close()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -267,10 +267,10 @@ class Gate:
         paths |= {name: BUNDLED_SUITES / f"{name}.py" for name in suites if "/" not in name}
         known = {r.case.id: Place(r.case.suite, paths.get(r.case.suite)) for r in base.measured}
         failures = dict(self._scope.absent(known, set(self._measured), base.header.id))
-        if self._bench.conductor is None:
+        if self._bench.runner is None:
             return failures
         try:
-            candidate = store.read(self._bench.conductor.folder)
+            candidate = store.read(self._bench.runner.folder)
             judgement = _judged(
                 _only(base, set(self._measured)), candidate, self._config.getoption("plumbline_floor")
             )
@@ -288,10 +288,10 @@ class Gate:
 
     @property
     def _measured(self) -> tuple[str, ...]:
-        conductor = self._bench.conductor
-        if conductor is None:
+        runner = self._bench.runner
+        if runner is None:
             return ()
-        results = ((case, conductor.recorded(case)) for case in self._scope.selected)
+        results = ((case, runner.recorded(case)) for case in self._scope.selected)
         return tuple(
             case for case, result in results if result is not None and result.measurement is not None
         )
@@ -318,7 +318,7 @@ class Gate:
 def _is_ours(entry: dict[str, Any]) -> bool:
     """Whether a saved benchmark is of a test that takes `bench`, which says more than its rounds."""
     told = entry.get("extra_info") or {}
-    return isinstance(told.get("case"), str) and "typical_seconds" in told
+    return isinstance(told.get("case"), str) and "median_seconds" in told
 
 
 def _refusal(name: str, differing: tuple[str, ...]) -> str:

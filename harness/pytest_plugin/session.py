@@ -18,8 +18,8 @@ from harness.workload import Workload
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from harness.measure.pool import Crew
-    from harness.measure.runner import Conductor
+    from harness.measure.pool import WorkerPool
+    from harness.measure.runner import Runner
 
 OWN_MODELS = Path(__file__).resolve().parent / "models" / "suite.py"
 # Before the reference of a model of the user's own, where suites are named.
@@ -91,9 +91,9 @@ class BenchSession:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.crew: Crew | None = None
+        self.pool: WorkerPool | None = None
         self.items: list[pytest.Item] = []
-        self.conductor: Conductor | None = None
+        self.runner: Runner | None = None
         self.error: PlumblineError | None = None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -120,22 +120,22 @@ class BenchSession:
         """The result of a workload; a trouble that is not the workload's own ends the session."""
         hook = self.config.hook
         try:
-            if self.conductor is None:
-                self.conductor = self._begin()
-            result = self.conductor.recorded(str(workload))
+            if self.runner is None:
+                self.runner = self._begin()
+            result = self.runner.recorded(str(workload))
             while result is None:
-                self.conductor.measure(self._from(item), lambda one: hook.pytest_plumbline_result(result=one))
-                result = self.conductor.recorded(str(workload))
+                self.runner.measure(self._from(item), lambda one: hook.pytest_plumbline_result(result=one))
+                result = self.runner.recorded(str(workload))
         except PlumblineError as error:
             self._stop(error)
         return result
 
     def samples(self, workload: Workload) -> tuple[RawSamples, ...]:
         """The raw samples of a workload on record."""
-        return self.conductor.samples(str(workload)) if self.conductor else ()
+        return self.runner.samples(str(workload)) if self.runner else ()
 
     def _from(self, item: pytest.Item) -> list[tuple[Workload, Case]]:
-        """The workloads with their cases, from a test on: what may go into its chapter."""
+        """The workloads with their cases, from a test on: what may go into its batch."""
         items = self.items[self.items.index(item) :]
         items = [one for one in items if one is item or one.get_closest_marker("skip") is None]
         found = [(workload, name_of(one)) for one in items if (workload := workload_of(one))]
@@ -145,11 +145,11 @@ class BenchSession:
         self.error = error
         pytest.exit(str(error), returncode=error.exit_status)
 
-    def _begin(self) -> Conductor:
+    def _begin(self) -> Runner:
         # These load torch, which a session that measures nothing does not need.
         from harness.measure.devices.base import named  # noqa: PLC0415
-        from harness.measure.pool import Crew  # noqa: PLC0415
-        from harness.measure.runner import SAMPLING, Conductor  # noqa: PLC0415
+        from harness.measure.pool import WorkerPool  # noqa: PLC0415
+        from harness.measure.runner import SAMPLING, Runner  # noqa: PLC0415
 
         option = self.config.getoption
         resumed = option("plumbline_resume")
@@ -163,11 +163,11 @@ class BenchSession:
             sampling = SAMPLING[option("plumbline_profile")]
         if option("plumbline_limit") is not None and not resumed:
             sampling = msgspec.structs.replace(sampling, limit_seconds=option("plumbline_limit"))
-        self.crew = crew = Crew(device, threads, self._note)
+        self.pool = pool = WorkerPool(device, threads, self._note)
         self._note(f"starting {sampling.processes} worker processes")
-        crew.grow(sampling.processes)
+        pool.grow(sampling.processes)
         if resumed:
-            conductor = Conductor.resume(folder, crew, self._note)
+            runner = Runner.resume(folder, pool, self._note)
         else:
             settings = Settings(
                 suites=tuple(dict.fromkeys(map(suite_of, self.items))),
@@ -178,9 +178,9 @@ class BenchSession:
                 sampling=sampling,
                 label=option("plumbline_label"),
             )
-            conductor = Conductor.start(option("plumbline_results"), settings, self.planned, crew, self._note)
-        self.config.hook.pytest_plumbline_started(header=conductor.header, done=conductor.done)
-        return conductor
+            runner = Runner.start(option("plumbline_results"), settings, self.planned, pool, self._note)
+        self.config.hook.pytest_plumbline_started(header=runner.header, done=runner.done)
+        return runner
 
     def _note(self, text: str) -> None:
         self.config.hook.pytest_plumbline_note(text=text)
@@ -192,9 +192,9 @@ class BenchSession:
         """Records what a test itself says of its case: a failed assertion, a skip of its own."""
         report = yield
         workload = workload_of(item) if measures(item) else None
-        if self.conductor is None or workload is None or self.error is not None:
+        if self.runner is None or workload is None or self.error is not None:
             return report
-        known = self.conductor.recorded(str(workload))
+        known = self.runner.recorded(str(workload))
         outcome: Failed | Skipped | None = None
         if report.failed and not (known and isinstance(known.outcome, Failed)):
             outcome = Failed(reason=f"its test failed: {last_line(report)}")
@@ -203,7 +203,7 @@ class BenchSession:
         if outcome is not None:
             result = Result(case=workload.describe(name_of(item)), outcome=outcome)
             try:
-                self.conductor.record(result)
+                self.runner.record(result)
             except PlumblineError as error:
                 self._stop(error)
             self.config.hook.pytest_plumbline_result(result=result)
@@ -212,23 +212,23 @@ class BenchSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Closes the run, unless it was interrupted or stopped before its last case."""
-        if self.conductor is not None and exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+        if self.runner is not None and exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
             try:
-                self.conductor.finish()
+                self.runner.finish()
             except PlumblineError as error:
                 self._stop(error)
 
     def pytest_unconfigure(self) -> None:
         """Ends the workers, and lets others write the run."""
-        if self.conductor is not None:
-            self.conductor.close()
-        elif self.crew is not None:
-            self.crew.close()
+        if self.runner is not None:
+            self.runner.close()
+        elif self.pool is not None:
+            self.pool.close()
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Says where the record is."""
-        if self.conductor is not None:
-            folder = self.conductor.folder
+        if self.runner is not None:
+            folder = self.runner.folder
             terminalreporter.write_line(
                 f"plumbline: recorded in {folder}; read it: plumbline report {folder}"
             )

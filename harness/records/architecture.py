@@ -188,7 +188,7 @@ class Layout(Record, frozen=True):
     """Model and batch over `devices` = data x tensor x pipeline; of `devices` and `data`, what is not given follows.
 
     `interleave`: chunks of layers on each stage. `zero`: the stage of ZeRO (Rajbhandari et al. 2020, arXiv 1910.02054). `microbatch`: samples that
-    one pass takes on each data-parallel replica; None: all of a replica's share of the batch at once. `flash`: attention's probabilities are
+    one pass takes on each data-parallel replica; None: all of a replica's fraction of the batch at once. `flash`: attention's probabilities are
     never stored (Dao et al. 2022, arXiv 2205.14135).
 
     >>> Layout(devices=64, tensor=8, pipeline=2).data, Layout(tensor=8, data=3).devices, Layout().devices

@@ -28,7 +28,7 @@ class Operator(Record, frozen=True):
     count: int
     dtype: str
     flops: int = 0
-    vector_flops: int = 0
+    elementwise_flops: int = 0
     masked_flops: int = 0
     recomputed_flops: int = 0
     bytes_read: int = 0
@@ -55,7 +55,7 @@ class PhaseWork(Record, frozen=True):
 
     phase: str
     flops: int
-    vector_flops: int
+    elementwise_flops: int
     masked_flops: int
     recomputed_flops: int
     bytes_read: int
@@ -95,7 +95,7 @@ class Stratum(Record, frozen=True):
     dtype: str
     operand_bytes: int
     flops: int
-    vector_flops: int
+    elementwise_flops: int
     bytes_moved: int
     kernels: int
 
@@ -143,7 +143,7 @@ class Cost(Record, frozen=True):
     A multiply-add is two FLOPs. `flops` are matrix-like (what a tensor core or an FMA pipe of a
     GEMM does) and honour the mask an operator is told of: causal attention counts the pairs it
     attends to, and `masked_flops` those it does not. `recomputed_flops` repeat work already
-    counted (the backward of fused attention, checkpointing). `vector_flops` are elementwise and
+    counted (the backward of fused attention, checkpointing). `elementwise_flops` are elementwise and
     reductions, kept apart because another unit does them at another rate. Bytes are compulsory
     traffic: each operand moved once, no write-allocate. `memory_bytes` is the predicted peak of
     tensor memory while the call runs, its inputs and outputs included.
@@ -153,7 +153,7 @@ class Cost(Record, frozen=True):
     bytes_written: int
     memory_bytes: int
     flops: int = 0
-    vector_flops: int = 0
+    elementwise_flops: int = 0
     masked_flops: int = 0
     recomputed_flops: int = 0
 
@@ -175,7 +175,7 @@ class Cost(Record, frozen=True):
     @property
     def arithmetic_intensity(self) -> float:
         """FLOPs (matrix and vector) per byte moved; an upper bound, as the traffic is compulsory."""
-        return (self.flops + self.vector_flops) / self.bytes_moved
+        return (self.flops + self.elementwise_flops) / self.bytes_moved
 
 
 class Series(Record, frozen=True):

@@ -25,7 +25,7 @@ class Change(StrEnum):
 
 
 class Compared(Record, frozen=True):
-    """One case in two runs: its typical times in seconds, and what speaks against either.
+    """One case in two runs: its median times in seconds, and what speaks against either.
 
     From `low` to `high` lies the true speed-up in 95 of 100 cases, as far as the intervals of both runs are honest;
     None where either has none.
@@ -68,7 +68,7 @@ class Exact(Record, frozen=True):
     other: int
 
 
-class CeilingCompared(Record, frozen=True):
+class PeakCompared(Record, frozen=True):
     """The best rate that code reached in each run, of a dtype (FLOPs per second) or in a memory level (bytes per second).
 
     `kind` is "compute" or "bandwidth", and `name` the dtype or level. None where a run measured no such thing.
@@ -158,7 +158,7 @@ class Comparison(Record, frozen=True):
     settings: tuple[Difference, ...] = ()
     cases: tuple[Compared, ...] = ()
     exact: tuple[Exact, ...] = ()
-    ceilings: tuple[CeilingCompared, ...] = ()
+    peaks: tuple[PeakCompared, ...] = ()
     missing: tuple[tuple[str, str], ...] = ()
     added: tuple[str, ...] = ()
 

@@ -3,12 +3,10 @@
 import msgspec
 
 from harness.records.base import Record
-from harness.records.case import Cost, Trace
-from harness.records.run import Prediction
 
 
 class Bend(Record, frozen=True):
-    """Where a law is bent, in logarithms: bytes, FLOPs a byte, bytes an element made, rows or pixels; how heavily, by which operator."""
+    """Where a model is bent, in logarithms: bytes, FLOPs a byte, bytes an element made, rows or pixels; how heavily, by which operator."""
 
     size: float
     intensity: float
@@ -18,10 +16,10 @@ class Bend(Record, frozen=True):
     name: str = ""
 
 
-class OperatorLaw(Record, frozen=True):
+class OperatorModel(Record, frozen=True):
     """The time of one operator of a kind: t = (t0^p + (F/P)^p + (Y/W + Y_far/W_far)^p)^(1/p).
 
-    F are FLOPs (matrix FLOPs where it does any, else vector FLOPs), Y bytes moved, and far those of them that come from memory, `sharpness` is p, `overhead` t0.
+    F are FLOPs (matrix FLOPs where it does any, else elementwise FLOPs), Y bytes moved, and far those of them that come from memory, `sharpness` is p, `overhead` t0.
     Of the rates those in `told` are what the cases say; the others are where they began. `residual` is the standard deviation of log(predicted / measured) over
     cases left out of the fit, none counted beyond a factor of e, `worst` the largest of them in size, as a factor less one, of the case `worst_case`. The calibrated range is in FLOPs and bytes of a call.
     """
@@ -35,7 +33,7 @@ class OperatorLaw(Record, frozen=True):
     bytes_per_second: float
     far_bytes_per_second: float
     residual: float
-    typical: float
+    median: float
     worst: float
     worst_case: str
     most_flops: int
@@ -59,7 +57,7 @@ class Framework(Record, frozen=True):
 
 
 class CostModel(Record, frozen=True):
-    """Laws of operators, and what the framework takes beside them; `run` is where they were measured, `fault_seconds` a page's first touch.
+    """Models of operators, and what the framework takes beside them; `run` is where they were measured, `fault_seconds` a page's first touch.
 
     `far_bytes`: what was used longer ago than so many bytes comes from memory. `framework`: for steps that touch more and more memory. `noise` is the standard deviation of the logarithm of
     the same work's time between processes; `disturbance` is mean over median of short samples: what this machine takes from calls so long that they
@@ -70,15 +68,15 @@ class CostModel(Record, frozen=True):
     device: str
     threads: int
     far_bytes: int
-    laws: tuple[OperatorLaw, ...]
+    models: tuple[OperatorModel, ...]
     framework: tuple["Framework", ...] = ()
     fault_seconds: float = 0.0
     noise: float = 0.0
     disturbance: float = 1.0
 
-    def law(self, kind: str, dtype: str) -> OperatorLaw | None:
-        """The law of a kind in a dtype, if it was calibrated."""
-        return next((law for law in self.laws if (law.kind, law.dtype) == (kind, dtype)), None)
+    def model(self, kind: str, dtype: str) -> OperatorModel | None:
+        """The model of a kind in a dtype, if it was calibrated."""
+        return next((model for model in self.models if (model.kind, model.dtype) == (kind, dtype)), None)
 
 
 class Part(Record, frozen=True):
@@ -91,7 +89,7 @@ class Part(Record, frozen=True):
 class Estimate(Record, frozen=True):
     """The expected time of a call in seconds, with a 90 % interval, and what it is made of.
 
-    `extrapolated`: kinds with an operator larger than any that was calibrated; `uncalibrated`: kinds without a law, which borrow another's.
+    `extrapolated`: kinds with an operator larger than any that was calibrated; `uncalibrated`: kinds without a model, which borrow another's.
     """
 
     case: str
@@ -150,7 +148,7 @@ class Accuracy(Record, frozen=True):
 
 
 class KindAccuracy(Record, frozen=True):
-    """How far the laws of one kind of operators are off from the same operators measured alone, weighted by their time."""
+    """How far the models of one kind of operators are off from the same operators measured alone, weighted by their time."""
 
     kind: str
     operators: int
@@ -169,14 +167,14 @@ class Validation(Record, frozen=True):
     kinds: tuple[KindAccuracy, ...] = msgspec.field(default=())
 
 
-class Lever(Record, frozen=True):
+class Optimization(Record, frozen=True):
     """Two cases of a run that differ in one thing.
 
     `speedup` is the time of the base over that of the changed one, with its 95 % interval where there is one; `expected` what was predicted of it, by `way`.
-    `memory` is the peak of the changed one over that of the base, `expected_memory` what was said of it.
+    `memory` is the peak of the changed one over that of the base, `predicted_memory` what was said of it.
     """
 
-    lever: str
+    optimization: str
     base: str
     changed: str
     speedup: float
@@ -185,28 +183,4 @@ class Lever(Record, frozen=True):
     expected: float | None = None
     way: str = ""
     memory: float | None = None
-    expected_memory: float | None = None
-
-
-class Pass(Record, frozen=True):
-    """An inference pass or a training step: its cost, its trace, and the roofline's lower bound on its time, and the time expected by the calibrated cost model."""
-
-    cost: Cost
-    trace: Trace
-    prediction: Prediction = Prediction()
-    estimate: Estimate | None = None
-
-
-class Forecast(Record, frozen=True):
-    """A model in inference and, if anything in it can be trained, in training; `run` is where the ceilings of this machine are from, None if there are none."""
-
-    model: str
-    device: str
-    threads: int
-    optimizer: str
-    dtype: str
-    items: dict[str, int]
-    forward: Pass
-    train: Pass | None
-    run: str | None = None
-    calibrated_in: str | None = None
+    predicted_memory: float | None = None

@@ -21,10 +21,10 @@ class Parameter(Record, frozen=True):
 
 
 class FitPoint(Record, frozen=True):
-    """One size of a sweep: what was measured and what the law says, in seconds.
+    """One size of a sweep: what was measured and what the model says, in seconds.
 
     `work` in FLOPs or bytes. `flagged`: something speaks against trusting the measurement. `low` and `high`: the 95 % interval
-    of a time measured there, by the law.
+    of a time measured there, by the model.
     """
 
     size: int
@@ -42,15 +42,15 @@ class FitPoint(Record, frozen=True):
 
 
 class Rival(Record, frozen=True):
-    """A law tried on the same sizes: the exponent of size it has, and its AICc above that of the law chosen."""
+    """A model tried on the same sizes: the exponent of size it has, and its AICc above that of the model chosen."""
 
-    law: str
+    model: str
     exponent: float
     worse: float
 
 
 class Fit(Record, frozen=True):
-    """A law fitted to one sweep.
+    """A model fitted to one sweep.
 
     `exponent` is what a free one comes to, a diagnostic; `growth` the exponent with which the counted work grows at large sizes,
     `work_in` whether that is "flops" or "bytes".
@@ -58,7 +58,7 @@ class Fit(Record, frozen=True):
 
     series: str
     variable: str
-    law: str
+    model: str
     parameters: tuple[Parameter, ...]
     points: tuple[FitPoint, ...]
     theory_exponent: float
@@ -68,15 +68,15 @@ class Fit(Record, frozen=True):
     rivals: tuple[Rival, ...] = ()
 
     def parameter(self, name: str) -> Parameter | None:
-        """A parameter by name; None where the law has no such parameter."""
+        """A parameter by name; None where the model has no such parameter."""
         return next((one for one in self.parameters if one.name == name), None)
 
     @property
-    def typical_residual(self) -> float:
+    def median_residual(self) -> float:
         """The median size of the residuals."""
         return stats.median([abs(point.residual) for point in self.points])
 
     @property
     def worst(self) -> FitPoint:
-        """The size the law explains worst."""
+        """The size the model explains worst."""
         return max(self.points, key=lambda point: abs(point.residual))

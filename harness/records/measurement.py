@@ -45,7 +45,7 @@ class Sampling(Record, frozen=True):
     limit_seconds: float
 
     def reduced(self, effort: float) -> "Sampling":
-        """The same with a share of the time to warm up and to sample, in blocks that are shorter by the root of it."""
+        """The same with a fraction of the time to warm up and to sample, in blocks that are shorter by the root of it."""
         if effort == 1.0:
             return self
         return msgspec.structs.replace(
@@ -104,7 +104,7 @@ class View(Record, frozen=True, dict=True):
             raise ValueError("a view is measured by processes")
 
     @cached_property
-    def typical(self) -> float:
+    def median(self) -> float:
         """Median over processes of their medians, in seconds."""
         return stats.median([process.median for process in self.processes])
 
@@ -115,7 +115,7 @@ class View(Record, frozen=True, dict=True):
 
     @cached_property
     def interval(self) -> tuple[float, float] | None:
-        """Where the typical time of an independent repeat lies in 95 of 100 cases, in seconds.
+        """Where the median time of an independent repeat lies in 95 of 100 cases, in seconds.
 
         Its unit is the process (`harness.stats.repeat_interval`): one process alone says nothing of others.
         """
@@ -124,11 +124,11 @@ class View(Record, frozen=True, dict=True):
 
     @property
     def half_width(self) -> float | None:
-        """Half the width of the interval, relative to the typical time."""
+        """Half the width of the interval, relative to the median time."""
         if self.interval is None:
             return None
         low, high = self.interval
-        return (high - low) / 2 / self.typical
+        return (high - low) / 2 / self.median
 
     @property
     def relative_iqr(self) -> float:
@@ -141,13 +141,13 @@ class View(Record, frozen=True, dict=True):
         return sum(process.samples for process in self.processes)
 
     @property
-    def clean_share(self) -> float:
-        """The share of samples that waited for no core."""
+    def clean_fraction(self) -> float:
+        """The fraction of samples that waited for no core."""
         return sum(process.clean for process in self.processes) / self.samples
 
     @property
-    def host_bound_share(self) -> float | None:
-        """The share of samples in which the device waited for the host; None where there is no such thing."""
+    def host_bound_fraction(self) -> float | None:
+        """The fraction of samples in which the device waited for the host; None where there is no such thing."""
         told = [process.host_bound for process in self.processes if process.host_bound is not None]
         return sum(told) / self.samples if told else None
 
@@ -200,9 +200,9 @@ class Measurement(Record, frozen=True, tag="measurement", dict=True):
         return max(peaks, key=lambda name: peaks[name]) if len(peaks) > 1 else None
 
     @property
-    def typical(self) -> float:
+    def median(self) -> float:
         """Median over processes of the medians of a call's time, in seconds."""
-        return self.view.typical
+        return self.view.median
 
     @property
     def best(self) -> float:
@@ -211,7 +211,7 @@ class Measurement(Record, frozen=True, tag="measurement", dict=True):
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Where the typical time of an independent repeat lies in 95 of 100 cases, in seconds."""
+        """Where the median time of an independent repeat lies in 95 of 100 cases, in seconds."""
         return self.view.interval
 
     @property
@@ -232,7 +232,7 @@ class Measurement(Record, frozen=True, tag="measurement", dict=True):
             Flag.CONTENDED: self._contended,
             Flag.DRIFTING: abs(self.view.drift) > DRIFTING,
             Flag.THROTTLED: self._throttled,
-            Flag.HOST_BOUND: (self.view.host_bound_share or 0.0) > HOST_BOUND,
+            Flag.HOST_BOUND: (self.view.host_bound_fraction or 0.0) > HOST_BOUND,
             Flag.OVERSUBSCRIBED: bool(
                 self.threads and self.usable_cores and self.threads > self.usable_cores
             ),
@@ -244,7 +244,7 @@ class Measurement(Record, frozen=True, tag="measurement", dict=True):
     @property
     def _contended(self) -> bool:
         """Our threads waited for a core, or must have."""
-        if self.view.clean_share < 1 - CONTENDED or (self.sensors.steal_share or 0.0) > STOLEN:
+        if self.view.clean_fraction < 1 - CONTENDED or (self.sensors.steal_fraction or 0.0) > STOLEN:
             return True
         return self.view.name == "cpu" and (self._crowd > CROWDED or self._starved)
 
@@ -263,8 +263,8 @@ class Measurement(Record, frozen=True, tag="measurement", dict=True):
     def _starved(self) -> bool:
         """Less than one core's worth of CPU time, where the system does not tell who waited."""
         return any(
-            process.cpu_share is not None
-            and process.cpu_share < STARVED
+            process.cpu_fraction is not None
+            and process.cpu_fraction < STARVED
             and process.run_delay_seconds is None
             for process in self.view.processes
         )
@@ -286,15 +286,15 @@ def speedup_interval(base: View, other: View) -> tuple[float, float] | None:
     """
     if base.interval is None or other.interval is None:
         return None
-    below, above = _distances(base.typical, base.interval)
-    further_below, further_above = _distances(other.typical, other.interval)
-    speedup = base.typical / other.typical
+    below, above = _distances(base.median, base.interval)
+    further_below, further_above = _distances(other.median, other.interval)
+    speedup = base.median / other.median
     low = math.hypot(below, further_above) / math.sqrt(2.0)
     high = math.hypot(above, further_below) / math.sqrt(2.0)
     return speedup * math.exp(-low), speedup * math.exp(high)
 
 
-def _distances(typical: float, interval: tuple[float, float]) -> tuple[float, float]:
-    """How far the ends of an interval lie, on the logarithm; it is about the middle of blocks, which now and then has `typical` outside."""
+def _distances(median: float, interval: tuple[float, float]) -> tuple[float, float]:
+    """How far the ends of an interval lie, on the logarithm; it is about the middle of blocks, which now and then has `median` outside."""
     low, high = interval
-    return max(math.log(typical / low), 0.0), max(math.log(high / typical), 0.0)
+    return max(math.log(median / low), 0.0), max(math.log(high / median), 0.0)

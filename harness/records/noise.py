@@ -20,9 +20,9 @@ MOST_COMPARISONS = 2000
 
 
 class Repeat(Record, frozen=True):
-    """One independent measurement of the same thing: its typical time and its stated 95 % interval, in seconds."""
+    """One independent measurement of the same thing: its median time and its stated 95 % interval, in seconds."""
 
-    typical: float
+    median: float
     low: float
     high: float
     flags: tuple[Flag, ...] = ()
@@ -32,7 +32,7 @@ class KindNoise(Record, frozen=True, dict=True):
     """One kind of work, measured by many fresh pairs of processes A and B, their blocks interleaved.
 
     `same` are the logarithms of B over A where both do the same, `slower` where each call of B was made
-    longer by `injected` (a share of its time). One entry a pair. `repeats`: the work measured as a bench does.
+    longer by `injected` (a fraction of its time). One entry a pair. `repeats`: the work measured as a bench does.
     """
 
     name: str
@@ -83,15 +83,13 @@ class KindNoise(Record, frozen=True, dict=True):
 
     @property
     def drift(self) -> float:
-        """What the repeats differ by: standard deviation of the logarithm of their typical times."""
-        return stats.deviation([math.log(repeat.typical) for repeat in self.repeats])
+        """What the repeats differ by: standard deviation of the logarithm of their median times."""
+        return stats.deviation([math.log(repeat.median) for repeat in self.repeats])
 
     @property
     def coverage_alone(self) -> float | None:
-        """How often the interval of one repeat, which knows nothing of this profile, holds another's typical time."""
-        hits = [
-            one.low <= other.typical <= one.high for one, other in itertools.permutations(self.repeats, 2)
-        ]
+        """How often the interval of one repeat, which knows nothing of this profile, holds another's median time."""
+        hits = [one.low <= other.median <= one.high for one, other in itertools.permutations(self.repeats, 2)]
         return sum(hits) / len(hits) if hits else None
 
     @property
@@ -102,16 +100,16 @@ class KindNoise(Record, frozen=True, dict=True):
         """
         hits = []
         for (i, one), (j, other) in itertools.permutations(enumerate(self.repeats), 2):
-            rest = [math.log(r.typical) for k, r in enumerate(self.repeats) if k not in {i, j}]
+            rest = [math.log(r.median) for k, r in enumerate(self.repeats) if k not in {i, j}]
             if len(rest) < LEAST_FOR_DRIFT:
                 return None
-            off = abs(math.log(other.typical / one.typical))
+            off = abs(math.log(other.median / one.median))
             hits.append(off <= self._widened(one, stats.deviation(rest), len(rest)))
         return sum(hits) / len(hits) if hits else None
 
     @property
     def flagged(self) -> float:
-        """The share of repeats that a flag speaks against."""
+        """The fraction of repeats that a flag speaks against."""
         return sum(bool(repeat.flags) for repeat in self.repeats) / max(1, len(self.repeats))
 
     @property
@@ -140,7 +138,7 @@ class KindNoise(Record, frozen=True, dict=True):
 
 
 class TimerReading(Record, frozen=True):
-    """A spin of known length, and what the stopwatch read, in seconds."""
+    """A spin of known length, and what the timer read, in seconds."""
 
     known: float
     read: float

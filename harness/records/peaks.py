@@ -1,7 +1,7 @@
-"""What the machine can do at best, as measured: the ladder of ceilings.
+"""What the machine can do at best, as measured: the peak hierarchy of peaks.
 
-A ceiling is a ladder, not a number: datasheet, clock-true peak, micro-kernel, best peer, best of
-torch. Each rung is kept; the difference between two rungs is what the upper one loses.
+A peak is a peak hierarchy, not a number: datasheet, clock-true peak, micro-kernel, best peer, best of
+torch. Each peak level is kept; the difference between two peak levels is what the upper one loses.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,8 +13,8 @@ import msgspec
 from harness.records.base import Record
 
 
-class Rung(StrEnum):
-    """The rungs from the top down. All but the first two are measured by running something."""
+class PeakLevel(StrEnum):
+    """The peak levels from the top down. All but the first two are measured by running something."""
 
     DATASHEET = "datasheet"
     CLOCK_TRUE = "clock-true"
@@ -25,10 +25,10 @@ class Rung(StrEnum):
     @property
     def achieved(self) -> bool:
         """Whether code really ran at this rate, so that nothing else may claim to beat it by much."""
-        return self in {Rung.MICRO_KERNEL, Rung.PEER, Rung.TORCH}
+        return self in {PeakLevel.MICRO_KERNEL, PeakLevel.PEER, PeakLevel.TORCH}
 
 
-class ComputeCeiling(Record, frozen=True):
+class ComputePeak(Record, frozen=True):
     """The best rate of one dtype on a number of threads, by one method.
 
     `spread` is the relative interquartile range of its samples, `moved` how far several rounds of
@@ -37,17 +37,17 @@ class ComputeCeiling(Record, frozen=True):
 
     dtype: str
     threads: int
-    rung: Rung
+    peak_level: PeakLevel
     method: str
     flops_per_second: float
     spread: float = 0.0
-    moved: float | None = None
+    round_spread: float | None = None
 
 
 class Step(Record, frozen=True):
-    """A rung as part of its ladder; `to_above` is its rate over that of the rung above."""
+    """A peak level as part of its peak hierarchy; `to_above` is its rate over that of the peak level above."""
 
-    rung: str
+    peak_level: str
     flops_per_second: float
     method: str
     to_above: float | None
@@ -65,45 +65,45 @@ class MemoryLevel(Record, frozen=True):
     told_bytes: int | None = None
 
 
-class BandwidthCeiling(Record, frozen=True):
+class BandwidthPeak(Record, frozen=True):
     """The best rate at which bytes moved with a working set in `level`; `spread` and `moved` as above."""
 
     level: str
     threads: int
-    rung: Rung
+    peak_level: PeakLevel
     method: str
     bytes_per_second: float
     spread: float = 0.0
-    moved: float | None = None
+    round_spread: float | None = None
 
 
-class Ceilings(Record, frozen=True):
-    """One round of ceilings, or several merged into their upper envelope."""
+class Peaks(Record, frozen=True):
+    """One round of peaks, or several merged into their upper envelope."""
 
-    compute: tuple[ComputeCeiling, ...] = ()
-    bandwidth: tuple[BandwidthCeiling, ...] = ()
+    compute: tuple[ComputePeak, ...] = ()
+    bandwidth: tuple[BandwidthPeak, ...] = ()
     levels: tuple[MemoryLevel, ...] = ()
     clock_hertz: float | None = None
     unmeasured: dict[str, str] = msgspec.field(default_factory=dict)
 
-    def compute_ladder(self, dtype: str, threads: int) -> tuple[ComputeCeiling, ...]:
-        """The rungs of one dtype and thread count, from the top down."""
-        rungs = [c for c in self.compute if c.dtype == dtype and c.threads == threads]
-        return tuple(sorted(rungs, key=lambda c: list(Rung).index(c.rung)))
+    def compute_hierarchy(self, dtype: str, threads: int) -> tuple[ComputePeak, ...]:
+        """The peak levels of one dtype and thread count, from the top down."""
+        peak_levels = [c for c in self.compute if c.dtype == dtype and c.threads == threads]
+        return tuple(sorted(peak_levels, key=lambda c: list(PeakLevel).index(c.peak_level)))
 
-    def compute_ceiling(self, dtype: str, threads: int) -> ComputeCeiling | None:
-        """The highest rung that code really reached; None where nothing was measured."""
-        return _best(c for c in self.compute_ladder(dtype, threads) if c.rung.achieved)
+    def compute_peak(self, dtype: str, threads: int) -> ComputePeak | None:
+        """The highest peak level that code really reached; None where nothing was measured."""
+        return _best(c for c in self.compute_hierarchy(dtype, threads) if c.peak_level.achieved)
 
-    def torch_ceiling(self, dtype: str, threads: int) -> ComputeCeiling | None:
+    def torch_peak(self, dtype: str, threads: int) -> ComputePeak | None:
         """The best that torch reached; None where nothing was measured."""
-        return _best(c for c in self.compute_ladder(dtype, threads) if c.rung is Rung.TORCH)
+        return _best(c for c in self.compute_hierarchy(dtype, threads) if c.peak_level is PeakLevel.TORCH)
 
     def level_of(self, working_set_bytes: int) -> MemoryLevel | None:
         """The level that can serve a working set.
 
         A working set of up to twice a level's capacity is counted to that level, because part of
-        it is still served from there: the bandwidth ceiling stays a bound.
+        it is still served from there: the bandwidth peak stays a bound.
         """
         for level in self.levels:
             if level.capacity_bytes is None or working_set_bytes <= 2 * level.capacity_bytes:
@@ -115,40 +115,42 @@ class Ceilings(Record, frozen=True):
         edges = [level.capacity_bytes for level in self.levels if level.capacity_bytes is not None]
         return any(edge / 2 < working_set_bytes <= 2 * edge for edge in edges)
 
-    def bandwidth_ceiling(self, level: str, threads: int) -> BandwidthCeiling | None:
+    def bandwidth_peak(self, level: str, threads: int) -> BandwidthPeak | None:
         """The best bandwidth of a level or of one farther out, as a near level is never slower.
 
         That a far level reads faster than a near one happens where the near one is small and
-        per-call overhead takes a share of its time.
+        per-call overhead takes a fraction of its time.
         """
         names = [known.name for known in self.levels]
         if level not in names:
             return None
         outward = names[names.index(level) :]
         return _best(
-            b for b in self.bandwidth if b.level in outward and b.threads == threads and b.rung.achieved
+            b for b in self.bandwidth if b.level in outward and b.threads == threads and b.peak_level.achieved
         )
 
 
-def envelope(rounds: Sequence[Ceilings]) -> Ceilings:
-    """The upper envelope of several rounds: the best of each rung, and how far the rounds lie apart.
+def envelope(rounds: Sequence[Peaks]) -> Peaks:
+    """The upper envelope of several rounds: the best of each peak level, and how far the rounds lie apart.
 
     Bandwidth on a shared host moves by 1.5-2 times between rounds with no sign inside the guest,
-    so one round alone is no ceiling.
+    so one round alone is no peak.
 
-    >>> slow = BandwidthCeiling(level="DRAM", threads=2, rung=Rung.TORCH, method="copy", bytes_per_second=5e9)
-    >>> fast = BandwidthCeiling(level="DRAM", threads=2, rung=Rung.TORCH, method="triad", bytes_per_second=1e10)
-    >>> merged = envelope([Ceilings(bandwidth=(slow,)), Ceilings(bandwidth=(fast,))])
+    >>> slow = BandwidthPeak(level="DRAM", threads=2, peak level=Rung.TORCH, method="copy", bytes_per_second=5e9)
+    >>> fast = BandwidthPeak(level="DRAM", threads=2, peak level=Rung.TORCH, method="triad", bytes_per_second=1e10)
+    >>> merged = envelope([Peaks(bandwidth=(slow,)), Peaks(bandwidth=(fast,))])
     >>> merged.bandwidth[0].method, merged.bandwidth[0].moved
     ('triad', 0.5)
     """
     if not rounds:
-        return Ceilings()
+        return Peaks()
     clocks = [one.clock_hertz for one in rounds if one.clock_hertz is not None]
-    return Ceilings(
-        compute=_merge([c for one in rounds for c in one.compute], lambda c: (c.dtype, c.threads, c.rung)),
+    return Peaks(
+        compute=_merge(
+            [c for one in rounds for c in one.compute], lambda c: (c.dtype, c.threads, c.peak_level)
+        ),
         bandwidth=_merge(
-            [b for one in rounds for b in one.bandwidth], lambda b: (b.level, b.threads, b.rung)
+            [b for one in rounds for b in one.bandwidth], lambda b: (b.level, b.threads, b.peak_level)
         ),
         levels=rounds[0].levels,
         clock_hertz=max(clocks, default=None),
@@ -156,26 +158,26 @@ def envelope(rounds: Sequence[Ceilings]) -> Ceilings:
     )
 
 
-_Ceiling = TypeVar("_Ceiling", ComputeCeiling, BandwidthCeiling)
+_Peak = TypeVar("_Peak", ComputePeak, BandwidthPeak)
 
 
-def _merge(ceilings: list[_Ceiling], key: Callable[[_Ceiling], object]) -> tuple[_Ceiling, ...]:
-    groups: dict[object, list[_Ceiling]] = {}
-    for ceiling in ceilings:
-        groups.setdefault(key(ceiling), []).append(ceiling)
+def _merge(peaks: list[_Peak], key: Callable[[_Peak], object]) -> tuple[_Peak, ...]:
+    groups: dict[object, list[_Peak]] = {}
+    for peak in peaks:
+        groups.setdefault(key(peak), []).append(peak)
     return tuple(_widened(max(group, key=_rate), group) for group in groups.values())
 
 
-def _widened(best: _Ceiling, group: list[_Ceiling]) -> _Ceiling:
-    moved = 1.0 - min(map(_rate, group)) / _rate(best) if len(group) > 1 else None
-    return msgspec.structs.replace(best, moved=moved)
+def _widened(best: _Peak, group: list[_Peak]) -> _Peak:
+    round_spread = 1.0 - min(map(_rate, group)) / _rate(best) if len(group) > 1 else None
+    return msgspec.structs.replace(best, round_spread=round_spread)
 
 
-def _best(ceilings: Iterable[_Ceiling]) -> _Ceiling | None:
-    return max(ceilings, key=_rate, default=None)
+def _best(peaks: Iterable[_Peak]) -> _Peak | None:
+    return max(peaks, key=_rate, default=None)
 
 
-def _rate(ceiling: ComputeCeiling | BandwidthCeiling) -> float:
-    if isinstance(ceiling, ComputeCeiling):
-        return ceiling.flops_per_second
-    return ceiling.bytes_per_second
+def _rate(peak: ComputePeak | BandwidthPeak) -> float:
+    if isinstance(peak, ComputePeak):
+        return peak.flops_per_second
+    return peak.bytes_per_second

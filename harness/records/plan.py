@@ -105,7 +105,7 @@ class TrafficNeed(Record, frozen=True):
     seconds: float | None = None
 
 
-class Lever(Record, frozen=True):
+class Optimization(Record, frozen=True):
     """One thing changed: what that makes of the memory and of the training time."""
 
     name: str
@@ -132,7 +132,7 @@ class Plan(Record, frozen=True):
     time: TimeNeed | None = None
     mfu: float | None = None
     fits: Room | None = None
-    levers: tuple[Lever, ...] = ()
+    optimizations: tuple[Optimization, ...] = ()
     energy_joules: float | None = None
     cost: float | None = None
     compute_optimal_tokens: float | None = None

@@ -6,18 +6,18 @@ from functools import cached_property
 import msgspec
 
 from harness.records.base import Record
-from harness.records.case import Case, Operator
-from harness.records.costmodel import CaseReplay, CostModel, Estimate, Lever, Validation
+from harness.records.case import Case, Cost, Operator, Trace
+from harness.records.costmodel import CaseReplay, CostModel, Estimate, Optimization, Validation
 from harness.records.environment import Environment
 from harness.records.fit import Fit
 from harness.records.measurement import Measurement, Sampling
-from harness.records.peaks import Ceilings, Step, envelope
+from harness.records.peaks import Peaks, Step, envelope
 
 
 class Prediction(Record, frozen=True):
     """The roofline, said before the case ran: no call can be faster than `seconds`.
 
-    Each part is None where the machine has no measured ceiling for it.
+    Each part is None where the machine has no measured peak for it.
     """
 
     compute_seconds: float | None = None
@@ -33,14 +33,14 @@ class Prediction(Record, frozen=True):
 
     @property
     def bound(self) -> str | None:
-        """Which ceiling is reached first: "compute" or "memory"."""
+        """Which peak is reached first: "compute" or "memory"."""
         if self.seconds is None:
             return None
         return "compute" if self.seconds == self.compute_seconds else "memory"
 
     @property
     def ridge_point(self) -> float | None:
-        """The arithmetic intensity (FLOPs per byte) at which the two ceilings meet."""
+        """The arithmetic intensity (FLOPs per byte) at which the two peaks meet."""
         if self.flops_per_second is None or self.bytes_per_second is None:
             return None
         return self.flops_per_second / self.bytes_per_second
@@ -72,45 +72,45 @@ class Result(Record, frozen=True):
 
     @property
     def efficiency(self) -> float | None:
-        """Predicted lower bound over measured time; above 1 the cost, the clock or the ceiling is wrong."""
+        """Predicted lower bound over measured time; above 1 the cost, the clock or the peak is wrong."""
         if self.measurement is None or self.prediction is None or self.prediction.seconds is None:
             return None
-        return self.prediction.seconds / self.measurement.typical
+        return self.prediction.seconds / self.measurement.median
 
     @property
     def flops_per_second(self) -> float | None:
-        """Matrix FLOPs over typical time; None where the case does none."""
+        """Matrix FLOPs over median time; None where the case does none."""
         if self.measurement is None or self.case.cost is None or not self.case.cost.flops:
             return None
-        return self.case.cost.flops / self.measurement.typical
+        return self.case.cost.flops / self.measurement.median
 
     @property
     def all_flops_per_second(self) -> float | None:
-        """Matrix and vector FLOPs over typical time: what a roofline shows over their arithmetic intensity."""
+        """Matrix and elementwise FLOPs over median time: what a roofline shows over their arithmetic intensity."""
         if self.measurement is None or self.case.cost is None:
             return None
-        return (self.case.cost.flops + self.case.cost.vector_flops) / self.measurement.typical
+        return (self.case.cost.flops + self.case.cost.elementwise_flops) / self.measurement.median
 
     @property
     def hardware_flops_per_second(self) -> float | None:
-        """Matrix FLOPs, those computed again included, over typical time; None where the case does none."""
+        """Matrix FLOPs, those computed again included, over median time; None where the case does none."""
         if self.measurement is None or self.case.cost is None or not self.case.cost.flops:
             return None
-        return self.case.cost.hardware_flops / self.measurement.typical
+        return self.case.cost.hardware_flops / self.measurement.median
 
     @property
     def rates(self) -> dict[str, float]:
         """What is processed per second, by unit: samples, tokens."""
         if self.measurement is None:
             return {}
-        return {unit: count / self.measurement.typical for unit, count in self.case.items.items()}
+        return {unit: count / self.measurement.median for unit, count in self.case.items.items()}
 
     @property
     def bytes_per_second(self) -> float | None:
-        """Compulsory bytes over typical time."""
+        """Compulsory bytes over median time."""
         if self.measurement is None or self.case.cost is None:
             return None
-        return self.case.cost.bytes_moved / self.measurement.typical
+        return self.case.cost.bytes_moved / self.measurement.median
 
 
 class FindingKind(StrEnum):
@@ -179,12 +179,12 @@ class Header(Record, frozen=True):
     planned: tuple[str, ...]
     selftest_at: str | None = None
     finished_at: str | None = None
-    ceilings: tuple[Ceilings, ...] = ()
+    peaks: tuple[Peaks, ...] = ()
     fits: tuple[Fit, ...] = ()
     cost_model: CostModel | None = None
     estimates: tuple[Estimate, ...] = ()
     validations: tuple[Validation, ...] = ()
-    levers: tuple[Lever, ...] = ()
+    optimizations: tuple[Optimization, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     findings: tuple[Finding, ...] = ()
 
@@ -210,32 +210,33 @@ class Run(Record, frozen=True, dict=True):
         return tuple(case for case in self.header.planned if case not in known)
 
     @cached_property
-    def ceilings(self) -> Ceilings:
-        """The upper envelope of all rounds of ceilings."""
-        return envelope(self.header.ceilings)
+    def peaks(self) -> Peaks:
+        """The upper envelope of all rounds of peaks."""
+        return envelope(self.header.peaks)
 
-    def ladder(self, dtype: str, threads: int) -> tuple[Step, ...]:
-        """The ceilings of a dtype from the top down; the last step is the best case of this run."""
-        rungs = [
-            (c.rung.value, c.flops_per_second, c.method) for c in self.ceilings.compute_ladder(dtype, threads)
+    def hierarchy(self, dtype: str, threads: int) -> tuple[Step, ...]:
+        """The peaks of a dtype from the top down; the last step is the best case of this run."""
+        peak_levels = [
+            (c.peak_level.value, c.flops_per_second, c.method)
+            for c in self.peaks.compute_hierarchy(dtype, threads)
         ]
         if threads == self.header.settings.threads:
             cases = [(r.flops_per_second or 0.0, r.case.id) for r in self.measured if r.case.dtype == dtype]
-            rungs += [("best case", rate, case) for rate, case in sorted(cases)[-1:] if rate]
-        above = [None, *(rate for _, rate, _ in rungs)]
+            peak_levels += [("best case", rate, case) for rate, case in sorted(cases)[-1:] if rate]
+        above = [None, *(rate for _, rate, _ in peak_levels)]
         return tuple(
-            Step(rung, rate, method, rate / upper if upper else None)
-            for (rung, rate, method), upper in zip(rungs, above, strict=False)
+            Step(peak_level, rate, method, rate / upper if upper else None)
+            for (peak_level, rate, method), upper in zip(peak_levels, above, strict=False)
         )
 
-    def of_ceiling(self, result: Result) -> float | None:
+    def of_peak(self, result: Result) -> float | None:
         """The rate of a case over the best rate any code reached here: in its dtype, or in its memory level."""
-        ceilings, threads = self.ceilings, result.case.threads or self.header.settings.threads
+        peaks, threads = self.peaks, result.case.threads or self.header.settings.threads
         if result.flops_per_second is not None:
-            compute = ceilings.compute_ceiling(result.case.dtype, threads)
+            compute = peaks.compute_peak(result.case.dtype, threads)
             return result.flops_per_second / compute.flops_per_second if compute else None
         level = result.prediction.level if result.prediction else None
-        memory = ceilings.bandwidth_ceiling(level, threads) if level else None
+        memory = peaks.bandwidth_peak(level, threads) if level else None
         if memory is None or result.bytes_per_second is None:
             return None
         return result.bytes_per_second / memory.bytes_per_second
@@ -254,7 +255,7 @@ class Run(Record, frozen=True, dict=True):
 
     def _utilization(self, result: Result, rate: float | None) -> float | None:
         threads = result.case.threads or self.header.settings.threads
-        peak = self.ceilings.compute_ceiling(result.case.dtype, threads)
+        peak = self.peaks.compute_peak(result.case.dtype, threads)
         return rate / peak.flops_per_second if rate is not None and peak is not None else None
 
     @property
@@ -271,3 +272,27 @@ class Run(Record, frozen=True, dict=True):
     def failed(self) -> tuple[Result, ...]:
         """The results that say how a case broke."""
         return tuple(r for r in self.results if isinstance(r.outcome, Failed))
+
+
+class Pass(Record, frozen=True):
+    """An inference pass or a training step: its cost, its trace, and the roofline's lower bound on its time, and the time expected by the calibrated cost model."""
+
+    cost: Cost
+    trace: Trace
+    prediction: Prediction = Prediction()
+    estimate: Estimate | None = None
+
+
+class Forecast(Record, frozen=True):
+    """A model in inference and, if anything in it can be trained, in training; `run` is where the peaks of this machine are from, None if there are none."""
+
+    model: str
+    device: str
+    threads: int
+    optimizer: str
+    dtype: str
+    items: dict[str, int]
+    forward: Pass
+    train: Pass | None
+    run: str | None = None
+    calibrated_in: str | None = None

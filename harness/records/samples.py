@@ -23,7 +23,7 @@ class Span(Record, frozen=True):
 
 
 class Reading(Record, frozen=True):
-    """One look at the device's sensors, `at` seconds after the chapter of its case began.
+    """One look at the device's sensors, `at` seconds after the batch of its case began.
 
     `throttle_reasons` are those in force at that moment, by NVML's names; None: the device does not tell.
     """
@@ -37,10 +37,10 @@ class Reading(Record, frozen=True):
 
 
 class Sensors(Record, frozen=True):
-    """What the sensors told: the device's during a case, the host's during the chapter of cases it was measured in.
+    """What the sensors told: the device's during a case, the host's during the batch of cases it was measured in.
 
     `other_cpus`: how many CPUs' worth of time programs other than ours took, on average, of `cpus`.
-    `steal_share`: the share of all CPU time that the hypervisor gave to others. `quota_throttled_seconds`:
+    `steal_fraction`: the fraction of all CPU time that the hypervisor gave to others. `quota_throttled_seconds`:
     how long a CPU quota of the control group stopped our tasks. The spans are of the device.
     """
 
@@ -48,7 +48,7 @@ class Sensors(Record, frozen=True):
     cpus: int | None = None
     other_cpus: float | None = None
     load_average: float | None = None
-    steal_share: float | None = None
+    steal_fraction: float | None = None
     quota_throttled_seconds: float | None = None
     readings: int = 0
     clock_hertz: Span | None = None
@@ -66,10 +66,10 @@ class SensorSeries(Record, frozen=True):
 
 
 # A sample is clean when its threads waited for a core (runnable, not running) for less than this
-# share of it, plus a fixed allowance for the wake-ups a parallel call needs. Measured on a shared
+# fraction of it, plus a fixed allowance for the wake-ups a parallel call needs. Measured on a shared
 # virtual machine: keeping clean samples took a contended median from 35 to 409 GFLOP/s where
 # quiet truth was 415.
-CLEAN_WAIT_SHARE = 0.005
+CLEAN_WAIT_FRACTION = 0.005
 CLEAN_WAIT_SECONDS = 2e-6
 # With fewer clean samples than this, all count (and the measurement is `contended`).
 LEAST_CLEAN = 3
@@ -144,7 +144,7 @@ class Samples(Record, frozen=True):
         if told.run_delay_seconds is None:
             return tuple(switches == 0 for switches in told.involuntary_switches)
         return tuple(
-            waited <= CLEAN_WAIT_SHARE * second * self.calls_per_sample + CLEAN_WAIT_SECONDS
+            waited <= CLEAN_WAIT_FRACTION * second * self.calls_per_sample + CLEAN_WAIT_SECONDS
             for second, waited in zip(self.seconds, told.run_delay_seconds, strict=True)
         )
 
@@ -200,7 +200,7 @@ class Samples(Record, frozen=True):
             lag1_autocorrelation=stats.lag1_autocorrelation(trusted),
             drift=stats.drift(trusted),
             block_medians=self.block_medians,
-            cpu_share=sum(told.cpu_seconds) / wall if told else None,
+            cpu_fraction=sum(told.cpu_seconds) / wall if told else None,
             involuntary_switches=sum(told.involuntary_switches) if told else None,
             page_faults=sum(told.page_faults) if told else None,
             run_delay_seconds=sum(told.run_delay_seconds) if told and told.run_delay_seconds else None,
@@ -226,7 +226,7 @@ class ProcessStatistics(Record, frozen=True):
     """One process's samples of one case summed up, in seconds per call; the raw ones are in the side file.
 
     Of the samples that waited for no core, but for `samples`, `fastest`, `slowest` and `mean`, which are of all.
-    `cpu_share` is CPU time over wall time, all threads together; None is "the system does not tell".
+    `cpu_fraction` is CPU time over wall time, all threads together; None is "the system does not tell".
     """
 
     samples: int
@@ -243,7 +243,7 @@ class ProcessStatistics(Record, frozen=True):
     lag1_autocorrelation: float
     drift: float
     block_medians: tuple[float, ...]
-    cpu_share: float | None = None
+    cpu_fraction: float | None = None
     involuntary_switches: int | None = None
     page_faults: int | None = None
     run_delay_seconds: float | None = None

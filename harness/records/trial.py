@@ -18,12 +18,12 @@ class Burst(NamedTuple):
 
     fastest: float
     low: float
-    typical: float
+    median: float
     mean: float
 
 
 # The readings that one is chosen of; and the one that no slow call escapes.
-READINGS, ALL_CALLS = ("fastest", "low", "typical"), "mean"
+READINGS, ALL_CALLS = ("fastest", "low", "median"), "mean"
 
 
 class Side(Record, frozen=True):
@@ -68,7 +68,7 @@ class CaseTrial(Record, frozen=True, dict=True):
     def reading(self) -> str:
         """Which reading of a burst is used: the one whose rounds scatter least, within pairs, as the median of them.
 
-        Where others take CPU time away, the fastest sample is what repeats; where samples spread both ways, as on a GPU, it is the typical one. The choice
+        Where others take CPU time away, the fastest sample is what repeats; where samples spread both ways, as on a GPU, it is the median one. The choice
         is blind to what it is to decide: neither the ratio nor what pairs differ by goes into it.
         """
         return min(READINGS, key=self._scatter)
@@ -91,14 +91,14 @@ class CaseTrial(Record, frozen=True, dict=True):
     @property
     def base_seconds(self) -> float | None:
         """The time of a call of the base: the median over pairs of the medians over bursts, as read."""
-        return self._typical([pair.base for pair in self.pairs])
+        return self._median([pair.base for pair in self.pairs])
 
     @property
     def candidate_seconds(self) -> float | None:
         """The same of the candidate."""
-        return self._typical([pair.candidate for pair in self.pairs])
+        return self._median([pair.candidate for pair in self.pairs])
 
-    def _typical(self, bursts: list[tuple[Burst, ...]]) -> float | None:
+    def _median(self, bursts: list[tuple[Burst, ...]]) -> float | None:
         reading = self.reading if bursts else ""
         return stats.median([stats.median(column(one, reading)) for one in bursts]) if bursts else None
 

@@ -6,13 +6,13 @@ from harness import units
 from harness.records import Failed, Flag, Measurement, Result, Run, Skipped, View
 from harness.report.summary import WORDS
 
-COLUMNS = ("case", "typical", "95 %", "IQR", "rate", "of ceiling", "predicted / measured", "memory", "flags")
+COLUMNS = ("case", "median", "95 %", "IQR", "rate", "of peak", "predicted / measured", "memory", "flags")
 # What a narrow terminal leaves out, first to last.
 DISPENSABLE = ("memory", "IQR", "predicted / measured")
 VIEW_COLUMNS = (
     "case",
     "view",
-    "typical",
+    "median",
     "95 %",
     "tensors",
     "host-bound",
@@ -23,7 +23,7 @@ VIEW_COLUMNS = (
 )
 VIEW_DISPENSABLE = ("host-bound", "regime")
 ABSENT_COLUMNS = ("reason", "outcome", "cases")
-ROOFLINE_COLUMNS = ("case", "FLOP/B", "matrix and vector", "of ceiling", "bound by")
+ROOFLINE_COLUMNS = ("case", "FLOP/B", "matrix and vector", "of peak", "bound by")
 SENSOR_COLUMNS = (
     *(
         "case",
@@ -66,10 +66,10 @@ def _view_row(case: str, measurement: Measurement, view: View) -> tuple[str, ...
     return (
         case,
         view.name,
-        units.seconds(view.typical),
+        units.seconds(view.median),
         "" if view.half_width is None else f"± {units.percent(view.half_width)}",
         f"{view.rotations}{kept}",
-        "" if view.host_bound_share is None else units.percent(view.host_bound_share),
+        "" if view.host_bound_fraction is None else units.percent(view.host_bound_fraction),
         measurement.regime if headline else "",
         "" if energy is None else units.energy(energy),
         "" if clock is None else units.frequency(clock.median),
@@ -109,7 +109,7 @@ def _some(ids: Sequence[str]) -> str:
 
 
 def on_roofline(run: Run) -> list[Result]:
-    """The measured cases that do FLOPs on the threads whose ceilings make the roofline, but for those that calibrate."""
+    """The measured cases that do FLOPs on the threads whose peaks make the roofline, but for those that calibrate."""
     threads = {None, run.header.settings.threads}
     return [
         one
@@ -118,7 +118,7 @@ def on_roofline(run: Run) -> list[Result]:
         and one.case.threads in threads
         and one.case.cost
         and one.case.cost.bytes_moved
-        and one.case.cost.flops + one.case.cost.vector_flops
+        and one.case.cost.flops + one.case.cost.elementwise_flops
     ]
 
 
@@ -133,7 +133,7 @@ def _roofline_row(result: Result, run: Run) -> tuple[str, ...]:
         result.case.id,
         f"{result.case.cost.arithmetic_intensity:.3g}" if result.case.cost else "",
         "" if rate is None else units.work_rate(rate),
-        _of_ceiling(result, run),
+        _of_peak(result, run),
         bound or "",
     )
 
@@ -152,9 +152,9 @@ def _sensor_row(case: str, measurement: Measurement) -> tuple[str, ...]:
     clock, power, heat = told.clock_hertz, told.power_watts, told.temperature_celsius
     return (
         case,
-        units.percent(1.0 - measurement.view.clean_share),
+        units.percent(1.0 - measurement.view.clean_fraction),
         "" if told.other_cpus is None else f"{told.other_cpus:.2f} CPUs",
-        "" if told.steal_share is None else units.percent(told.steal_share),
+        "" if told.steal_fraction is None else units.percent(told.steal_fraction),
         "" if clock is None else units.frequency(clock.median),
         "" if power is None else units.power(power.median),
         "" if heat is None else f"{heat.median:.0f} °C",
@@ -163,7 +163,7 @@ def _sensor_row(case: str, measurement: Measurement) -> tuple[str, ...]:
 
 
 def suites(results: Iterable[Result]) -> tuple[str, ...]:
-    """The suites in the order they first appear, without what calibrates: laws tell of that."""
+    """The suites in the order they first appear, without what calibrates: models tell of that."""
     return tuple(dict.fromkeys(result.case.suite for result in results if not result.case.calibrates))
 
 
@@ -180,11 +180,11 @@ def _row(result: Result, run: Run) -> tuple[str, ...]:
         return ()
     return (
         result.case.id,
-        units.seconds(measurement.typical),
+        units.seconds(measurement.median),
         "" if measurement.view.half_width is None else f"± {units.percent(measurement.view.half_width)}",
         units.percent(measurement.relative_iqr),
         rate(result),
-        _of_ceiling(result, run),
+        _of_peak(result, run),
         _efficiency(result),
         _memory(result, measurement),
         ", ".join(measurement.flags),
@@ -197,12 +197,12 @@ def _efficiency(result: Result) -> str:
     return f"{result.efficiency:.2f} {result.prediction.bound}"
 
 
-def _of_ceiling(result: Result, run: Run) -> str:
-    share = run.of_ceiling(result)
-    if share is None:
+def _of_peak(result: Result, run: Run) -> str:
+    fraction = run.of_peak(result)
+    if fraction is None:
         return ""
     level = result.prediction.level if result.prediction and result.flops_per_second is None else None
-    return f"{units.percent(share)} {level or ''}".rstrip()
+    return f"{units.percent(fraction)} {level or ''}".rstrip()
 
 
 def _memory(result: Result, measurement: Measurement) -> str:

@@ -1,9 +1,9 @@
-"""Several runs side by side, as content: the machines, their ceilings, each case's speed-up, and what differs."""
+"""Several runs side by side, as content: the machines, their peaks, each case's speed-up, and what differs."""
 
 from collections.abc import Iterator, Sequence
 
 from harness import units
-from harness.records import CeilingCompared, Compared, Comparison, FindingKind, Run
+from harness.records import Compared, Comparison, FindingKind, PeakCompared, Run
 from harness.report import summary
 from harness.report.content import Page, Section, lines, section, table
 
@@ -77,16 +77,16 @@ def _sections(
         ),
     )
     yield section(
-        "ceilings",
-        "Ceilings",
-        (table(("ceiling", "threads", *called), _ceilings(comparisons), "Best rates reached by any code"),),
+        "peaks",
+        "Peaks",
+        (table(("peak", "threads", *called), _peaks(comparisons), "Best rates reached by any code"),),
     )
     yield section(
         "cases",
         "Cases",
         (
             table(
-                ("case", f"{called[0]}, typical", *(f"{name}, speed-up" for name in others)),
+                ("case", f"{called[0]}, median", *(f"{name}, speed-up" for name in others)),
                 _cases(comparisons),
                 "Speed-up of each case",
             ),
@@ -218,18 +218,18 @@ def _value(value: object) -> str:
     return "none" if value is None or value == "" else str(value)
 
 
-def _ceilings(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
-    known = [{(c.kind, c.name, c.threads): c for c in one.ceilings} for one in comparisons]
+def _peaks(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
+    known = [{(c.kind, c.name, c.threads): c for c in one.peaks} for one in comparisons]
     rows = []
     for kind, name, threads in dict.fromkeys(key for one in known for key in one):
         several = [one.get((kind, name, threads)) for one in known]
         base = next(one.base for one in several if one is not None)
-        cells = (_ceiling(one) for one in several)
+        cells = (_peak(one) for one in several)
         rows.append((name, str(threads), _rate(kind, base), *cells))
     return rows
 
 
-def _ceiling(one: CeilingCompared | None) -> str:
+def _peak(one: PeakCompared | None) -> str:
     if one is None:
         return ""
     return f"{_rate(one.kind, one.other)}{f' ({one.ratio:.2f} x)' if one.ratio else ''}"

@@ -1,9 +1,9 @@
-"""The calibrated cost model as tables: its laws, what it said of each step, and how far each way to predict was off."""
+"""The calibrated cost model as tables: its models, what it said of each step, and how far each way to predict was off."""
 
 from harness import units
-from harness.records import Estimate, Judged, OperatorLaw, Run
+from harness.records import Estimate, Judged, OperatorModel, Run
 
-LAW_COLUMNS = (
+MODEL_COLUMNS = (
     "operators",
     "dtype",
     "cases",
@@ -15,7 +15,7 @@ LAW_COLUMNS = (
     "at worst",
     "worst case",
 )
-LAW_DISPENSABLE = ("worst case", "cases")
+MODEL_DISPENSABLE = ("worst case", "cases")
 TIME_COLUMNS = (
     "step",
     "expected",
@@ -31,13 +31,13 @@ TIME_COLUMNS = (
 TIME_DISPENSABLE = ("mostly", "replay", "scaled")
 WAY_COLUMNS = ("suite", "way to predict", "steps", "mean error", "bias", "worst", "worst step")
 WAY_DISPENSABLE = ("worst step",)
-KIND_COLUMNS = ("suite", "operators", "kinds of shapes", "time alone", "law is off by", "bias")
+KIND_COLUMNS = ("suite", "operators", "kinds of shapes", "time alone", "model is off by", "bias")
 
 
-def law_rows(run: Run) -> list[tuple[str, ...]]:
-    """A row for each law."""
+def model_rows(run: Run) -> list[tuple[str, ...]]:
+    """A row for each model."""
     model = run.header.cost_model
-    return [_law(law) for law in model.laws] if model else []
+    return [_model(model) for model in model.models] if model else []
 
 
 def framework_line(run: Run) -> str:
@@ -102,18 +102,18 @@ def kind_rows(run: Run) -> list[tuple[str, ...]]:
     ]
 
 
-def _law(law: OperatorLaw) -> tuple[str, ...]:
+def _model(model: OperatorModel) -> tuple[str, ...]:
     return (
-        law.kind,
-        law.dtype,
-        str(law.cases),
-        units.seconds(law.overhead),
-        units.work_rate(law.flops_per_second) if "flops" in law.told else "",
-        units.bandwidth(law.bytes_per_second) if "bytes" in law.told else "",
-        units.bandwidth(law.far_bytes_per_second) if "far" in law.told else "",
-        units.percent(law.typical),
-        units.signed_percent(law.worst),
-        law.worst_case,
+        model.kind,
+        model.dtype,
+        str(model.cases),
+        units.seconds(model.overhead),
+        units.work_rate(model.flops_per_second) if "flops" in model.told else "",
+        units.bandwidth(model.bytes_per_second) if "bytes" in model.told else "",
+        units.bandwidth(model.far_bytes_per_second) if "far" in model.told else "",
+        units.percent(model.median),
+        units.signed_percent(model.worst),
+        model.worst_case,
     )
 
 
@@ -124,7 +124,7 @@ def _time(one: Judged, said: Estimate) -> tuple[str, ...]:
     largest = [
         f"{part.kind} {units.percent(part.seconds / said.seconds)}" for part in said.parts[:3] if said.seconds
     ]
-    beyond = [*said.extrapolated, *(f"no law: {kind}" for kind in said.uncalibrated)]
+    beyond = [*said.extrapolated, *(f"no model: {kind}" for kind in said.uncalibrated)]
     return (
         one.case,
         units.seconds(said.seconds),

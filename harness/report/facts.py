@@ -1,28 +1,13 @@
 """What the machine is, as a person reads it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import msgspec
-from rich.console import Console
-from rich.text import Text
 
 from harness import units
-from harness.records import Case, Environment
-from harness.report.terminal import print_table
-from harness.text import visible
+from harness.records import Environment
 
 FACT_COLUMNS = ("part", "fact", "value")
-
-
-def show_facts(environment: Environment, console: Console) -> None:
-    """Prints every fact under its part of the record, then what could not be had and why."""
-    shown = ""
-    for part, name, fact in fact_rows(environment):
-        if part != shown:
-            console.print(Text(part, style="bold"))
-            shown = part
-        console.print(Text(f"  {name:<34} ").append(visible(fact)), soft_wrap=True)
-    console.print(Text(f"fingerprint {environment.fingerprint}"))
 
 
 def fact_rows(environment: Environment) -> list[tuple[str, str, str]]:
@@ -57,27 +42,3 @@ def _shown(name: str, value: object) -> str:
     if isinstance(value, int | float) and name.endswith("hertz"):
         return units.frequency(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-COLUMNS = ("case", "matrix work", "vector work", "bytes moved", "FLOP/byte", "memory")
-
-
-def show_catalogue(cases: Sequence[Case], console: Console) -> None:
-    """Prints a table for each suite."""
-    for suite in dict.fromkeys(case.suite for case in cases):
-        rows = [_row(case) for case in cases if case.suite == suite]
-        print_table(console, f"{suite}: {len(rows)} workloads", COLUMNS, rows)
-
-
-def _row(case: Case) -> tuple[str, ...]:
-    cost = case.cost
-    if cost is None:
-        return (case.id, case.untraced or "traced", "", "", "", "")
-    return (
-        case.id,
-        units.work(cost.flops) if cost.flops else "",
-        units.work(cost.vector_flops) if cost.vector_flops else "",
-        units.size(cost.bytes_moved),
-        f"{cost.arithmetic_intensity:.3g}",
-        units.size(cost.memory_bytes),
-    )

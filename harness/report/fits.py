@@ -1,4 +1,4 @@
-"""The laws of `plumbline fit`, as a person and as a program reads them."""
+"""The models of `plumbline fit`, as a person and as a program reads them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,15 +15,15 @@ from harness.records import Parameter
 from harness.report.step_tables import FIT_COLUMNS, interval
 from harness.report.terminal import print_table
 
-LAW_COLUMNS = ("sweep", "law", "sizes", "times", "typical residual", "worst", "at")
-# How many expected times, and how many groups without a law, are shown; --json has all.
+MODEL_COLUMNS = ("sweep", "model", "sizes", "times", "median residual", "worst", "at")
+# How many expected times, and how many groups without a model, are shown; --json has all.
 SHOWN = 40
 
 
 def show_fits(groups: Sequence[Group], console: Console) -> None:
-    """Prints the law of each group, its parameters, and what it expects; then the groups without a law, and why."""
+    """Prints the model of each group, its parameters, and what it expects; then the groups without a model, and why."""
     fitted = [(group, group.fitted) for group in groups if group.fitted is not None]
-    print_table(console, "Laws", LAW_COLUMNS, [_law_row(group, one) for group, one in fitted])
+    print_table(console, "Models", MODEL_COLUMNS, [_model_row(group, one) for group, one in fitted])
     terms = [
         (printable(group.name), one.name, *interval(one)) for group, _ in fitted for one in group.parameters
     ]
@@ -62,7 +62,7 @@ def _group(group: Group) -> dict[str, object]:
     fitted = group.fitted
     return {
         "group": group.name,
-        "law": fitted.law if fitted else None,
+        "model": fitted.model if fitted else None,
         "reason": group.reason or None,
         "sizes": len(group.where),
         "times": len(fitted.points.values) if fitted else None,
@@ -85,10 +85,10 @@ def _parameter(one: Parameter) -> dict[str, object]:
 
 
 def _residual(group: Group, fitted: Fitted) -> dict[str, object]:
-    """The size of the typical residual and of the worst; where that is."""
+    """The size of the median residual and of the worst; where that is."""
     sizes = np.abs(fitted.residuals)
     worst = int(np.argmax(sizes))
-    return {"typical": float(np.median(sizes)), "worst": float(sizes[worst]), "worst_at": group.where[worst]}
+    return {"median": float(np.median(sizes)), "worst": float(sizes[worst]), "worst_at": group.where[worst]}
 
 
 def _prediction(row: Mapping[str, object], one: Expectation | None) -> dict[str, object]:
@@ -100,12 +100,12 @@ def _prediction(row: Mapping[str, object], one: Expectation | None) -> dict[str,
     return {**row, **finite, "extrapolated": one.extrapolated}
 
 
-def _law_row(group: Group, fitted: Fitted) -> tuple[str, ...]:
+def _model_row(group: Group, fitted: Fitted) -> tuple[str, ...]:
     sizes = np.abs(fitted.residuals)
     worst = int(np.argmax(sizes))
     return (
         printable(group.name),
-        fitted.law,
+        fitted.model,
         str(len(group.where)),
         str(len(fitted.points.values)),
         units.percent(float(np.median(sizes))),

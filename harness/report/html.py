@@ -66,7 +66,7 @@ MARKS = frozenset(
 # Sections that are charts alone, or may be, and where they stand.
 _CHARTS_ALONE = {
     "shapes": ("Products by shape", "roofline"),
-    "sensors": ("Sensors", "levers"),
+    "sensors": ("Sensors", "optimizations"),
 }
 _CODE = re.compile(r"`([^`]+)`")
 # A number, with a unit or a word, and perhaps an interval or a remark; no date, no id, no sentence.

@@ -87,5 +87,5 @@ def _outcome(result: Result) -> str:
         case Failed(reason=reason):
             return f"FAILED: {reason}"
         case measurement:
-            words = [units.seconds(measurement.typical), rate(result), *measurement.flags]
+            words = [units.seconds(measurement.median), rate(result), *measurement.flags]
             return "  ".join(word for word in words if word)

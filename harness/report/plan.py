@@ -94,9 +94,9 @@ def _sections(plan: Plan) -> Iterator[Section | None]:
         "fits", "What fits", (table(("question", "answer"), _fits(plan), "Into the memory of a device"),)
     )
     yield section(
-        "levers",
+        "optimizations",
         "What a change makes of it",
-        (table(("change", "memory", "training time", "why not"), _levers(plan), "Levers"),),
+        (table(("change", "memory", "training time", "why not"), _optimizations(plan), "Optimizations"),),
     )
     yield section(
         "traffic",
@@ -240,7 +240,7 @@ def _fits(plan: Plan) -> list[tuple[str, ...]]:
     return rows
 
 
-def _levers(plan: Plan) -> list[tuple[str, ...]]:
+def _optimizations(plan: Plan) -> list[tuple[str, ...]]:
     return [
         (
             one.name,
@@ -248,7 +248,7 @@ def _levers(plan: Plan) -> list[tuple[str, ...]]:
             "" if one.seconds is None else units.lasting(one.seconds),
             one.reason,
         )
-        for one in plan.levers
+        for one in plan.optimizations
     ]
 
 

@@ -52,7 +52,7 @@ def show_forecast(forecast: Forecast, console: Console) -> None:
             Text("no time: no run of this machine and device is known (`plumbline bench` makes one)")
         )
     else:
-        console.print(Text(f"at least: the roofline of the ceilings measured in {forecast.run}"))
+        console.print(Text(f"at least: the roofline of the peaks measured in {forecast.run}"))
         console.print(Text(_calibration(forecast)))
 
 
@@ -62,7 +62,7 @@ def _calibration(forecast: Forecast) -> str:
         return "no expected time: nothing was calibrated for so many threads (`plumbline calibrate`)"
     told = f"expected: the sum over operators as calibrated in {forecast.calibrated_in}"
     if said.uncalibrated:
-        told += f"; no law of their own have {', '.join(said.uncalibrated)}"
+        told += f"; no model of their own have {', '.join(said.uncalibrated)}"
     if said.extrapolated:
         told += f"; larger than anything calibrated: {', '.join(said.extrapolated)}"
     return told
@@ -82,7 +82,7 @@ def as_json(forecast: Forecast) -> dict[str, object]:
         "train": _pass(forecast.train) | {"phases": forecast.train.trace.phases} if forecast.train else None,
         "memory": _memory(forecast),
         "unknown_operators": unknown(forecast),
-        "ceilings_from": forecast.run,
+        "peaks_from": forecast.run,
         "calibrated_in": forecast.calibrated_in,
     }
 
@@ -98,7 +98,7 @@ def _pass(one: Pass) -> dict[str, object]:
         "flops": cost.flops,
         "flops_dense": cost.flops_dense,
         "hardware_flops": cost.hardware_flops,
-        "vector_flops": cost.vector_flops,
+        "elementwise_flops": cost.elementwise_flops,
         "bytes_read": cost.bytes_read,
         "bytes_written": cost.bytes_written,
         "kernels": one.trace.kernels,
@@ -136,7 +136,7 @@ def _row(name: str, one: Pass) -> tuple[str, ...]:
     cost, seconds = one.cost, one.prediction.seconds
     return (
         name,
-        *_works(cost.flops, cost.flops_dense, cost.hardware_flops, cost.vector_flops),
+        *_works(cost.flops, cost.flops_dense, cost.hardware_flops, cost.elementwise_flops),
         units.size(cost.bytes_moved),
         str(one.trace.kernels),
         units.size(cost.memory_bytes),
@@ -161,7 +161,7 @@ def _phase_rows(one: Pass) -> list[tuple[str, ...]]:
                 phase.flops,
                 phase.flops + phase.masked_flops,
                 phase.flops + phase.recomputed_flops,
-                phase.vector_flops,
+                phase.elementwise_flops,
             ),
             units.size(phase.bytes_read + phase.bytes_written),
             str(phase.kernels),

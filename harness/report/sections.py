@@ -27,14 +27,14 @@ from harness.report.content import Page, Section, Table, lines, section, table
 from harness.report.facts import FACT_COLUMNS, fact_rows
 from harness.report.step_tables import (
     FIT_COLUMNS,
-    LEVER_COLUMNS,
-    LEVER_DISPENSABLE,
     MEMORY_COLUMNS,
+    OPTIMIZATION_COLUMNS,
+    OPTIMIZATION_DISPENSABLE,
     STEP_COLUMNS,
     STEP_DISPENSABLE,
     fit_rows,
-    lever_rows,
     memory_rows,
+    optimization_rows,
     step_rows,
     unknown_operators,
     untraced,
@@ -68,7 +68,7 @@ def _sections(run: Run) -> Iterator[Section | None]:
                 caution=not run.complete or bool(run.damage),
             ),
             table(
-                SUSTAINED_COLUMNS, summary.sustained(run), "What it sustains, and how well that was foretold"
+                SUSTAINED_COLUMNS, summary.sustained(run), "What it sustains, and how well that was predicted"
             ),
             _cards(run),
             table(VOID_COLUMNS, voids(run), "What can void the numbers"),
@@ -76,11 +76,11 @@ def _sections(run: Run) -> Iterator[Section | None]:
         ),
     )
     yield section(
-        "ceilings",
-        "Ceilings",
+        "peaks",
+        "Peaks",
         (
-            table(summary.LADDER_COLUMNS, summary.ladder(run), "Compute ceilings"),
-            table(summary.BANDWIDTH_COLUMNS, summary.bandwidths(run), "Bandwidth ceilings"),
+            table(summary.HIERARCHY_COLUMNS, summary.hierarchy(run), "Compute peaks"),
+            table(summary.BANDWIDTH_COLUMNS, summary.bandwidths(run), "Bandwidth peaks"),
         ),
     )
     yield section(
@@ -97,7 +97,11 @@ def _sections(run: Run) -> Iterator[Section | None]:
     yield _expected(run)
     yield section("memory", "Memory", (table(MEMORY_COLUMNS, memory_rows(run), "Memory at its peak"),))
     yield section("steps", "Steps", (table(STEP_COLUMNS, step_rows(run), "Steps", STEP_DISPENSABLE),))
-    yield section("levers", "Levers", (table(LEVER_COLUMNS, lever_rows(run), "Levers", LEVER_DISPENSABLE),))
+    yield section(
+        "optimizations",
+        "Optimizations",
+        (table(OPTIMIZATION_COLUMNS, optimization_rows(run), "Optimizations", OPTIMIZATION_DISPENSABLE),),
+    )
     yield section(
         "sensors",
         "Sensors",
@@ -154,9 +158,11 @@ def _expected(run: Run) -> Section | None:
             table(
                 costmodel.KIND_COLUMNS,
                 costmodel.kind_rows(run),
-                "Laws against the operators of the steps, each measured alone",
+                "Models against the operators of the steps, each measured alone",
             ),
-            table(costmodel.LAW_COLUMNS, costmodel.law_rows(run), "Cost model", costmodel.LAW_DISPENSABLE),
+            table(
+                costmodel.MODEL_COLUMNS, costmodel.model_rows(run), "Cost model", costmodel.MODEL_DISPENSABLE
+            ),
             lines((costmodel.framework_line(run),)),
         ),
     )

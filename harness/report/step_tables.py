@@ -1,13 +1,13 @@
-"""Fitted laws of a run's sweeps, as text: the same in the terminal and in Markdown."""
+"""Fitted models of a run's sweeps, as text: the same in the terminal and in Markdown."""
 
 from collections.abc import Callable
 
 from harness import units
-from harness.records import PHASES, Fit, Lever, Measurement, Parameter, Result, Run
+from harness.records import PHASES, Fit, Measurement, Optimization, Parameter, Result, Run
 
 STEP_COLUMNS = (
     "step",
-    "typical",
+    "median",
     "samples/s",
     "tokens/s",
     *PHASES,
@@ -62,9 +62,9 @@ def _row(result: Result, run: Run) -> tuple[str, ...]:
     peak = measurement.peak_memory_bytes
     return (
         result.case.id,
-        units.seconds(measurement.typical),
+        units.seconds(measurement.median),
         *(units.count(result.rates[unit]) if unit in result.rates else "" for unit in ("samples", "tokens")),
-        *(_share(measurement, phase) for phase in PHASES),
+        *(_fraction(measurement, phase) for phase in PHASES),
         "" if mfu is None else units.percent(mfu),
         "" if hfu is None else units.percent(hfu),
         str(trace.kernels),
@@ -75,7 +75,7 @@ def _row(result: Result, run: Run) -> tuple[str, ...]:
     )
 
 
-def _share(measurement: Measurement, phase: str) -> str:
+def _fraction(measurement: Measurement, phase: str) -> str:
     seconds = measurement.phase_seconds
     return units.percent(seconds[phase] / sum(seconds.values())) if phase in seconds else ""
 
@@ -117,25 +117,27 @@ def _memory_row(result: Result) -> tuple[str, ...]:
     )
 
 
-LEVER_COLUMNS = ("lever", "speed-up", "95 %", "expected", "by", "memory", "said", "base")
-LEVER_DISPENSABLE = ("said", "by", "memory")
+OPTIMIZATION_COLUMNS = ("optimization", "speed-up", "95 %", "expected", "by", "memory", "said", "base")
+OPTIMIZATION_DISPENSABLE = ("said", "by", "memory")
 
 
-def lever_rows(run: Run) -> list[tuple[str, ...]]:
+def optimization_rows(run: Run) -> list[tuple[str, ...]]:
     """A row for each pair of cases."""
-    return [_levers_row(lever) for lever in run.header.levers]
+    return [_optimizations_row(optimization) for optimization in run.header.optimizations]
 
 
-def _levers_row(lever: Lever) -> tuple[str, ...]:
+def _optimizations_row(optimization: Optimization) -> tuple[str, ...]:
     return (
-        lever.lever,
-        f"{lever.speedup:.2f} x",
-        f"{lever.low:.2f} - {lever.high:.2f}" if lever.low and lever.high else "",
-        f"{lever.expected:.2f} x" if lever.expected else "",
-        lever.way,
-        units.signed_percent(lever.memory - 1) if lever.memory is not None else "",
-        units.signed_percent(lever.expected_memory - 1) if lever.expected_memory is not None else "",
-        lever.base,
+        optimization.optimization,
+        f"{optimization.speedup:.2f} x",
+        f"{optimization.low:.2f} - {optimization.high:.2f}" if optimization.low and optimization.high else "",
+        f"{optimization.expected:.2f} x" if optimization.expected else "",
+        optimization.way,
+        units.signed_percent(optimization.memory - 1) if optimization.memory is not None else "",
+        units.signed_percent(optimization.predicted_memory - 1)
+        if optimization.predicted_memory is not None
+        else "",
+        optimization.base,
     )
 
 
@@ -151,15 +153,15 @@ _SHOW: dict[str, Callable[[float], str]] = {
 
 
 def fit_rows(fit: Fit) -> list[tuple[str, ...]]:
-    """A row under `FIT_COLUMNS` for the law of a sweep and each of its terms, then how well it explains the sizes."""
+    """A row under `FIT_COLUMNS` for the model of a sweep and each of its terms, then how well it explains the sizes."""
     worst = f"at {fit.variable} = {fit.worst.size}"
     theory = f"exponent of {fit.variable}, {fit.theory_exponent:g} in theory"
     exponent = [(fit.series, theory, *interval(fit.exponent))] if fit.work_in != "threads" else []
     return [
-        (fit.series, "law", fit.law, f"{len(fit.points)} sizes"),
+        (fit.series, "model", fit.model, f"{len(fit.points)} sizes"),
         *((fit.series, one.name, *interval(one)) for one in fit.parameters),
         *exponent,
-        (fit.series, "residual, typical", units.percent(fit.typical_residual), ""),
+        (fit.series, "residual, median", units.percent(fit.median_residual), ""),
         (fit.series, "residual, worst", units.percent(abs(fit.worst.residual)), worst),
     ]
 

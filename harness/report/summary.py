@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from harness import stats, units
-from harness.records import Answer, Run, Rung, Verdict
+from harness.records import Answer, PeakLevel, Run, Verdict
 
-LADDER_COLUMNS = ("dtype", "threads", "rung", "rate", "to the one above", "by")
-BANDWIDTH_COLUMNS = ("level", "capacity", "threads", "rung", "bandwidth", "moved", "by")
+HIERARCHY_COLUMNS = ("dtype", "threads", "peak level", "rate", "to the one above", "by")
+BANDWIDTH_COLUMNS = ("level", "capacity", "threads", "peak level", "bandwidth", "moved", "by")
 
 
 def state(run: Run) -> str:
@@ -28,8 +28,8 @@ def machine(run: Run) -> str:
         threads(settings.threads),
         f"torch {environment.software.torch.version}",
     ]
-    if run.ceilings.clock_hertz:
-        parts.append(f"measured clock {units.frequency(run.ceilings.clock_hertz)}")
+    if run.peaks.clock_hertz:
+        parts.append(f"measured clock {units.frequency(run.peaks.clock_hertz)}")
     return ", ".join(parts)
 
 
@@ -50,29 +50,29 @@ def device(run: Run) -> str:
     return environment.processor.model_name or run.header.settings.device
 
 
-def ladder(run: Run) -> list[tuple[str, ...]]:
-    """A row for each rung of each dtype and thread count: its rate, and how far it lies from the one above."""
+def hierarchy(run: Run) -> list[tuple[str, ...]]:
+    """A row for each peak level of each dtype and thread count: its rate, and how far it lies from the one above."""
     return [
         (
             dtype,
             str(threads),
-            step.rung,
+            step.peak_level,
             units.work_rate(step.flops_per_second),
             "" if step.to_above is None else units.change(step.to_above),
             step.method,
         )
-        for dtype, threads in dict.fromkeys((c.dtype, c.threads) for c in run.ceilings.compute)
-        for step in run.ladder(dtype, threads)
+        for dtype, threads in dict.fromkeys((c.dtype, c.threads) for c in run.peaks.compute)
+        for step in run.hierarchy(dtype, threads)
     ]
 
 
 def bandwidths(run: Run) -> list[tuple[str, ...]]:
-    """A row for each memory level, thread count and rung: the best that was reached, or the datasheet's."""
+    """A row for each memory level, thread count and peak level: the best that was reached, or the datasheet's."""
     rows: list[tuple[str, ...]] = []
-    for level in run.ceilings.levels:
+    for level in run.peaks.levels:
         capacity = units.size(level.capacity_bytes) if level.capacity_bytes else ""
         capacity += f" of {units.size(level.told_bytes)}" if level.told_bytes else ""
-        for one in run.ceilings.bandwidth:
+        for one in run.peaks.bandwidth:
             if one.level == level.name:
                 # Private caches add up over the threads of the run.
                 shown = capacity if one.threads == run.header.settings.threads else ""
@@ -82,9 +82,9 @@ def bandwidths(run: Run) -> list[tuple[str, ...]]:
                         level.name,
                         shown,
                         str(one.threads),
-                        one.rung.value,
+                        one.peak_level.value,
                         rate,
-                        "" if one.moved is None else units.percent(one.moved),
+                        "" if one.round_spread is None else units.percent(one.round_spread),
                         one.method,
                     )
                 )
@@ -115,7 +115,7 @@ def surroundings(run: Run) -> str:
         text
         for text in (
             _most("other programs used up to", [s.other_cpus for s in told], "{:.2f} CPUs".format),
-            _most("stolen by the hypervisor up to", [s.steal_share for s in told], units.percent),
+            _most("stolen by the hypervisor up to", [s.steal_fraction for s in told], units.percent),
             _most(
                 "stopped by a CPU quota up to",
                 [s.quota_throttled_seconds or None for s in told],
@@ -136,37 +136,41 @@ def surroundings(run: Run) -> str:
 
 
 def sustained(run: Run) -> list[tuple[str, str, str]]:
-    """Rows of what the machine sustains, of what, and how well theory foretold it: the report in short."""
+    """Rows of what the machine sustains, of what, and how well theory predicted it: the report in short."""
     return [*_rates(run), *_foretold(run), *_weighed(run)]
 
 
 def _rates(run: Run) -> Iterator[tuple[str, str, str]]:
-    """The best of torch in each dtype against the top of its ladder, and the bandwidth of main memory."""
-    ceilings, most = run.ceilings, run.header.settings.threads
-    for dtype in dict.fromkeys(c.dtype for c in ceilings.compute if c.threads == most):
-        best, top = ceilings.torch_ceiling(dtype, most), ceilings.compute_ladder(dtype, most)[0]
+    """The best of torch in each dtype against the top of its peak hierarchy, and the bandwidth of main memory."""
+    peaks, most = run.peaks, run.header.settings.threads
+    for dtype in dict.fromkeys(c.dtype for c in peaks.compute if c.threads == most):
+        best, top = peaks.torch_peak(dtype, most), peaks.compute_hierarchy(dtype, most)[0]
         if best is not None:
-            share = units.percent(best.flops_per_second / top.flops_per_second)
+            fraction = units.percent(best.flops_per_second / top.flops_per_second)
             above = (
-                f"{share} of {units.work_rate(top.flops_per_second)}, {_TOPS[top.rung]}"
+                f"{fraction} of {units.work_rate(top.flops_per_second)}, {_TOPS[top.peak_level]}"
                 if top is not best
                 else ""
             )
             yield f"{dtype} products", units.work_rate(best.flops_per_second), above
-    last = ceilings.levels[-1].name if ceilings.levels else ""
-    memory = ceilings.bandwidth_ceiling(last, most)
+    last = peaks.levels[-1].name if peaks.levels else ""
+    memory = peaks.bandwidth_peak(last, most)
     if memory is not None:
-        sheet = next((b for b in ceilings.bandwidth if b.level == last and b.rung is Rung.DATASHEET), None)
-        share = (
+        sheet = next(
+            (b for b in peaks.bandwidth if b.level == last and b.peak_level is PeakLevel.DATASHEET), None
+        )
+        fraction = (
             f"{units.percent(memory.bytes_per_second / sheet.bytes_per_second)} of the datasheet; "
             if sheet
             else ""
         )
         apart = (
-            "measured once" if memory.moved is None else f"its rounds lie {units.percent(memory.moved)} apart"
+            "measured once"
+            if memory.round_spread is None
+            else f"its rounds lie {units.percent(memory.round_spread)} apart"
         )
-        moved = f"{share}{apart}"
-        yield f"{last} bandwidth", units.bandwidth(memory.bytes_per_second), moved
+        round_spread = f"{fraction}{apart}"
+        yield f"{last} bandwidth", units.bandwidth(memory.bytes_per_second), round_spread
 
 
 def _foretold(run: Run) -> Iterator[tuple[str, str, str]]:
@@ -177,7 +181,7 @@ def _foretold(run: Run) -> Iterator[tuple[str, str, str]]:
         if ours is not None:
             beside = f"; the roofline alone is {units.percent(roof.mape)} off" if roof else ""
             inside = f"of {ours.cases} steps {units.percent(validation.coverage)} lie in their 90 % interval"
-            yield f"time of {validation.suite}", f"foretold to {units.percent(ours.mape)}", inside + beside
+            yield f"time of {validation.suite}", f"predicted to {units.percent(ours.mape)}", inside + beside
 
 
 def _weighed(run: Run) -> Iterator[tuple[str, str, str]]:
@@ -190,7 +194,7 @@ def _weighed(run: Run) -> Iterator[tuple[str, str, str]]:
     if off:
         yield (
             "peak memory of steps",
-            f"foretold to {units.percent(stats.median(off))}",
+            f"predicted to {units.percent(stats.median(off))}",
             f"median of {len(off)} steps; {units.percent(max(off))} at worst",
         )
 
@@ -205,18 +209,18 @@ def method(run: Run) -> tuple[str, ...]:
     return (
         f"Each case was measured by {many}, with {threads(settings.threads)} on {settings.device}, {begin}.",
         f"Sampling ended when every process knew its own median to ± {known}, {end}.",
-        "Memory was weighed in a pass of its own, the ceilings at the start, in the middle and at the end.",
+        "Memory was weighed in a pass of its own, the peaks at the start, in the middle and at the end.",
         surroundings(run),
         "FLOPs: a multiply-add is two; masked attention counts the pairs it attends to. GB = 10^9 bytes, GiB = 2^30.",
     )
 
 
 _TOPS = {
-    Rung.DATASHEET: "by datasheet",
-    Rung.CLOCK_TRUE: "by clock and width",
-    Rung.MICRO_KERNEL: "a micro-kernel",
-    Rung.PEER: "the best peer",
-    Rung.TORCH: "torch",
+    PeakLevel.DATASHEET: "by datasheet",
+    PeakLevel.CLOCK_TRUE: "by clock and width",
+    PeakLevel.MICRO_KERNEL: "a micro-kernel",
+    PeakLevel.PEER: "the best peer",
+    PeakLevel.TORCH: "torch",
 }
 
 
@@ -227,22 +231,22 @@ def _most(words: str, values: Sequence[float | None], show: Callable[[float], st
 
 WORDS = (
     (
-        "typical",
+        "median",
         "median over processes of the median time of a call, over samples that waited for no core (all, if under three)",
     ),
     (
         "95 %",
-        "half of the interval in which the typical time of an independent repeat lies in 95 of 100 cases",
+        "half of the interval in which the median time of an independent repeat lies in 95 of 100 cases",
     ),
     ("IQR", "interquartile range of a process's samples over their median"),
     (
         "moved",
-        "how far the rounds of a ceiling, at the start, in the middle and at the end of the run, lie apart",
+        "how far the rounds of a peak, at the start, in the middle and at the end of the run, lie apart",
     ),
-    ("of ceiling", "the rate over the best rate any code reached here (dtype, or memory level, and threads)"),
+    ("of peak", "the rate over the best rate any code reached here (dtype, or memory level, and threads)"),
     (
         "predicted / measured",
-        "the roofline's lower bound over the typical time, and which roof binds; above 1 the case beat the ceiling as the first round knew it",
+        "the roofline's lower bound over the median time, and which roof binds; above 1 the case beat the peak as the first round knew it",
     ),
     ("memory", "peak of tensor bytes while one call ran, inputs and outputs included"),
     ("forward, backward, optimizer", "shares of a step's time, in a pass of its own"),
@@ -257,7 +261,7 @@ WORDS = (
     ),
     (
         "expected, 90 %",
-        "the sum of a step's operators by laws learned from other operators in this run, and the framework's part; where nine of ten such steps lie",
+        "the sum of a step's operators by models learned from other operators in this run, and the framework's part; where nine of ten such steps lie",
     ),
     (
         "roofline, scaled, replay",

@@ -20,7 +20,7 @@ from harness.text import visible
 STYLE = {Answer.HOLDS: "green", Answer.FAILS: "bold red", Answer.INCONCLUSIVE: "yellow"}
 _KIND_STYLE = {FindingKind.WRONG: "bold red", FindingKind.VOIDS: "yellow", FindingKind.ADVICE: "cyan"}
 _LEFT = {
-    "lever",
+    "optimization",
     "base",
     "case",
     "pass",
@@ -31,9 +31,9 @@ _LEFT = {
     "dtype",
     "flags",
     "by",
-    "rung",
+    "peak level",
     "term",
-    "law",
+    "model",
     "at",
     "work",
     "operators",
@@ -48,7 +48,7 @@ _LEFT = {
     "run",
     "field",
     "why",
-    "ceiling",
+    "peak",
     "finding",
     "kind",
     "metric",
@@ -93,7 +93,7 @@ def show(run: Run, console: Console) -> None:
     for name, section in found.items():
         if name not in {*_LEFT_OUT, *_LAST}:
             _show_section(section, console)
-    for what, why in run.ceilings.unmeasured.items():
+    for what, why in run.peaks.unmeasured.items():
         console.print(Text(visible(f"not measured: {what} ({why})"), style="yellow"))
     for reason, word, cases in absent_rows(run):
         console.print(Text(f"{word}: {visible(reason)}", style="red" if word == "FAILED" else "yellow"))

@@ -9,10 +9,10 @@ import msgspec
 
 from harness import stats, store
 from harness.errors import StartError, UsageError
-from harness.measure.batch import Chapter, Order, Task
+from harness.measure.batch import Batch, Order, Task
 from harness.measure.pairs import Arm, Pairs
 from harness.measure.pickling import pack_workload
-from harness.measure.pool import Crew, DeclinedError, LostError, SpoiledError
+from harness.measure.pool import DeclinedError, LostError, SpoiledError, WorkerPool
 from harness.measure.runner import SAMPLING, describe
 from harness.measure.sensors import HostWatch
 from harness.records import Environment, Measurement
@@ -66,17 +66,17 @@ def selftest(device: str, threads: int, pairs: int, note: Callable[[str], None])
     watch = HostWatch(())
     for number in range(pairs):
         note(f"pair {number + 1} of {pairs}")
-        crew = Crew(device, threads, note)
+        pool = WorkerPool(device, threads, note)
         try:
-            crew.grow(2)
+            pool.grow(2)
             if environment is None:
-                environment = describe(crew)
-                timer, costs = _read_spins(crew)
-            _measure(crew, found)
+                environment = describe(pool)
+                timer, costs = _read_spins(pool)
+            _measure(pool, found)
         except (LostError, SpoiledError, DeclinedError) as lost:
             note(f"pair {number + 1} is lost: {lost}")
         finally:
-            crew.close()
+            pool.close()
     if environment is None or min(len(one.same) for one in found) < PAIRS:
         raise StartError("too many pairs were lost: nothing can be said")
     return NoiseProfile(
@@ -101,17 +101,17 @@ def _order(kind: Kind, name: str, slow_seconds: float = 0.0) -> Order:
     return Order(case, *pack_workload(kind.workload), kind.threads, slow_seconds)
 
 
-def _measure(crew: Crew, found: Sequence[_Found]) -> None:
+def _measure(pool: WorkerPool, found: Sequence[_Found]) -> None:
     """What one pair shows of each kind. Kinds of one number of threads go together, in turns."""
     for _, group in groupby(found, key=lambda one: one.kind.threads):
         members = list(group)
         tasks = [Task(_order(one.kind, "repeat")) for one in members]
-        Chapter(crew, REPEATED).measure(tasks)
-        arms = _compare(crew, members)
+        Batch(pool, REPEATED).measure(tasks)
+        arms = _compare(pool, members)
         for one, task, (base, same, slower) in zip(members, tasks, arms, strict=True):
             if isinstance(task.outcome, Measurement) and task.outcome.interval is not None:
                 low, high = task.outcome.interval
-                one.repeats.append(Repeat(task.outcome.typical, low, high, task.outcome.flags))
+                one.repeats.append(Repeat(task.outcome.median, low, high, task.outcome.flags))
             one.call_seconds.append(min(column(base.bursts, READING)))
             one.same.append(_log_ratio(base, same))
             one.slower.append(_log_ratio(base, slower))
@@ -122,31 +122,31 @@ def _log_ratio(base: Arm, other: Arm) -> float:
     return stats.median(round_log_ratios(column(base.bursts, READING), column(other.bursts, READING)))
 
 
-def _compare(crew: Crew, members: Sequence[_Found]) -> list[tuple[Arm, Arm, Arm]]:
+def _compare(pool: WorkerPool, members: Sequence[_Found]) -> list[tuple[Arm, Arm, Arm]]:
     """Base, the same, and the same slowed down; the latter two in the other process."""
     pairs = Pairs(REPEATED, BURST_SECONDS)
     arms = []
     for one in members:
-        base = pairs.prepare(Arm(_order(one.kind, "base"), crew, 0))
-        same = pairs.prepare(Arm(_order(one.kind, "same"), crew, 1))
+        base = pairs.prepare(Arm(_order(one.kind, "base"), pool, 0))
+        same = pairs.prepare(Arm(_order(one.kind, "same"), pool, 1))
         slow_seconds = INJECTED * min(base.seconds, same.seconds)
-        arms.append((base, same, pairs.prepare(Arm(_order(one.kind, "slower", slow_seconds), crew, 1))))
+        arms.append((base, same, pairs.prepare(Arm(_order(one.kind, "slower", slow_seconds), pool, 1))))
     for _ in range(ROUNDS):
         for three in arms:
             pairs.round(three)
-    crew.release(None, REPEATED.limit_seconds)
+    pool.release(None, REPEATED.limit_seconds)
     return arms
 
 
-def _read_spins(crew: Crew) -> tuple[tuple[TimerReading, ...], tuple[float, float]]:
-    """Spins of known length as the stopwatch reads them; what a sample costs inside its marks and around them."""
+def _read_spins(pool: WorkerPool) -> tuple[tuple[TimerReading, ...], tuple[float, float]]:
+    """Spins of known length as the timer reads them; what a sample costs inside its marks and around them."""
     tasks = [Task(_order(Kind("spin", spin, 1), "spin")) for spin in SPINS]
-    Chapter(crew, REPEATED).measure(tasks)
+    Batch(pool, REPEATED).measure(tasks)
     readings = []
     marks, around = [], []
     for spin, task in zip(SPINS, tasks, strict=True):
         if isinstance(task.outcome, Measurement):
-            readings.append(TimerReading(spin.microseconds * 1e-6, task.outcome.typical))
+            readings.append(TimerReading(spin.microseconds * 1e-6, task.outcome.median))
             marks.append(task.outcome.timer_cost_seconds)
             around.append(task.outcome.sample_cost_seconds or 0.0)
     if not readings:

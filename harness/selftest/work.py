@@ -63,7 +63,7 @@ class Triad(Workload):
 
 @dataclass(frozen=True)
 class Spin(Workload):
-    """Nothing but waiting, for so many microseconds by a clock that is not the stopwatch's."""
+    """Nothing but waiting, for so many microseconds by a clock that is not the timer's."""
 
     microseconds: int
 

@@ -106,7 +106,7 @@ class DataSet:
             RecordError: the files cannot be read.
         """
         where, values = _where(case=case)
-        columns = 'series, any_value("case"), any_value(machine), any_value(threads), count(typical_seconds), count(DISTINCT host)'
+        columns = 'series, any_value("case"), any_value(machine), any_value(threads), count(median_seconds), count(DISTINCT host)'
         found = self.sql(
             f"SELECT {columns}, epoch_us(max(started_at)) FROM results{where} GROUP BY series ORDER BY 2, 3, 4, 1",  # noqa: S608 - of this module's own words
             values,

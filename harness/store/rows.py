@@ -26,7 +26,7 @@ def _row(run: Run, result: Result) -> dict[str, object]:
             "flops": case.cost.flops,
             "flops_dense": case.cost.flops_dense,
             "hardware_flops": case.cost.hardware_flops,
-            "vector_flops": case.cost.vector_flops,
+            "elementwise_flops": case.cost.elementwise_flops,
             "bytes_moved": case.cost.bytes_moved,
             "memory_bytes": case.cost.memory_bytes,
         }
@@ -41,7 +41,7 @@ def _row(run: Run, result: Result) -> dict[str, object]:
         row |= {"roofline_seconds": result.prediction.seconds, "bound": result.prediction.bound}
     if measurement is not None:
         row |= {
-            "typical_seconds": measurement.typical,
+            "median_seconds": measurement.median,
             "best_seconds": measurement.best,
             "relative_iqr": measurement.relative_iqr,
             "low_seconds": measurement.interval[0] if measurement.interval else None,
@@ -49,7 +49,7 @@ def _row(run: Run, result: Result) -> dict[str, object]:
             "view": measurement.view.name,
             "processes": len(measurement.view.processes),
             "samples": measurement.view.samples,
-            "clean_share": measurement.view.clean_share,
+            "clean_fraction": measurement.view.clean_fraction,
             "stop_reason": measurement.view.stop_reason.value,
             "regime": measurement.regime,
             "joules_per_call": measurement.joules_per_call,

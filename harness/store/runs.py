@@ -12,13 +12,14 @@
         pytest-benchmark.json  an export
 
 History of the schema
-    1   the first: one process a case, raw samples inside cases.jsonl
-    2   several processes a case, statistics of each in cases.jsonl, raw samples in samples.jsonl
+    2   the first that was kept: statistics of each process in cases.jsonl, raw samples in samples.jsonl
+    3   a case's parameters; fields renamed (`_RENAMED`)
 """
 
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 import tempfile
 import weakref
@@ -41,12 +42,12 @@ from harness.records import (
     SensorSeries,
 )
 from harness.records.base import Record
-from harness.store import older
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+OLDEST_VERSION = 2
 CASES, HEADER, EXPORT = "cases.jsonl", "run.json", "pytest-benchmark.json"
 PAGE, REPORT, DOCUMENT = "report.html", "report.md", "report.json"
 SAMPLES, SENSORS, OUTPUT = "samples.jsonl", "sensors.jsonl", "output.txt"
@@ -54,6 +55,23 @@ OPERATORS, REPLAYS = "operators.jsonl", "replays.jsonl"
 DEFAULT_RESULTS = Path("results")
 # So many of the latest runs are looked through for what is known of this machine.
 RECENT = 20
+
+# Fields that schema 2 had under other names.
+_RENAMED = {
+    b"ceilings": b"peaks",
+    b"cpu_share": b"cpu_fraction",
+    b"expected_memory": b"predicted_memory",
+    b"law": b"model",
+    b"laws": b"models",
+    b"lever": b"optimization",
+    b"levers": b"optimizations",
+    b"moved": b"round_spread",
+    b"rung": b"peak_level",
+    b"steal_share": b"steal_fraction",
+    b"typical": b"median",
+    b"vector_flops": b"elementwise_flops",
+}
+_OLD_FIELD = re.compile(b'"(' + b"|".join(_RENAMED) + b')":')
 
 _Kind = TypeVar("_Kind", bound=Record)
 
@@ -314,7 +332,7 @@ def read(folder: Path) -> Run:
         damage.append(f"{CASES}: the last line is cut off; its case counts as not measured")
     for number, line in enumerate(lines, start=1):
         try:
-            result = older.result(line) if version == 1 else msgspec.json.decode(line, type=Result)
+            result = msgspec.json.decode(upgraded(line, version), type=Result)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             damage.append(f"{CASES}: line {number} is unreadable ({error}); left out")
         else:
@@ -352,10 +370,18 @@ def replays(folder: Path) -> dict[str, CaseReplay]:
 
 def _lines(path: Path, kind: type[_Kind]) -> "Iterator[_Kind]":
     """The records of a side file, as far as it is there and readable."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
+    with contextlib.suppress(OSError, msgspec.DecodeError), path.open("rb") as file:
+        version = msgspec.json.decode((path.parent / HEADER).read_bytes(), type=_Version).schema_version
         for line in file:
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-                yield msgspec.json.decode(line, type=kind)
+                yield msgspec.json.decode(upgraded(line, version), type=kind)
+
+
+def upgraded(content: bytes, version: int) -> bytes:
+    """JSON of a schema version with the field names of the current one."""
+    if version >= SCHEMA_VERSION:
+        return content
+    return _OLD_FIELD.sub(lambda match: b'"' + _RENAMED[match[1]] + b'":', content)
 
 
 def _load_header(path: Path) -> tuple[Header, int]:
@@ -368,7 +394,9 @@ def _load_header(path: Path) -> tuple[Header, int]:
                 f"{path} was written by a newer Plumbline (schema {version}, this one reads up to "
                 f"{SCHEMA_VERSION}): upgrade plumbline-bench"
             )
-        header = older.header(content) if version == 1 else msgspec.json.decode(content, type=Header)
+        if version < OLDEST_VERSION:
+            raise RecordError(f"{path} has schema {version}, which is no longer read: measure again")
+        header = msgspec.json.decode(upgraded(content, version), type=Header)
     except OSError as error:
         raise RecordError(f"cannot read {path}: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

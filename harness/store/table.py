@@ -55,7 +55,7 @@ class Row(Record, frozen=True, gc=False):  # tens of thousands of them, and no c
     source: str | None = None
     reason: str | None = None
     view: str | None = None
-    typical_seconds: float | None = None
+    median_seconds: float | None = None
     low_seconds: float | None = None
     high_seconds: float | None = None
     best_seconds: float | None = None
@@ -65,7 +65,7 @@ class Row(Record, frozen=True, gc=False):  # tens of thousands of them, and no c
     flags: tuple[str, ...] = ()
     roofline_seconds: float | None = None
     flops: int | None = None
-    vector_flops: int | None = None
+    elementwise_flops: int | None = None
     bytes_moved: int | None = None
     memory_bytes: int | None = None
     kernels: int | None = None
@@ -188,7 +188,7 @@ def _cost(result: Result) -> dict[str, int]:
         return {}
     return {
         "flops": cost.flops,
-        "vector_flops": cost.vector_flops,
+        "elementwise_flops": cost.elementwise_flops,
         "bytes_moved": cost.bytes_moved,
         "memory_bytes": cost.memory_bytes,
     }
@@ -204,7 +204,7 @@ def _outcome(result: Result) -> dict[str, object]:
     return {
         "outcome": "measurement",
         "view": view.name,
-        "typical_seconds": view.typical,
+        "median_seconds": view.median,
         "low_seconds": low,
         "high_seconds": high,
         "best_seconds": view.best,

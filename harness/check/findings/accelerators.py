@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from harness import stats, units
-from harness.check.findings.seen import Ranked, flagged, ids, number, share, slowed
+from harness.check.findings.seen import Ranked, flagged, fraction, ids, number, slowed
 from harness.records import Finding, FindingKind, Flag, Measurement, Run
 from harness.records.machine import Accelerator
 
@@ -55,7 +55,7 @@ def _throttled(run: Run) -> Iterator[Ranked]:
     seen_text = f" The sensors read {' and '.join(filter(None, seen))}." if any(seen) else ""
     fix = RELIEF.get(reasons.most_common(1)[0][0], "`nvidia-smi -q -d PERFORMANCE` tells why")
     yield Ranked(
-        share(len(found), len(run.measured)),
+        fraction(len(found), len(run.measured)),
         Finding(
             "throttling",
             FindingKind.VOIDS,
@@ -143,7 +143,7 @@ def _host_bound(run: Run) -> Iterator[Ranked]:
     gain = stats.median(gains) if gains else None
     known = f": {gain:.2f} times as fast in the median of {number(len(gains), 'case')} here" if gain else ""
     yield Ranked(
-        max(1.0 - 1.0 / gain, 0.0) if gain else share(len(found), len(run.measured)),
+        max(1.0 - 1.0 / gain, 0.0) if gain else fraction(len(found), len(run.measured)),
         Finding(
             "host-bound cases",
             FindingKind.ADVICE,
@@ -158,7 +158,7 @@ def _host_bound(run: Run) -> Iterator[Ranked]:
 def _by_graph(found: Measurement) -> float | None:
     """What replaying the call from a graph gains."""
     graph = next((view for view in found.views if view.name == "gpu_graph"), None)
-    return found.typical / graph.typical if graph is not None else None
+    return found.median / graph.median if graph is not None else None
 
 
 def _devices(run: Run) -> tuple[Accelerator, ...]:

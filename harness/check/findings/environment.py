@@ -6,16 +6,16 @@ from harness import stats, units
 from harness.check.findings.seen import (
     MANY,
     Ranked,
-    clean_share,
+    clean_fraction,
     crowded,
     flagged,
+    fraction,
     ids,
-    is_restless,
+    is_noisy,
     measurements,
     most,
     number,
     on_cpu,
-    share,
 )
 from harness.records import Finding, FindingKind, Flag, Result, Run
 from harness.records.measurement import STOLEN
@@ -24,13 +24,13 @@ from harness.records.measurement import STOLEN
 def _contended(run: Run) -> Iterator[Ranked]:
     found = flagged(run, Flag.CONTENDED)
     who = _who(run, found)
-    # Where nobody is known to have taken the cores, a restless machine is all there is to say.
-    if share(len(found), len(run.measured)) <= MANY or (not who and is_restless(run)):
+    # Where nobody is known to have taken the cores, a noisy machine is all there is to say.
+    if fraction(len(found), len(run.measured)) <= MANY or (not who and is_noisy(run)):
         return
-    clean = clean_share(run)
+    clean = clean_fraction(run)
     told = f"; {units.percent(1.0 - clean)} of all samples waited" if clean is not None else ""
     yield Ranked(
-        share(len(found), len(run.measured)),
+        fraction(len(found), len(run.measured)),
         Finding(
             "waiting for cores",
             FindingKind.VOIDS,
@@ -48,7 +48,7 @@ def _who(run: Run, found: list[Result]) -> str:
     told = [result.measurement for result in found if result.measurement is not None]
     others, stolen = (
         most(m.sensors.other_cpus for m in told),
-        most(m.sensors.steal_share for m in told),
+        most(m.sensors.steal_fraction for m in told),
     )
     parts = []
     if others is not None and any(crowded(m) for m in told):
@@ -69,7 +69,7 @@ def _who(run: Run, found: list[Result]) -> str:
 def _nobody(run: Run) -> str:
     """What was counted, where it does not explain who waited."""
     told = [m.sensors for m in measurements(run)]
-    others, stolen = most(one.other_cpus for one in told), most(one.steal_share for one in told)
+    others, stolen = most(one.other_cpus for one in told), most(one.steal_fraction for one in told)
     counted = [
         "" if others is None else f"other programs used at most {others:.2f} CPUs",
         "" if stolen is None else f"the hypervisor took at most {units.percent(stolen)}",
@@ -89,8 +89,8 @@ def _room(run: Run) -> str:
     return "Stop other programs and measure again."
 
 
-def _restless(run: Run) -> Iterator[Ranked]:
-    if not is_restless(run):
+def _noisy(run: Run) -> Iterator[Ranked]:
+    if not is_noisy(run):
         return
     found = flagged(run, Flag.NOISY, Flag.DRIFTING, Flag.CONTENDED)
     noisy, drifting, contended = (
@@ -101,20 +101,20 @@ def _restless(run: Run) -> Iterator[Ranked]:
         f"; their 95 % intervals are ± {units.percent(stats.median(widths))} in the median" if widths else ""
     )
     yield Ranked(
-        share(len(found), len(run.measured)),
+        fraction(len(found), len(run.measured)),
         Finding(
-            "restless machine",
+            "noisy machine",
             FindingKind.VOIDS,
             f"Of {number(len(run.measured), 'case')} {noisy} are noisy, {drifting} drifting and {contended} contended{width}.",
-            _why_restless(run),
+            _why_noisy(run),
             _how_to_live_with_it(run),
             ids(found),
         ),
     )
 
 
-def _why_restless(run: Run) -> str:
-    clean = clean_share(run)
+def _why_noisy(run: Run) -> str:
+    clean = clean_fraction(run)
     shared = (
         "other virtual machines on the same host probably take caches, bandwidth and clock"
         if run.header.environment.processor.hypervisor
@@ -150,14 +150,14 @@ def _quota(run: Run) -> Iterator[Ranked]:
         f"the control group may use {limits.cpu_quota:g} CPUs and the run has {number(threads, 'thread')}"
         if tight
         else "",
-        f"a quota stopped its tasks beside {number(len(stopped), 'case')}, for up to {units.seconds(longest)} a chapter"
+        f"a quota stopped its tasks beside {number(len(stopped), 'case')}, for up to {units.seconds(longest)} a batch"
         if stopped
         else "",
     ]
     told = "; ".join(filter(None, parts))
     whole = max(1, int(limits.cpu_quota)) if limits.cpu_quota is not None else max(1, threads - 1)
     yield Ranked(
-        max(share(len(stopped), len(run.measured)), 1.0 - (limits.cpu_quota or threads) / threads),
+        max(fraction(len(stopped), len(run.measured)), 1.0 - (limits.cpu_quota or threads) / threads),
         Finding(
             "CPU quota",
             FindingKind.VOIDS,
@@ -276,8 +276,8 @@ def _numerics(run: Run) -> Iterator[Ranked]:
 
 
 def _selftest(run: Run) -> Iterator[Ranked]:
-    # A restless machine is told to have one already.
-    if run.header.selftest_at is None and run.measured and not is_restless(run):
+    # A noisy machine is told to have one already.
+    if run.header.selftest_at is None and run.measured and not is_noisy(run):
         yield Ranked(
             0.0,
             Finding(
@@ -292,7 +292,7 @@ def _selftest(run: Run) -> Iterator[Ranked]:
 
 RULES = (
     _contended,
-    _restless,
+    _noisy,
     _quota,
     _oversubscribed,
     _dirty,

@@ -38,7 +38,7 @@ def unmeasured(run: Run) -> tuple[tuple[str, str], ...]:
     """What was not measured and why, a row for each reason."""
     return (
         *_missing(run),
-        *_ceilings(run),
+        *_peaks(run),
         *_cases(run),
         *_of_cases(run),
         *_surroundings(run),
@@ -51,12 +51,12 @@ def _missing(run: Run) -> Iterator[tuple[str, str]]:
         yield _names(run.missing), "the run has not come to its end"
 
 
-def _ceilings(run: Run) -> Iterator[tuple[str, str]]:
-    if not run.header.ceilings:
-        yield "ceilings", "the run has none: nothing says what the machine could reach"
-    told = {name: why for one in run.header.ceilings for name, why in one.unmeasured.items()}
+def _peaks(run: Run) -> Iterator[tuple[str, str]]:
+    if not run.header.peaks:
+        yield "peaks", "the run has none: nothing says what the machine could reach"
+    told = {name: why for one in run.header.peaks for name, why in one.unmeasured.items()}
     yield from _rows(
-        ((f"ceiling: {name}", why.removeprefix("Unsupported: ")) for name, why in told.items()), "ceilings"
+        ((f"peak: {name}", why.removeprefix("Unsupported: ")) for name, why in told.items()), "peaks"
     )
 
 
@@ -84,8 +84,8 @@ def _of_cases(run: Run) -> Iterator[tuple[str, str]]:
     kinds = dict.fromkeys(kind for said in run.header.estimates for kind in said.uncalibrated)
     if kinds:
         yield (
-            f"laws of {', '.join(kinds)}",
-            "no operator of that kind was calibrated; they borrow another's law",
+            f"models of {', '.join(kinds)}",
+            "no operator of that kind was calibrated; they borrow another's model",
         )
 
 

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 from harness import stats, units
 from harness.check.findings.seen import Ranked, number
-from harness.records import Finding, FindingKind, Lever, Result, Run
+from harness.records import Finding, FindingKind, Optimization, Result, Run
 
 # Less than a tenth is not worth a change of anybody's code.
 PAYS = 1.10
-# A speed-up below this share of the number of threads, with its whole interval, is threads that do not scale.
+# A speed-up below this fraction of the number of threads, with its whole interval, is threads that do not scale.
 SCALES = 0.75
 
-# Why each lever pays where it does, and how it is pulled.
-LEVERS = {
+# Why each optimization pays where it does, and how it is pulled.
+OPTIMIZATIONS = {
     "bfloat16 instead of float32": (
         "Half of the bytes, and instructions for its products where the hardware has them",
         "`torch.autocast(device_type, dtype=torch.bfloat16)`, where 8 bits of mantissa are enough",
@@ -53,30 +53,30 @@ LEVERS = {
 
 
 def _paying(run: Run) -> Iterator[Ranked]:
-    """One finding for each lever that pays somewhere."""
+    """One finding for each optimization that pays somewhere."""
     threads = _threads(run)
-    for name in dict.fromkeys(one.lever for one in run.header.levers):
-        every = [one for one in run.header.levers if one.lever == name]
+    for name in dict.fromkeys(one.optimization for one in run.header.optimizations):
+        every = [one for one in run.header.optimizations if one.optimization == name]
         paying = [one for one in every if one.speedup >= PAYS and one.low is not None and one.low > 1.0]
         more = max(threads.get(one.changed) or 0 for one in every)
         if not paying or 0 < more <= run.header.settings.threads:
             continue
-        typical = stats.median([one.speedup for one in paying])
-        cause, fix = LEVERS.get(name, _of_threads(more) if more else ("It was measured so", name))
+        median = stats.median([one.speedup for one in paying])
+        cause, fix = OPTIMIZATIONS.get(name, _of_threads(more) if more else ("It was measured so", name))
         yield Ranked(
-            1.0 - 1.0 / typical,
+            1.0 - 1.0 / median,
             Finding(
                 name,
                 FindingKind.ADVICE,
-                _told(every, paying, typical),
+                _told(every, paying, median),
                 f"{cause}{_said(paying)}.",
-                f"{fix}; where it pays here, it saved {units.percent(1.0 - 1.0 / typical)} of the time.",
+                f"{fix}; where it pays here, it saved {units.percent(1.0 - 1.0 / median)} of the time.",
                 tuple(one.base for one in paying),
             ),
         )
 
 
-def _told(every: list[Lever], paying: list[Lever], typical: float) -> str:
+def _told(every: list[Optimization], paying: list[Optimization], median: float) -> str:
     best = max(paying, key=lambda one: one.speedup)
     known = f"95 %: {best.low:.2f} to {best.high:.2f}" if best.low and best.high else ""
     if len(every) == 1:
@@ -84,7 +84,7 @@ def _told(every: list[Lever], paying: list[Lever], typical: float) -> str:
     told = f"1 of {len(every)} pairs of cases is faster, {best.speedup:.2f} times ({known}; {best.base})"
     if len(paying) > 1:
         told = (
-            f"{len(paying)} of {len(every)} pairs of cases are faster, {typical:.2f} times in the median, {best.speedup:.2f} times at most "
+            f"{len(paying)} of {len(every)} pairs of cases are faster, {median:.2f} times in the median, {best.speedup:.2f} times at most "
             f"({known}; {best.base})"
         )
     costing = [one for one in every if one.high is not None and one.high < 1.0 and one.speedup <= 1.0 / PAYS]
@@ -94,7 +94,7 @@ def _told(every: list[Lever], paying: list[Lever], typical: float) -> str:
     return f"{told}."
 
 
-def _said(paying: list[Lever]) -> str:
+def _said(paying: list[Optimization]) -> str:
     said = [one for one in paying if one.expected is not None]
     memory = [one.memory for one in paying if one.memory is not None]
     told = ""
@@ -118,7 +118,7 @@ def _of_threads(threads: int) -> tuple[str, str]:
 def _threads_do_not_scale(run: Run) -> Iterator[Ranked]:
     threads, results = _threads(run), {result.case.id: result for result in run.measured}
     found = []
-    for one in run.header.levers:
+    for one in run.header.optimizations:
         more, base = threads.get(one.changed) or 0, threads.get(one.base) or 0
         if more > base > 0 and one.high is not None and one.high < SCALES * more / base:
             found.append((one.speedup * base / more, one, more // base))
@@ -143,17 +143,15 @@ def _why_not(run: Run, base: Result, changed: Result) -> str:
     said = changed.prediction
     if said is None or said.bound != "memory" or said.level is None:
         return "Its parts are probably too short for the threads to meet after each of them."
-    one, more = (
-        run.ceilings.bandwidth_ceiling(said.level, result.case.threads or 1) for result in (base, changed)
-    )
+    one, more = (run.peaks.bandwidth_peak(said.level, result.case.threads or 1) for result in (base, changed))
     told = f"Memory binds it ({said.level})"
     if one is None or more is None or base.bytes_per_second is None:
         return f"{told}, which the threads share."
     told += f", where {number(one.threads, 'thread')} moved {units.bandwidth(base.bytes_per_second)}; "
-    ceilings = f"{units.bandwidth(one.bytes_per_second)} with {one.threads} to {units.bandwidth(more.bytes_per_second)} with {more.threads}"
+    peaks = f"{units.bandwidth(one.bytes_per_second)} with {one.threads} to {units.bandwidth(more.bytes_per_second)} with {more.threads}"
     if more.bytes_per_second / one.bytes_per_second < SCALES * more.threads / one.threads:
-        return f"{told}the threads share it, and its ceiling grows no more, from {ceilings}."
-    return f"{told}its ceiling grows with the threads, from {ceilings}, so what holds this work back is not told."
+        return f"{told}the threads share it, and its peak grows no more, from {peaks}."
+    return f"{told}its peak grows with the threads, from {peaks}, so what holds this work back is not told."
 
 
 def _threads(run: Run) -> dict[str, int | None]:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from harness import stats, units
-from harness.check.findings.seen import Ranked, ids, number, share
+from harness.check.findings.seen import Ranked, fraction, ids, number
 from harness.records import Answer, Failed, Finding, FindingKind, Judged, Run
 
 # One in ten steps may lie outside of its 90 % interval. So many outside that chance does it less than once in a hundred runs are no chance.
@@ -17,8 +17,8 @@ TIME = "time"
 # Why a claim can fail, and what to do: in the words of the claims themselves.
 CLAIMS = {
     "physics": (
-        "Nothing is faster than what code really reached here: the cost is counted wrong, the clock is wrong, or the ceiling was measured on a slower machine than the case",
-        "Measure the case and its ceilings again, alone",
+        "Nothing is faster than what code really reached here: the cost is counted wrong, the clock is wrong, or the peak was measured on a slower machine than the case",
+        "Measure the case and its peaks again, alone",
     ),
     "memory": (
         "The prediction is wrong, or the kernels take memory of their own that no trace sees",
@@ -30,14 +30,14 @@ CLAIMS = {
     ),
     "counts": (
         "The closed form of the suite and the sum over the traced operators differ: one of them is wrong",
-        "Correct the cost of the workload; every rate and share of a ceiling of these cases is off by as much",
+        "Correct the cost of the workload; every rate and fraction of a peak of these cases is off by as much",
     ),
     "scaling": (
         "The work that is counted is of another order than theory says, or the machine takes another kernel from some size on",
         "Measure more sizes around those with the largest residual: `--profile full`",
     ),
     "crossover": (
-        "The fitted law does not hold where overhead and work meet, or a roof is not the one that binds",
+        "The fitted model does not hold where overhead and work meet, or a roof is not the one that binds",
         "Measure more small sizes of this sweep: `--profile full`",
     ),
     "6ND": (
@@ -83,7 +83,7 @@ def _failed(run: Run) -> Iterator[Ranked]:
     others = f"; {number(len(reasons) - 1, 'other reason')} beside it" if len(reasons) > 1 else ""
     first = run.failed[0].case
     yield Ranked(
-        1.0 + share(len(run.failed), len(run.results)),
+        1.0 + fraction(len(run.failed), len(run.results)),
         Finding(
             "failed cases",
             FindingKind.WRONG,
@@ -105,7 +105,7 @@ def _incomplete(run: Run) -> Iterator[Ranked]:
         else f"All of {number(planned, 'planned case')} are on record, but the run did not come to its end."
     )
     yield Ranked(
-        1.0 + share(len(run.missing), planned),
+        1.0 + fraction(len(run.missing), planned),
         Finding(
             "incomplete",
             FindingKind.WRONG,
@@ -144,7 +144,7 @@ def _claims(run: Run) -> Iterator[Ranked]:
             claim, ("Theory and machine part here", f"`plumbline check {run.header.id}` tells of each")
         )
         yield Ranked(
-            share(len(fails), len(every)),
+            fraction(len(fails), len(every)),
             Finding(
                 f"{claim} fails",
                 FindingKind.WRONG,
@@ -174,7 +174,7 @@ def _expected_times(run: Run) -> Iterator[Ranked]:
             f"the farthest took {units.seconds(worst.measured)} where {units.seconds(worst.estimated)} were expected ({worst.case})."
         )
     yield Ranked(
-        share(len(cases), len(steps)),
+        fraction(len(cases), len(steps)),
         Finding(
             "expected times missed",
             FindingKind.WRONG,
@@ -199,10 +199,10 @@ def _why_missed(run: Run, outside: list[Judged]) -> str:
             "The steps pay for something that the cost model does not know, or its intervals are too narrow."
         )
     longer = sum(one.measured > one.estimated for one in outside)
-    typical = stats.median([one.measured / one.estimated for one in outside])
+    median = stats.median([one.measured / one.estimated for one in outside])
     names = {one.case for one in outside}
     flags = sum(bool(r.measurement and r.measurement.flags) for r in run.measured if r.case.id in names)
-    told = f"{longer} of the {len(outside)} took longer than expected (all: {typical:.2f} times in the median) and {flags} carry a flag"
+    told = f"{longer} of the {len(outside)} took longer than expected (all: {median:.2f} times in the median) and {flags} carry a flag"
     if 2 * flags > len(outside):
         return (
             f"{told}: the machine's pace may have changed between the operators that calibrate and the steps, "

@@ -9,11 +9,11 @@ from harness.records.measurement import CROWDED, HARMLESS
 # More than a tenth of the cases is no accident of a moment, as more than a tenth of the samples is none of a case.
 MANY = 0.10
 # A machine on which a quarter of the cases is noisy or drifting has no pace of its own to report.
-RESTLESS = 0.25
+NOISY = 0.25
 
 
 class Ranked(NamedTuple):
-    """A finding and its weight among those of its kind: the share of the time, or of the cases, that is at stake."""
+    """A finding and its weight among those of its kind: the fraction of the time, or of the cases, that is at stake."""
 
     weight: float
     finding: Finding
@@ -51,12 +51,12 @@ def flagged(run: Run, *flags: Flag) -> list[Result]:
     return [r for r in run.measured if r.measurement is not None and set(flags) & set(r.measurement.flags)]
 
 
-def is_restless(run: Run) -> bool:
+def is_noisy(run: Run) -> bool:
     """Whether much of what was measured is noisy or drifting."""
-    return share(len(flagged(run, Flag.NOISY, Flag.DRIFTING)), len(run.measured)) > RESTLESS
+    return fraction(len(flagged(run, Flag.NOISY, Flag.DRIFTING)), len(run.measured)) > NOISY
 
 
-def share(part: int, whole: int) -> float:
+def fraction(part: int, whole: int) -> float:
     """A part of a whole; nothing of nothing."""
     return part / whole if whole else 0.0
 
@@ -66,8 +66,8 @@ def most(values: Iterable[float | None]) -> float | None:
     return max((value for value in values if value is not None), default=None)
 
 
-def clean_share(run: Run) -> float | None:
-    """The share of all samples that waited for no core; None where the system does not tell who waited."""
+def clean_fraction(run: Run) -> float | None:
+    """The fraction of all samples that waited for no core; None where the system does not tell who waited."""
     processes = [process for m in measurements(run) for process in m.view.processes]
     told = [p for p in processes if p.run_delay_seconds is not None or p.involuntary_switches is not None]
     return sum(p.clean for p in told) / sum(p.samples for p in told) if told else None

@@ -64,7 +64,7 @@ def _mapped(run: Run) -> Iterator[Ranked]:
         measurement = result.measurement
         if mapped and measurement is not None and not result.case.calibrates:
             faults = mapped / page * model.fault_seconds
-            found.append((min(1.0, faults / measurement.typical), faults, mapped, result, measurement))
+            found.append((min(1.0, faults / measurement.median), faults, mapped, result, measurement))
     found = sorted((one for one in found if one[0] >= FAULTS), key=lambda one: -one[0])
     if not found:
         return
@@ -77,7 +77,7 @@ def _mapped(run: Run) -> Iterator[Ranked]:
             "pages mapped anew",
             FindingKind.ADVICE,
             f"{number(len(found), 'case')} of this run {'gets' if len(found) == 1 else 'get'} results of {units.size(MAPPED_BYTES)} or more: "
-            f"{units.size(mapped)} a call in {worst.case.id}, which took {units.seconds(measurement.typical)}. By the cost model the first touches of "
+            f"{units.size(mapped)} a call in {worst.case.id}, which took {units.seconds(measurement.median)}. By the cost model the first touches of "
             f"their pages take {f'up to {units.seconds(faults)} of it' if most < 1.0 else 'much of it'}.",
             f"{_allocator(run)} maps an allocation of {units.size(MAPPED_BYTES)} or more anew each time and gives it back, and its pages fault "
             "when they are first touched" + (f" (transparent huge pages: {huge})." if huge else "."),

@@ -4,18 +4,18 @@ from collections.abc import Callable, Iterator
 
 from harness import units
 from harness.check.findings.accelerators import CAPPED
-from harness.check.findings.peaks import MEMORY_MOVED
+from harness.check.findings.peaks import MEMORY_CHANGED
 from harness.check.findings.seen import (
     MANY,
-    clean_share,
+    clean_fraction,
     crowded,
     flagged,
-    is_restless,
+    fraction,
+    is_noisy,
     measurements,
     most,
     number,
     on_cpu,
-    share,
     slowed,
     why,
 )
@@ -56,24 +56,28 @@ def _noise(run: Run) -> tuple[str, str]:
         return "nothing was measured", UNKNOWN
     count = len(flagged(run, Flag.NOISY, Flag.DRIFTING))
     found = f"{count} of {number(len(told), 'case')} {'is' if count == 1 else 'are'} noisy or drifting"
-    return found, BAD if is_restless(run) else FINE
+    return found, BAD if is_noisy(run) else FINE
 
 
-def _ceilings(run: Run) -> tuple[str, str]:
-    rounds = [(one.rung, one.moved) for one in run.ceilings.compute]
-    rounds += [(one.rung, one.moved) for one in run.ceilings.bandwidth]
-    moved = [moved for rung, moved in rounds if rung.achieved and moved is not None]
-    if not moved:
+def _peaks(run: Run) -> tuple[str, str]:
+    rounds = [(one.peak_level, one.round_spread) for one in run.peaks.compute]
+    rounds += [(one.peak_level, one.round_spread) for one in run.peaks.bandwidth]
+    round_spread = [
+        round_spread
+        for peak_level, round_spread in rounds
+        if peak_level.achieved and round_spread is not None
+    ]
+    if not round_spread:
         return "measured once", UNKNOWN
-    found = f"their rounds lie up to {units.percent(max(moved))} apart"
-    return found, BAD if max(moved) > MEMORY_MOVED else FINE
+    found = f"their rounds lie up to {units.percent(max(round_spread))} apart"
+    return found, BAD if max(round_spread) > MEMORY_CHANGED else FINE
 
 
 def _power_cap(run: Run) -> tuple[str, str]:
     caps = [gpu.power_cap for gpu in run.header.environment.devices]
     known = [cap for cap in caps if cap is not None]
     if not known:
-        return _not_told(run, *_of_gpu(run, "power_limit_enforced_watts", "power_limit_default_watts"))
+        return _unknown_reason(run, *_of_gpu(run, "power_limit_enforced_watts", "power_limit_default_watts"))
     lowest = min(known)
     return f"{units.percent(lowest)} of the default limit", BAD if lowest < CAPPED else FINE
 
@@ -90,7 +94,7 @@ def _throttling(run: Run) -> tuple[str, str]:
 
 
 def _clocks_of_cpu(run: Run) -> tuple[str, str]:
-    clocks = [one.clock_hertz for one in run.header.ceilings if one.clock_hertz]
+    clocks = [one.clock_hertz for one in run.header.peaks if one.clock_hertz]
     if not clocks:
         return "no clock was measured", UNKNOWN
     low, high = min(clocks), max(clocks)
@@ -113,47 +117,47 @@ def _quota(run: Run) -> tuple[str, str]:
     if limits.cpu_quota is None:
         reason = why(run.header.environment, "limits.cpu_quota")
         if stopped:
-            return f"tasks were stopped for up to {units.seconds(stopped)} a chapter", BAD
+            return f"tasks were stopped for up to {units.seconds(stopped)} a batch", BAD
         return (reason, FINE) if reason else ("the record does not say", UNKNOWN)
     told = f"{limits.cpu_quota:g} CPUs for {number(threads, 'thread')}"
     if stopped:
-        told += f", tasks were stopped for up to {units.seconds(stopped)} a chapter"
+        told += f", tasks were stopped for up to {units.seconds(stopped)} a batch"
     return told, BAD if stopped or limits.cpu_quota < threads else FINE
 
 
 def _steal(run: Run) -> tuple[str, str]:
-    shares = [m.sensors.steal_share for m in measurements(run) if m.sensors.steal_share is not None]
-    if not shares:
-        return _not_told(run, "state.steal_share_since_boot")
-    over = sum(one > STOLEN for one in shares)
-    told = f"at most {units.percent(max(shares))} of the CPU time during a chapter"
-    return told, BAD if share(over, len(shares)) > MANY else FINE
+    fractions = [m.sensors.steal_fraction for m in measurements(run) if m.sensors.steal_fraction is not None]
+    if not fractions:
+        return _unknown_reason(run, "state.steal_share_since_boot")
+    over = sum(one > STOLEN for one in fractions)
+    told = f"at most {units.percent(max(fractions))} of the CPU time during a batch"
+    return told, BAD if fraction(over, len(fractions)) > MANY else FINE
 
 
 def _others(run: Run) -> tuple[str, str]:
     known = [m for m in measurements(run) if m.sensors.other_cpus is not None]
     highest = most(m.sensors.other_cpus for m in known)
     if highest is None:
-        return _not_told(run)
+        return _unknown_reason(run)
     count = sum(map(crowded, known))
     told = f"at most {highest:.2f} CPUs" + (f", too many beside {number(count, 'case')}" if count else "")
-    return told, BAD if share(count, len(known)) > MANY else FINE
+    return told, BAD if fraction(count, len(known)) > MANY else FINE
 
 
 def _waiting(run: Run) -> tuple[str, str]:
-    clean = clean_share(run)
+    clean = clean_fraction(run)
     if clean is None:
-        return _not_told(run)
+        return _unknown_reason(run)
     found, every = len(flagged(run, Flag.CONTENDED)), len(run.measured)
     told = f"{units.percent(clean)} of the samples waited for no core, {found} of {number(every, 'case')} are contended"
-    return told, BAD if share(found, every) > MANY else FINE
+    return told, BAD if fraction(found, every) > MANY else FINE
 
 
 def _on_gpu(run: Run) -> tuple[str, str]:
     counts = [gpu.other_processes for gpu in run.header.environment.devices]
     highest = most(counts)
     if highest is None:
-        return _not_told(run, *_of_gpu(run, "other_processes"))
+        return _unknown_reason(run, *_of_gpu(run, "other_processes"))
     return f"{highest:.0f} when the run began", BAD if highest else FINE
 
 
@@ -163,7 +167,7 @@ def _memory_errors(run: Run) -> tuple[str, str]:
     if highest is None:
         if any(gpu.ecc_enabled is False for gpu in devices):
             return "ECC is off: nobody counts them", UNKNOWN
-        return _not_told(run, *_of_gpu(run, "ecc_uncorrected_errors"))
+        return _unknown_reason(run, *_of_gpu(run, "ecc_uncorrected_errors"))
     return f"{highest:.0f} uncorrected", BAD if highest else FINE
 
 
@@ -189,7 +193,7 @@ def _code(run: Run) -> tuple[str, str]:
     )
 
 
-def _not_told(run: Run, *fields: str) -> tuple[str, str]:
+def _unknown_reason(run: Run, *fields: str) -> tuple[str, str]:
     return why(run.header.environment, *fields) or "the record does not say", UNKNOWN
 
 
@@ -203,7 +207,7 @@ def _of_gpu(run: Run, *fields: str) -> Iterator[str]:
 
 _ALWAYS: tuple[tuple[str, _Check], ...] = (
     ("noise", _noise),
-    ("ceilings", _ceilings),
+    ("peaks", _peaks),
     ("self-test", _selftest),
     ("code", _code),
 )

@@ -2,7 +2,7 @@
 
 Sources: a product of (m, k) and (k, n) is mkn multiply-adds, two FLOPs each (Golub and Van Loan, Matrix
 Computations); what else is counted, and where other tools count otherwise, stands with each formula.
-Vector FLOPs are those of a plain implementation, an exponential or a square root counting as one.
+Elementwise FLOPs are those of a plain implementation, an exponential or a square root counting as one.
 """
 
 from harness.cost.operators import (  # noqa: F401 - each fills the table
@@ -37,14 +37,14 @@ def is_free(name: str) -> bool:
 def work_of(call: OperatorCall) -> Work | None:
     """What a call does; None where no formula covers it, and its FLOPs are not known.
 
-    An operator that works element by element and has no formula of its own counts one vector FLOP
+    An operator that works element by element and has no formula of its own counts one elementwise FLOP
     for each element it writes.
     """
     formula = FORMULAS.get(call.name)
     if formula is not None:
         work = formula(call)
     elif call.pointwise:
-        work = Work(vector_flops=sum(one.numel for one in call.writes))
+        work = Work(elementwise_flops=sum(one.numel for one in call.writes))
     else:
         return None
     if any("complex" in one.dtype for one in call.reads):

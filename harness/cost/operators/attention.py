@@ -5,7 +5,7 @@ the pairs; `masked_flops` are the others. The backward pass has four products (d
 computes Q K^T again: 2.5 times the forward in hardware, 2 times as model FLOPs (Dao et al., FlashAttention-2,
 arXiv 2307.08691, counts the same). Fewer heads of keys and values (grouped-query) change bytes, not FLOPs.
 
-For each pair: scale, running maximum, subtract, exponential, sum and rescale, six vector FLOPs; in the
+For each pair: scale, running maximum, subtract, exponential, sum and rescale, six elementwise FLOPs; in the
 backward pass, exponential of the difference, subtract, multiply, scale, six again with the sums.
 """
 
@@ -62,7 +62,7 @@ def core(
         flops=pairs * both,
         masked_flops=(everything - pairs) * both,
         recomputed_flops=2 * pairs * shape.depth if backward else 0,
-        vector_flops=VECTOR_PER_PAIR * pairs,
+        elementwise_flops=VECTOR_PER_PAIR * pairs,
     )
 
 

@@ -38,7 +38,7 @@ class Work(NamedTuple):
     """
 
     flops: int = 0
-    vector_flops: int = 0
+    elementwise_flops: int = 0
     masked_flops: int = 0
     recomputed_flops: int = 0
     bytes_read: int | None = None

@@ -1,4 +1,4 @@
-"""Element by element: vector FLOPs for each element of the result.
+"""Element by element: elementwise FLOPs for each element of the result.
 
 An addition, a multiplication, a comparison, an exponential, a root count one each; moving a value counts none.
 Each table says what a plain implementation does: GELU is x/2 (1 + erf(x/sqrt 2)), so 5; SiLU is x / (1 + exp(-x)), so 4.

@@ -79,7 +79,7 @@ def scatter(call: OperatorCall) -> Work:
     )
     copied = 0 if call.name.endswith("_") else call.out.nbytes
     return Work(
-        vector_flops=touched if adds else 0,
+        elementwise_flops=touched if adds else 0,
         bytes_read=_index_bytes(call) + given + rows * adds + copied,
         bytes_written=rows + copied,
     )

@@ -1,4 +1,4 @@
-"""Products. A bias is a vector FLOP for each element it is added to; scaling by other than one is another."""
+"""Products. A bias is a elementwise FLOP for each element it is added to; scaling by other than one is another."""
 
 from math import prod
 
@@ -11,7 +11,7 @@ def product(m: int, n: int, k: int) -> int:
 
 
 def _scaled(call: OperatorCall, size: int) -> int:
-    """Vector FLOPs of beta * self + alpha * product, over `size` results."""
+    """Elementwise FLOPs of beta * self + alpha * product, over `size` results."""
     beta, alpha = call.get("beta", 1), call.get("alpha", 1)
     added = 0 if beta == 0 else 1 + (beta != 1)
     return size * (added + int(alpha != 1))
@@ -226,7 +226,7 @@ def mkldnn_layer_backward(call: OperatorCall) -> Work:
     """Its backward: gradients of input and weights."""
     weights = [call["weight1"], call["weight2"]]
     forward = _layer(weights, _steps(call["input"]), call["hidden_size"], call["mode"])
-    return Work(2 * forward.flops, 2 * forward.vector_flops)
+    return Work(2 * forward.flops, 2 * forward.elementwise_flops)
 
 
 @FORMULAS.of("_cudnn_rnn", "miopen_rnn")
@@ -240,7 +240,7 @@ def cudnn(call: OperatorCall) -> Work:
 def cudnn_backward(call: OperatorCall) -> Work:
     """Its backward; the weights' gradients are the last that can be asked for."""
     forward, to_weights = cudnn(call), call["output_mask"][-1]
-    return Work((1 + to_weights) * forward.flops, 2 * forward.vector_flops)
+    return Work((1 + to_weights) * forward.flops, 2 * forward.elementwise_flops)
 
 
 @FORMULAS.of("_thnn_fused_lstm_cell", "_thnn_fused_gru_cell")

@@ -137,7 +137,7 @@ def adaptive_pool(call: OperatorCall) -> Work:
 
 @FORMULAS.of("_adaptive_avg_pool2d_backward", "_adaptive_avg_pool3d_backward")
 def adaptive_pool_backward(call: OperatorCall) -> Work:
-    """A share of a gradient for each element."""
+    """A fraction of a gradient for each element."""
     return Work(0, call.out.numel, bytes_read=call["grad_output"].nbytes)
 
 

@@ -50,7 +50,7 @@ class CausalAttention(TorchFunctionMode):
             self._regions.append((torch.autograd._get_sequence_nr(), self._now))  # type: ignore[attr-defined]  # noqa: SLF001
             self._now = None
 
-    def share(self, name: str) -> Fraction | None:
+    def fraction(self, name: str) -> Fraction | None:
         """Of the pairs that the operator now running computes, those that count; None where all do."""
         if name not in PRODUCTS:
             return None
@@ -63,8 +63,8 @@ class CausalAttention(TorchFunctionMode):
         place = bisect_right(self._begins, number) - 1
         if place < 0:
             return None
-        end, share = self._regions[place]
-        return share if number < end else None
+        end, fraction = self._regions[place]
+        return fraction if number < end else None
 
 
 def _is_causal(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -87,7 +87,7 @@ def operator_of(func: Any, arguments: dict[str, Any], result: Any, phase: str, *
         count=1,
         dtype=dtype,
         flops=0 if again else work.flops,
-        vector_flops=work.vector_flops,
+        elementwise_flops=work.elementwise_flops,
         masked_flops=0 if again else work.masked_flops,
         recomputed_flops=work.recomputed_flops + (work.flops if again else 0),
         bytes_read=work.bytes_read or 0,
@@ -103,9 +103,9 @@ def touches(func: Any) -> bool:
     return not (func.is_view or is_free(func._schema.name.removeprefix("aten::").rstrip("_")))  # noqa: SLF001
 
 
-def masked(operator: Operator, share: Fraction) -> Operator:
-    """The same, with a share of its pairs as FLOPs and the others as masked."""
-    counted, again = int(operator.flops * share), int(operator.recomputed_flops * share)
+def masked(operator: Operator, fraction: Fraction) -> Operator:
+    """The same, with a fraction of its pairs as FLOPs and the others as masked."""
+    counted, again = int(operator.flops * fraction), int(operator.recomputed_flops * fraction)
     rest = operator.flops - counted
     return msgspec.structs.replace(operator, flops=counted, masked_flops=rest, recomputed_flops=again)
 

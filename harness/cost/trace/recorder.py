@@ -156,8 +156,8 @@ class Recorder:
             operator = operator_of(func, arguments, result, phase, again=again)
             if operator.scratch_bytes:
                 self.timeline.passing(operator.scratch_bytes)
-            share = self.masks.share(operator.name)
-            operator = masked(operator, share) if share else operator
+            fraction = self.masks.fraction(operator.name)
+            operator = masked(operator, fraction) if fraction else operator
             self.counts[operator] += 1
             known = self.reuse.setdefault(operator, {})
             for place, (reads, writes) in uses.items():
@@ -255,7 +255,7 @@ def _phase_work(name: str, operators: tuple[Operator, ...], peak: int, host_call
     return PhaseWork(
         phase=name,
         flops=total("flops"),
-        vector_flops=total("vector_flops"),
+        elementwise_flops=total("elementwise_flops"),
         masked_flops=total("masked_flops"),
         recomputed_flops=total("recomputed_flops"),
         bytes_read=total("bytes_read"),
@@ -271,15 +271,17 @@ def _strata(operators: tuple[Operator, ...]) -> tuple[Stratum, ...]:
     found: dict[tuple[str, int], list[Operator]] = {}
     for operator in operators:
         # No less than one of them lies in memory at once; rounded down, so that the level is never one too far out.
-        moved = max(operator.bytes_read, operator.bytes_written)
+        round_spread = max(operator.bytes_read, operator.bytes_written)
         if operator.kernel:
-            found.setdefault((operator.dtype, 1 << max(1, moved).bit_length() - 1), []).append(operator)
+            found.setdefault((operator.dtype, 1 << max(1, round_spread).bit_length() - 1), []).append(
+                operator
+            )
     return tuple(
         Stratum(
             dtype=dtype,
             operand_bytes=size,
             flops=sum(one.count * (one.flops + one.recomputed_flops) for one in several),
-            vector_flops=sum(one.count * one.vector_flops for one in several),
+            elementwise_flops=sum(one.count * one.elementwise_flops for one in several),
             bytes_moved=sum(one.count * (one.bytes_read + one.bytes_written) for one in several),
             kernels=sum(one.count for one in several),
         )

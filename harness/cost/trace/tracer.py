@@ -36,7 +36,7 @@ class Traced(NamedTuple):
         phases = self.trace.phases
         return Cost(
             flops=sum(phase.flops for phase in phases),
-            vector_flops=sum(phase.vector_flops for phase in phases),
+            elementwise_flops=sum(phase.elementwise_flops for phase in phases),
             masked_flops=sum(phase.masked_flops for phase in phases),
             recomputed_flops=sum(phase.recomputed_flops for phase in phases),
             bytes_read=sum(phase.bytes_read for phase in phases),

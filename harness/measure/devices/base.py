@@ -20,7 +20,7 @@ MAIN_MEMORY = "DRAM"
 
 
 class Device(Clock, Protocol):
-    """A device under test: the stopwatch's clock, and memory."""
+    """A device under test: the timer's clock, and memory."""
 
     name: str
     view: str
@@ -59,7 +59,7 @@ class Device(Clock, Protocol):
         """The memory hierarchy that `threads` threads see, nearest first."""
 
     def thread_counts(self) -> tuple[int, ...]:
-        """The numbers of threads to measure ceilings for."""
+        """The numbers of threads to measure peaks for."""
 
     def use_threads(self, threads: int) -> None:
         """Runs the work from here on with so many threads."""

@@ -25,7 +25,7 @@ _ARM_ISA = re.compile(
     r"neon|asimd|asimdhp|asimddp|asimdfhm|fphp|fp16\w*|i8mm|bf16|ebf16|dot|dotprod|s[vm]e\w*"
 )
 _HYPERVISOR_CLOCKS = {"kvm-clock": "KVM", "xen": "Xen", "hyperv": "Microsoft"}
-_NOT_TOLD = "the kernel does not tell"
+_UNKNOWN = "the kernel does not tell"
 _NO_FREQUENCY = "no cpufreq directory (usual in a virtual machine)"
 
 
@@ -35,15 +35,15 @@ def read_processor(root: Path, capabilities: Mapping[str, object], gaps: Gaps) -
     online = online_cpus(root)
     return Processor(
         architecture=platform.machine(),
-        vendor=gaps.known("vendor", info.get("vendor_id") or info.get("CPU implementer"), _NOT_TOLD),
-        model_name=gaps.known("model_name", _model_name(info, capabilities), _NOT_TOLD),
-        family=gaps.known("family", _number(info, "cpu family", "CPU architecture"), _NOT_TOLD),
-        model=gaps.known("model", _number(info, "model", "CPU part"), _NOT_TOLD),
-        stepping=gaps.known("stepping", _number(info, "stepping", "CPU revision"), _NOT_TOLD),
+        vendor=gaps.known("vendor", info.get("vendor_id") or info.get("CPU implementer"), _UNKNOWN),
+        model_name=gaps.known("model_name", _model_name(info, capabilities), _UNKNOWN),
+        family=gaps.known("family", _number(info, "cpu family", "CPU architecture"), _UNKNOWN),
+        model=gaps.known("model", _number(info, "model", "CPU part"), _UNKNOWN),
+        stepping=gaps.known("stepping", _number(info, "stepping", "CPU revision"), _UNKNOWN),
         microcode=gaps.known("microcode", info.get("microcode"), "not in /proc/cpuinfo"),
-        sockets=gaps.known("sockets", _sockets(online, root, capabilities), _NOT_TOLD),
-        physical_cores=gaps.known("physical_cores", _physical_cores(online, root), _NOT_TOLD),
-        logical_cpus=gaps.known("logical_cpus", len(online) or psutil.cpu_count(), _NOT_TOLD),
+        sockets=gaps.known("sockets", _sockets(online, root, capabilities), _UNKNOWN),
+        physical_cores=gaps.known("physical_cores", _physical_cores(online, root), _UNKNOWN),
+        logical_cpus=gaps.known("logical_cpus", len(online) or psutil.cpu_count(), _UNKNOWN),
         simultaneous_multithreading=gaps.known(
             "simultaneous_multithreading", _switch(root / _CPUS / "smt/active"), "no smt/active file"
         ),
@@ -59,10 +59,8 @@ def read_processor(root: Path, capabilities: Mapping[str, object], gaps: Gaps) -
         min_hertz=gaps.known("min_hertz", _hertz(root, online, "cpuinfo_min_freq", min), _NO_FREQUENCY),
         max_hertz=gaps.known("max_hertz", _hertz(root, online, "cpuinfo_max_freq", max), _NO_FREQUENCY),
         limit_hertz=gaps.known("limit_hertz", _hertz(root, online, "scaling_max_freq", max), _NO_FREQUENCY),
-        clock_source=gaps.known(
-            "clock_source", read(_clock_sources(root) / "current_clocksource"), _NOT_TOLD
-        ),
-        isolated_cpus=gaps.known("isolated_cpus", read(root / _CPUS / "isolated"), _NOT_TOLD),
+        clock_source=gaps.known("clock_source", read(_clock_sources(root) / "current_clocksource"), _UNKNOWN),
+        isolated_cpus=gaps.known("isolated_cpus", read(root / _CPUS / "isolated"), _UNKNOWN),
         hypervisor=gaps.known("hypervisor", _hypervisor(root, info), "this processor has no flag for it"),
         hypervisor_vendor=_hypervisor_vendor(root, info, gaps),
         mitigations=_mitigations(root),
@@ -115,10 +113,10 @@ def _numa_nodes(root: Path, gaps: Gaps) -> tuple[NumaNode, ...]:
     for directory in sorted(directories, key=lambda path: int(path.name.removeprefix("node"))):
         memory = re.search(r"MemTotal:\s+(\d+) kB", read(directory / "meminfo") or "")
         memory_bytes = int(memory[1]) * 1024 if memory else None
-        gaps.known(f"numa_nodes.{len(nodes)}.memory_bytes", memory_bytes, _NOT_TOLD)
+        gaps.known(f"numa_nodes.{len(nodes)}.memory_bytes", memory_bytes, _UNKNOWN)
         nodes.append(NumaNode(cpus=read(directory / "cpulist") or "", memory_bytes=memory_bytes))
     if not nodes:
-        gaps.note("numa_nodes", _NOT_TOLD)
+        gaps.note("numa_nodes", _UNKNOWN)
     return tuple(nodes)
 
 

@@ -105,7 +105,7 @@ def _operating_system(root: Path) -> str | None:
 
 
 def _read_torch(gaps: Gaps) -> Torch:
-    config, not_told = torch.__config__.show(), "torch.__config__ does not tell"
+    config, unknown_reason = torch.__config__.show(), "torch.__config__ does not tell"
     parallel = torch.__config__.parallel_info()
     return Torch(
         version=str(torch.__version__),
@@ -113,11 +113,11 @@ def _read_torch(gaps: Gaps) -> Torch:
         config_hash=hashlib.sha256(config.encode()).hexdigest()[:16],
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         parallel_backend=gaps.known(
-            "parallel_backend", _first(r"ATen parallel backend: (.+)", parallel), not_told
+            "parallel_backend", _first(r"ATen parallel backend: (.+)", parallel), unknown_reason
         ),
-        blas=gaps.known("blas", blas_of(config), not_told),
-        onednn=gaps.known("onednn", _first(r"(?:MKL-DNN|oneDNN) v([\d.]+)", config), not_told),
-        openmp=gaps.known("openmp", _first(r"OpenMP (\d{6})", config), not_told),
+        blas=gaps.known("blas", blas_of(config), unknown_reason),
+        onednn=gaps.known("onednn", _first(r"(?:MKL-DNN|oneDNN) v([\d.]+)", config), unknown_reason),
+        openmp=gaps.known("openmp", _first(r"OpenMP (\d{6})", config), unknown_reason),
         cuda_runtime=gaps.known("cuda_runtime", torch.version.cuda, _NO_CUDA),
         cudnn=_cudnn_version(gaps),
         nccl=gaps.known("nccl", _nccl_version(), _NO_CUDA),

@@ -23,7 +23,7 @@ from harness.measure.environment.host import affinity, format_cpu_list, usable_p
 from harness.records.environment import State, ThreadPool
 from harness.records.machine import Limits, Memory
 
-_NOT_TOLD = "the kernel does not tell"
+_UNKNOWN = "the kernel does not tell"
 _HUGE_PAGES = "sys/kernel/mm/transparent_hugepage"
 _ALLOCATORS = re.compile(r"lib(?:jemalloc|tcmalloc|mimalloc|tbbmalloc|hoard)[^/\s]*\.so[.\d]*")
 # Which variable decides how a library's idle threads wait; the first that is set counts.
@@ -43,18 +43,18 @@ def read_memory(root: Path, environment: Mapping[str, str], gaps: Gaps) -> Memor
     preloads = " ".join(environment.get(n, "") for n in ("LD_PRELOAD", "DYLD_INSERT_LIBRARIES"))
     huge_pages = told.get("HugePages_Total")
     return Memory(
-        total_bytes=gaps.known("total_bytes", total, _NOT_TOLD),
-        available_bytes=gaps.known("available_bytes", available, _NOT_TOLD),
-        swap_bytes=gaps.known("swap_bytes", swap, _NOT_TOLD),
+        total_bytes=gaps.known("total_bytes", total, _UNKNOWN),
+        available_bytes=gaps.known("available_bytes", available, _UNKNOWN),
+        swap_bytes=gaps.known("swap_bytes", swap, _UNKNOWN),
         page_bytes=os.sysconf("SC_PAGE_SIZE"),
-        transparent_huge_pages=gaps.known("transparent_huge_pages", _chosen(root, "enabled"), _NOT_TOLD),
+        transparent_huge_pages=gaps.known("transparent_huge_pages", _chosen(root, "enabled"), _UNKNOWN),
         transparent_huge_page_defrag=gaps.known(
-            "transparent_huge_page_defrag", _chosen(root, "defrag"), _NOT_TOLD
+            "transparent_huge_page_defrag", _chosen(root, "defrag"), _UNKNOWN
         ),
-        huge_pages=gaps.known("huge_pages", int(huge_pages) if huge_pages else None, _NOT_TOLD),
-        huge_page_bytes=gaps.known("huge_page_bytes", _bytes(told, "Hugepagesize"), _NOT_TOLD),
+        huge_pages=gaps.known("huge_pages", int(huge_pages) if huge_pages else None, _UNKNOWN),
+        huge_page_bytes=gaps.known("huge_page_bytes", _bytes(told, "Hugepagesize"), _UNKNOWN),
         overcommit_mode=gaps.known(
-            "overcommit_mode", read_integer(root / "proc/sys/vm/overcommit_memory"), _NOT_TOLD
+            "overcommit_mode", read_integer(root / "proc/sys/vm/overcommit_memory"), _UNKNOWN
         ),
         preloads=tuple(Path(path).name for path in re.split(r"[\s:]+", preloads) if path),
         allocators=tuple(sorted(set(_ALLOCATORS.findall(read(root / "proc/self/maps") or "")))),
@@ -96,14 +96,14 @@ def read_state(root: Path, gaps: Gaps) -> State:
             gaps.note(field, "no control group counts them")
     return State(
         captured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        load_average=gaps.known("load_average", load, _NOT_TOLD),
+        load_average=gaps.known("load_average", load, _UNKNOWN),
         uptime_seconds=_uptime_seconds(root),
         cpu_pressure_some_avg10=gaps.known(
             "cpu_pressure_some_avg10", _cpu_pressure(root), "no pressure information in this kernel"
         ),
-        runnable_tasks=gaps.known("runnable_tasks", runnable, _NOT_TOLD),
-        steal_share_since_boot=gaps.known("steal_share_since_boot", _steal_share(root), _NOT_TOLD),
-        reported_clock_hertz=gaps.known("reported_clock_hertz", reported_clock_hertz(root), _NOT_TOLD),
+        runnable_tasks=gaps.known("runnable_tasks", runnable, _UNKNOWN),
+        steal_share_since_boot=gaps.known("steal_share_since_boot", _steal_fraction(root), _UNKNOWN),
+        reported_clock_hertz=gaps.known("reported_clock_hertz", reported_clock_hertz(root), _UNKNOWN),
         quota_periods=throttling.periods if throttling else None,
         throttled_periods=throttling.throttled_periods if throttling else None,
         throttled_seconds=throttling.throttled_seconds if throttling else None,
@@ -147,13 +147,13 @@ def _uptime_seconds(root: Path) -> float:
 
 
 def _cpu_pressure(root: Path) -> float | None:
-    """The share of the last 10 s in which some task waited for a CPU (Documentation/accounting/psi.rst)."""
+    """The fraction of the last 10 s in which some task waited for a CPU (Documentation/accounting/psi.rst)."""
     some = re.search(r"some avg10=([\d.]+)", read(root / "proc/pressure/cpu") or "")
     return float(some[1]) / 100 if some else None
 
 
-def _steal_share(root: Path) -> float | None:
-    """The share of all CPU time since boot that the hypervisor gave to others: proc(5), /proc/stat."""
+def _steal_fraction(root: Path) -> float | None:
+    """The fraction of all CPU time since boot that the hypervisor gave to others: proc(5), /proc/stat."""
     text = re.search(r"(?m)^cpu +(.+)$", read(root / "proc/stat") or "")
     # Guest time, which follows, is counted in user time already.
     times = [int(word) for word in text[1].split()[:8]] if text else []

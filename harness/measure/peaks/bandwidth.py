@@ -13,8 +13,8 @@ import torch
 
 from harness import stats, units
 from harness.measure.devices.base import Device
-from harness.measure.timer import Glance, Stopwatch
-from harness.records import BandwidthCeiling, MemoryLevel, Rung
+from harness.measure.timer import Glance, Timer
+from harness.records import BandwidthPeak, MemoryLevel, PeakLevel
 
 LOOK = Glance(warmup_seconds=0.005, seconds=0.02, least_samples=3)
 # Main memory gets four times the outermost cache, between these, and at most a quarter of what is free.
@@ -54,15 +54,13 @@ def stream_buffer(device: Device, levels: Sequence[MemoryLevel]) -> torch.Tensor
     return buffer
 
 
-def measure_streams(
-    stopwatch: Stopwatch, levels: Sequence[MemoryLevel], buffer: torch.Tensor
-) -> list[Stream]:
+def measure_streams(timer: Timer, levels: Sequence[MemoryLevel], buffer: torch.Tensor) -> list[Stream]:
     """The bandwidth curve with the device's current number of threads."""
     sizes = [size for size in working_sets(levels, 4 * buffer.nbytes) if size <= buffer.nbytes]
-    return [best_stream(stopwatch, buffer[: size // 4]) for size in sizes]
+    return [best_stream(timer, buffer[: size // 4]) for size in sizes]
 
 
-def best_stream(stopwatch: Stopwatch, memory: torch.Tensor) -> Stream:
+def best_stream(timer: Timer, memory: torch.Tensor) -> Stream:
     """The fastest kernel on the whole of a piece of memory."""
     n = len(memory)
     halves, thirds = memory[: n // 2 * 2].view(2, -1), memory[: n // 3 * 3].view(3, -1)
@@ -74,9 +72,9 @@ def best_stream(stopwatch: Stopwatch, memory: torch.Tensor) -> Stream:
         "dot": (2 * halves[0].nbytes, lambda: torch.dot(halves[0], halves[1], out=total)),
     }
     streams = []
-    for name, (moved, call) in kernels.items():
-        seconds = stopwatch.glance(call, LOOK).seconds
-        streams.append(Stream(memory.nbytes, name, moved / min(seconds), stats.relative_iqr(seconds)))
+    for name, (round_spread, call) in kernels.items():
+        seconds = timer.glance(call, LOOK).seconds
+        streams.append(Stream(memory.nbytes, name, round_spread / min(seconds), stats.relative_iqr(seconds)))
     return max(streams, key=lambda stream: stream.bytes_per_second)
 
 
@@ -105,7 +103,7 @@ def effective_levels(told: tuple[MemoryLevel, ...], curve: Sequence[Stream]) -> 
 
 def best_by_level(
     levels: Sequence[MemoryLevel], threads: int, curve: Sequence[Stream]
-) -> Iterator[BandwidthCeiling]:
+) -> Iterator[BandwidthPeak]:
     """The best of the curve inside each level."""
     inner = 0
     for level in levels:
@@ -115,10 +113,10 @@ def best_by_level(
             # What is not wholly out of the caches would flatter main memory.
             inside = [stream for stream in inside if stream.working_set_bytes >= 2 * inner] or inside[-1:]
         for best in sorted(inside, key=lambda stream: -stream.bytes_per_second)[:1]:
-            yield BandwidthCeiling(
+            yield BandwidthPeak(
                 level=level.name,
                 threads=threads,
-                rung=Rung.TORCH,
+                peak_level=PeakLevel.TORCH,
                 method=f"torch {best.kernel}, {units.size(best.working_set_bytes)}",
                 bytes_per_second=best.bytes_per_second,
                 spread=best.spread,

@@ -1,6 +1,6 @@
-"""Measures what the machine can do at best: each rung of the ladder, by dtype, threads and level.
+"""Measures what the machine can do at best: each peak level of the peak hierarchy, by dtype, threads and level.
 
-Rates are those of the fastest sample: a ceiling is what can be reached, not what is usual.
+Rates are those of the fastest sample: a peak is what can be reached, not what is usual.
 """
 
 import math
@@ -27,15 +27,15 @@ from harness.measure.peaks.bandwidth import (
     measure_streams,
     stream_buffer,
 )
-from harness.measure.timer import Glance, Stopwatch
+from harness.measure.timer import Glance, Timer
 from harness.models.precision import float32_precision, require_tf32
-from harness.records import BandwidthCeiling, Ceilings, ComputeCeiling, MemoryLevel, Rung
+from harness.records import BandwidthPeak, ComputePeak, MemoryLevel, PeakLevel, Peaks
 
 DTYPES = ("float32", "bfloat16", "float16", "tf32", "float8_e4m3fn")
 # Sides of square products, growing: whether a dtype is worth a large one, a small one tells.
 SIDES = {"cpu": (64, 256, 512, 1024, 2048)}
 SIDES_OF_AN_ACCELERATOR = (1024, 4096, 8192)
-# A product that would take longer than this says nothing more about the ceiling.
+# A product that would take longer than this says nothing more about the peak.
 LONGEST_CALL_SECONDS = 0.1
 # Of a large shared cache no thread needs to read more than this.
 MOST_READ_BYTES = 2**26
@@ -46,15 +46,15 @@ LOOK = Glance(warmup_seconds=0.01, seconds=0.03, least_samples=5)
 T = TypeVar("T")
 
 
-def measure_ceilings(
+def measure_peaks(
     device: Device,
     note: Callable[[str], None],
     thread_counts: Iterable[int],
     levels: tuple[MemoryLevel, ...] = (),
-) -> Ceilings:
-    """One round of all ceilings; `note` hears what is being measured.
+) -> Peaks:
+    """One round of all peaks; `note` hears what is being measured.
 
-    Memory levels are found by this round unless those of an earlier one are given. A rung that
+    Memory levels are found by this round unless those of an earlier one are given. A peak level that
     breaks is named in `unmeasured` and costs no other.
     """
     found = _Round(device)
@@ -63,19 +63,19 @@ def measure_ceilings(
     curves: dict[int, list[Stream]] = {}
     for threads in thread_counts:
         with _threads(device, threads):
-            note(f"compute ceilings, {threads} threads")
-            found.compute_ceilings(threads)
+            note(f"compute peaks, {threads} threads")
+            found.compute_peaks(threads)
             if buffer is None:
                 continue
-            note(f"bandwidth ceilings, {threads} threads")
-            curve = found.attempt("bandwidth", partial(measure_streams, found.stopwatch, told, buffer))
+            note(f"bandwidth peaks, {threads} threads")
+            curve = found.attempt("bandwidth", partial(measure_streams, found.timer, told, buffer))
             if curve is not None:
                 curves[threads] = curve
     levels = levels or (effective_levels(told, curves[max(curves)]) if curves else told)
     for threads in curves:
         found.cache_bandwidths(levels, threads)
     streams = [c for threads, curve in curves.items() for c in best_by_level(levels, threads, curve)]
-    return Ceilings(
+    return Peaks(
         compute=tuple(found.compute),
         bandwidth=(*found.bandwidth, *streams),
         levels=levels,
@@ -89,9 +89,9 @@ class _Round:
 
     def __init__(self, device: Device) -> None:
         self.device = device
-        self.stopwatch = Stopwatch(device)
-        self.compute: list[ComputeCeiling] = []
-        self.bandwidth: list[BandwidthCeiling] = []
+        self.timer = Timer(device)
+        self.compute: list[ComputePeak] = []
+        self.bandwidth: list[BandwidthPeak] = []
         self.unmeasured: dict[str, str] = {}
         self.clock_hertz: float | None = None
         if device.torch_device.type == "cpu":
@@ -101,17 +101,17 @@ class _Round:
         """What was measured; None where it broke, and then why under that name."""
         try:
             return measure()
-        except Exception as error:  # noqa: BLE001 - a ceiling that cannot be had must not end a run
+        except Exception as error:  # noqa: BLE001 - a peak that cannot be had must not end a run
             self.unmeasured[what] = one_line(error)
             return None
 
-    def compute_ceilings(self, threads: int) -> None:
-        """All rungs of all dtypes for one number of threads."""
+    def compute_peaks(self, threads: int) -> None:
+        """All peak levels of all dtypes for one number of threads."""
         if self.device.torch_device.type == "cpu":
             self._micro_kernels(threads)
-            peer = self.attempt("numpy", partial(_best_product, self.stopwatch, SIDES["cpu"], _numpy_product))
+            peer = self.attempt("numpy", partial(_best_product, self.timer, SIDES["cpu"], _numpy_product))
             if peer is not None:
-                self.compute.append(peer.ceiling("float32", threads, Rung.PEER, "numpy"))
+                self.compute.append(peer.peak("float32", threads, PeakLevel.PEER, "numpy"))
         else:
             self._datasheet(threads)
         for dtype in DTYPES:
@@ -130,26 +130,24 @@ class _Round:
     def _micro_kernels(self, threads: int) -> None:
         """The best kernel of each dtype, and the peak its width and the true clock make."""
         self.unmeasured |= {f"micro-kernel {name}": why for name, why in microkernel.unusable().items()}
-        best: dict[str, ComputeCeiling] = {}
+        best: dict[str, ComputePeak] = {}
         for kernel in microkernel.kernels():
-            peak = self.attempt(f"micro-kernel {kernel.name}", partial(microkernel.peak, kernel, threads))
-            if peak is not None:
-                rate = peak.per_second
-                ceiling = ComputeCeiling(
-                    kernel.dtype, threads, Rung.MICRO_KERNEL, kernel.name, rate, peak.spread
+            timed = self.attempt(f"micro-kernel {kernel.name}", partial(microkernel.peak, kernel, threads))
+            if timed is not None:
+                rate = timed.per_second
+                peak = ComputePeak(
+                    kernel.dtype, threads, PeakLevel.MICRO_KERNEL, kernel.name, rate, timed.spread
                 )
-                best[kernel.dtype] = max(
-                    best.get(kernel.dtype, ceiling), ceiling, key=lambda c: c.flops_per_second
-                )
-        for ceiling in best.values():
-            clock_true = _clock_true(ceiling, self.clock_hertz)
+                best[kernel.dtype] = max(best.get(kernel.dtype, peak), peak, key=lambda c: c.flops_per_second)
+        for peak in best.values():
+            clock_true = _clock_true(peak, self.clock_hertz)
             if clock_true is not None:
                 self.compute.append(clock_true)
             elif self.clock_hertz is not None:
-                self.unmeasured[f"clock-true {ceiling.dtype}"] = (
-                    f"{ceiling.method} at {units.work_rate(ceiling.flops_per_second)} fits no width of a core"
+                self.unmeasured[f"clock-true {peak.dtype}"] = (
+                    f"{peak.method} at {units.work_rate(peak.flops_per_second)} fits no width of a core"
                 )
-            self.compute.append(ceiling)
+            self.compute.append(peak)
 
     def cache_bandwidths(self, levels: Sequence[MemoryLevel], threads: int) -> None:
         """What nothing but reading gets out of each cache."""
@@ -163,8 +161,8 @@ class _Round:
             if rate is not None:
                 method = f"{loop.name}, {units.size(size)} a thread"
                 self.bandwidth.append(
-                    BandwidthCeiling(
-                        level.name, threads, Rung.MICRO_KERNEL, method, rate.per_second, rate.spread
+                    BandwidthPeak(
+                        level.name, threads, PeakLevel.MICRO_KERNEL, method, rate.per_second, rate.spread
                     )
                 )
 
@@ -181,12 +179,12 @@ class _Round:
         for dtype in DTYPES:
             rate = gpu.flops_per_second(dtype)
             if rate is not None:
-                self.compute.append(ComputeCeiling(dtype, threads, Rung.DATASHEET, gpu.name, rate))
+                self.compute.append(ComputePeak(dtype, threads, PeakLevel.DATASHEET, gpu.name, rate))
         self.bandwidth.append(
-            BandwidthCeiling(MAIN_MEMORY, threads, Rung.DATASHEET, gpu.name, gpu.bytes_per_second)
+            BandwidthPeak(MAIN_MEMORY, threads, PeakLevel.DATASHEET, gpu.name, gpu.bytes_per_second)
         )
 
-    def _torch_product(self, dtype: str, threads: int) -> ComputeCeiling:
+    def _torch_product(self, dtype: str, threads: int) -> ComputePeak:
         device = self.device.torch_device
         if dtype == "tf32":
             require_tf32(device)
@@ -195,7 +193,7 @@ class _Round:
         with float32_precision("tf32" if dtype == "tf32" else "ieee"):
             tried = [
                 _best_product(
-                    self.stopwatch,
+                    self.timer,
                     SIDES.get(device.type, SIDES_OF_AN_ACCELERATOR),
                     _torch_product_of(dtype, device, fast=fast),
                 )
@@ -203,7 +201,7 @@ class _Round:
             ]
         best = max(tried, key=lambda one: one.flops_per_second)
         fast = ", fast accumulation" if variants[tried.index(best)] else ""
-        return best.ceiling(dtype, threads, Rung.TORCH, f"torch{fast}")
+        return best.peak(dtype, threads, PeakLevel.TORCH, f"torch{fast}")
 
 
 @contextmanager
@@ -216,7 +214,7 @@ def _threads(device: Device, threads: int) -> Iterator[None]:
         device.use_threads(device.threads)
 
 
-def _clock_true(kernel: ComputeCeiling, clock_hertz: float | None) -> ComputeCeiling | None:
+def _clock_true(kernel: ComputePeak, clock_hertz: float | None) -> ComputePeak | None:
     """Threads x measured clock x FLOP per cycle, the width being the power of two the kernel shows.
 
     How many FMA ports a core has cannot be read from CPUID. The clock is that of light scalar code,
@@ -229,10 +227,10 @@ def _clock_true(kernel: ComputeCeiling, clock_hertz: float | None) -> ComputeCei
     width = 2 ** round(math.log2(per_cycle))
     if abs(per_cycle / width - 1.0) > WIDTH_TOLERANCE:
         return None
-    return ComputeCeiling(
+    return ComputePeak(
         dtype=kernel.dtype,
         threads=kernel.threads,
-        rung=Rung.CLOCK_TRUE,
+        peak_level=PeakLevel.CLOCK_TRUE,
         method=f"{kernel.threads} x {clock_hertz * 1e-9:.2f} GHz x {width} FLOP/cycle",
         flops_per_second=kernel.threads * clock_hertz * width,
     )
@@ -269,13 +267,13 @@ class _Product:
     flops_per_second: float
     spread: float
 
-    def ceiling(self, dtype: str, threads: int, rung: Rung, who: str) -> ComputeCeiling:
+    def peak(self, dtype: str, threads: int, peak_level: PeakLevel, who: str) -> ComputePeak:
         method = f"{who} product, n = {self.side}"
-        return ComputeCeiling(dtype, threads, rung, method, self.flops_per_second, self.spread)
+        return ComputePeak(dtype, threads, peak_level, method, self.flops_per_second, self.spread)
 
 
 def _best_product(
-    stopwatch: Stopwatch, sides: Sequence[int], product: Callable[[int], Callable[[], object]]
+    timer: Timer, sides: Sequence[int], product: Callable[[int], Callable[[], object]]
 ) -> _Product:
     """Tries larger and larger sides while a call stays short."""
     tried: list[_Product] = []
@@ -283,6 +281,6 @@ def _best_product(
         work = 2 * side**3
         if tried and work / tried[-1].flops_per_second > LONGEST_CALL_SECONDS:
             break
-        seconds = stopwatch.glance(product(side), LOOK).seconds
+        seconds = timer.glance(product(side), LOOK).seconds
         tried.append(_Product(side, work / min(seconds), stats.relative_iqr(seconds)))
     return max(tried, key=lambda one: one.flops_per_second)

@@ -7,7 +7,7 @@ from altair.utils.schemapi import debug_mode
 from harness.records import Comparison, Run, SensorSeries
 from harness.report.charts import comparison
 from harness.report.charts.estimates import errors, scatter, speedups
-from harness.report.charts.peaks import bandwidth, ladders
+from harness.report.charts.peaks import bandwidth, hierarchies
 from harness.report.charts.roofline import roofline
 from harness.report.charts.scaling import curves, heatmap
 from harness.report.charts.sensors import disturbance, readings
@@ -25,14 +25,14 @@ unchecked = debug_mode(arg=False)
 def charts(run: Run, sensors: tuple[SensorSeries, ...] = ()) -> dict[str, tuple[Chart, ...]]:
     """The charts of each section of a report, by the section's name; a chart without data is none."""
     drawn = {
-        "ceilings": (*ladders(run), bandwidth(run)),
+        "peaks": (*hierarchies(run), bandwidth(run)),
         "roofline": (roofline(run),),
         "shapes": (heatmap(run),),
         "scaling": curves(run),
         "expected": (scatter(run), errors(run)),
         "memory": (footprints(run),),
         "steps": (phases(run),),
-        "levers": (speedups(run),),
+        "optimizations": (speedups(run),),
         "sensors": (*readings(sensors), *disturbance(run)),
     }
     return _drawn(drawn)
@@ -41,7 +41,7 @@ def charts(run: Run, sensors: tuple[SensorSeries, ...] = ()) -> dict[str, tuple[
 @unchecked
 def charts_of_several(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> dict[str, tuple[Chart, ...]]:
     """The charts of runs side by side, by the section's name."""
-    return _drawn({"short": (comparison.speedups(runs, comparisons),), "ceilings": comparison.ceilings(runs)})
+    return _drawn({"short": (comparison.speedups(runs, comparisons),), "peaks": comparison.peaks(runs)})
 
 
 def _drawn(drawn: Mapping[str, Sequence[Chart | None]]) -> dict[str, tuple[Chart, ...]]:

@@ -1,4 +1,4 @@
-"""Several runs side by side: how much faster than the base, by suite and by case; their ceilings."""
+"""Several runs side by side: how much faster than the base, by suite and by case; their peaks."""
 
 from collections.abc import Sequence
 
@@ -92,19 +92,19 @@ def _row(suite: str, name: str, called: Sequence[str]) -> str:
     return name if suite == "all" else f"{suite}, {name}"
 
 
-def ceilings(runs: Sequence[Run]) -> tuple[Chart, ...]:
+def peaks(runs: Sequence[Run]) -> tuple[Chart, ...]:
     """A chart for each dtype and for the last memory level: the best rate reached on each run's own threads."""
     called = names(runs)
     found: dict[str, list[dict[str, object]]] = {}
     for name, run in zip(called, runs, strict=True):
         threads = run.header.settings.threads
-        for dtype in dict.fromkeys(one.dtype for one in run.ceilings.compute):
-            best = run.ceilings.compute_ceiling(dtype, threads)
+        for dtype in dict.fromkeys(one.dtype for one in run.peaks.compute):
+            best = run.peaks.compute_peak(dtype, threads)
             if best is not None:
                 row = {"rate": best.flops_per_second, "label": units.work_rate(best.flops_per_second)}
                 found.setdefault(dtype, []).append({"run": name, "by": best.method, **row})
-        last = run.ceilings.levels[-1].name if run.ceilings.levels else ""
-        memory = run.ceilings.bandwidth_ceiling(last, threads)
+        last = run.peaks.levels[-1].name if run.peaks.levels else ""
+        memory = run.peaks.bandwidth_peak(last, threads)
         if memory is not None:
             row = {"rate": memory.bytes_per_second, "label": units.bandwidth(memory.bytes_per_second)}
             found.setdefault(f"{last} bandwidth", []).append({"run": name, "by": memory.method, **row})

@@ -3,7 +3,7 @@
 import altair as alt
 
 from harness import units
-from harness.records import Lever, Run
+from harness.records import Optimization, Run
 from harness.report.charts.style import (
     FAINT,
     INK,
@@ -124,12 +124,12 @@ _TICKS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
 
 
 def speedups(run: Run) -> Chart | None:
-    """A row for each lever and base, largest speed-up first."""
-    levers = sorted(run.header.levers, key=lambda one: -one.speedup)
-    shown = levers[:MOST_ROWS]
+    """A row for each optimization and base, largest speed-up first."""
+    optimizations = sorted(run.header.optimizations, key=lambda one: -one.speedup)
+    shown = optimizations[:MOST_ROWS]
     if not shown:
         return None
-    names = labels(one.base for one in levers)
+    names = labels(one.base for one in optimizations)
     values = [_row(one, names[one.base]) for one in shown]
     order = list(dict.fromkeys(str(value["name"]) for value in values))
     x = alt.X(
@@ -148,7 +148,7 @@ def speedups(run: Run) -> Chart | None:
     points = base.mark_point(size=50, filled=True, color=PALETTE[0], opacity=1, aria=False).encode(
         x=x,
         tooltip=tooltips(
-            lever="lever",
+            optimization="optimization",
             case="base",
             shown="speed-up",
             interval="95 %",
@@ -156,26 +156,28 @@ def speedups(run: Run) -> Chart | None:
             memory="memory",
         ),
     )
-    cut = f" The {len(shown)} largest of {len(levers)}." if len(levers) > len(shown) else ""
+    cut = f" The {len(shown)} largest of {len(optimizations)}." if len(optimizations) > len(shown) else ""
     return chart(
-        "Speed-up of each lever",
+        "Speed-up of each optimization",
         f"Points are measured, with their 95 % interval; hollow diamonds are what was expected.{cut}",
         alt.layer(one_line, rules, said, points),
         height=height_of(len(order)),
     )
 
 
-def _row(lever: Lever, base: str) -> dict[str, object]:
+def _row(optimization: Optimization, base: str) -> dict[str, object]:
     return {
-        "name": f"{lever.lever}: {base}",
-        "lever": lever.lever,
-        "case": lever.base,
-        "speedup": lever.speedup,
-        "low": lever.low or None,
-        "high": lever.high or None,
-        "expected": lever.expected or None,
-        "shown": f"{lever.speedup:.2f} x",
-        "interval": f"{lever.low:.2f} - {lever.high:.2f}" if lever.low and lever.high else "",
-        "foretold": f"{lever.expected:.2f} x ({lever.way})" if lever.expected else "",
-        "memory": units.signed_percent(lever.memory - 1.0) if lever.memory is not None else "",
+        "name": f"{optimization.optimization}: {base}",
+        "optimization": optimization.optimization,
+        "case": optimization.base,
+        "speedup": optimization.speedup,
+        "low": optimization.low or None,
+        "high": optimization.high or None,
+        "expected": optimization.expected or None,
+        "shown": f"{optimization.speedup:.2f} x",
+        "interval": f"{optimization.low:.2f} - {optimization.high:.2f}"
+        if optimization.low and optimization.high
+        else "",
+        "predicted": f"{optimization.expected:.2f} x ({optimization.way})" if optimization.expected else "",
+        "memory": units.signed_percent(optimization.memory - 1.0) if optimization.memory is not None else "",
     }

@@ -1,11 +1,11 @@
-"""The roofline: measured ceilings, the datasheet thin above them, and every case that does FLOPs under them."""
+"""The roofline: measured peaks, the datasheet thin above them, and every case that does FLOPs under them."""
 
 from collections.abc import Sequence
 
 import altair as alt
 
 from harness import units
-from harness.records import Result, Run, Rung
+from harness.records import PeakLevel, Result, Run
 from harness.report import summary
 from harness.report.case_tables import on_roofline
 from harness.report.charts.style import DASHED, FAINT, INK, Chart, Values, chart, data, log_axis, tooltips
@@ -27,7 +27,7 @@ def roofline(run: Run) -> Chart | None:
     x = alt.X(
         **log_axis("intensity", "arithmetic intensity, compulsory bytes (FLOP/B)", "", intensities, form="~r")
     )
-    y = alt.Y(**log_axis("rate", "matrix and vector FLOP/s", "", rates, margin=1.5))
+    y = alt.Y(**log_axis("rate", "matrix and elementwise FLOP/s", "", rates, margin=1.5))
     marks = (
         alt.Chart(data(points))
         .mark_point(filled=True, size=45, opacity=0.8, aria=False)
@@ -39,10 +39,10 @@ def roofline(run: Run) -> Chart | None:
             tooltip=tooltips(
                 case="case",
                 shown="rate",
-                share="of its ceiling",
+                fraction="of its peak",
                 bound="bound by",
                 at="FLOP/B",
-                typical="typical",
+                median="median",
                 flags="flags",
             ),
         )
@@ -50,7 +50,7 @@ def roofline(run: Run) -> Chart | None:
     drawing = alt.layer(*_lines(roofs, x, y), marks).resolve_scale(color="independent") if roofs else marks
     return chart(
         f"Roofline, {summary.threads(threads)}",
-        "Each case by its arithmetic intensity and rate, under the ceilings measured here; a point above all roofs would be an error in the count, the clock or the roof.",
+        "Each case by its arithmetic intensity and rate, under the peaks measured here; a point above all roofs would be an error in the count, the clock or the roof.",
         drawing,
         height=440,
     )
@@ -88,7 +88,7 @@ def _point(run: Run, result: Result) -> dict[str, object]:
     measurement, cost = result.measurement, result.case.cost
     if measurement is None or cost is None:
         return {}
-    share = run.of_ceiling(result)
+    fraction = run.of_peak(result)
     rate = result.all_flops_per_second or 0.0
     return {
         "case": result.case.id,
@@ -98,8 +98,8 @@ def _point(run: Run, result: Result) -> dict[str, object]:
         "at": f"{cost.arithmetic_intensity:.3g}",
         "rate": rate,
         "shown": units.work_rate(rate),
-        "typical": units.seconds(measurement.typical),
-        "share": "" if share is None else units.percent(share),
+        "median": units.seconds(measurement.median),
+        "share": "" if fraction is None else units.percent(fraction),
         "bound": (result.prediction.bound if result.prediction else None) or "",
         "flags": ", ".join(measurement.flags),
     }
@@ -107,20 +107,20 @@ def _point(run: Run, result: Result) -> dict[str, object]:
 
 def _roofs(run: Run, intensities: list[float]) -> list[dict[str, object]]:
     """The ends of each line: bandwidths rise to the highest rate, rates run level from the fastest memory on."""
-    ceilings, threads = run.ceilings, run.header.settings.threads
+    peaks, threads = run.peaks, run.header.settings.threads
     rates = {
         (one.dtype, kind): rate
-        for one in ceilings.compute
+        for one in peaks.compute
         if one.threads == threads
         for kind, rate in _kinds(run, one.dtype)
     }
     slopes: dict[tuple[str, str], float] = {}
-    for known in ceilings.levels:
-        best = ceilings.bandwidth_ceiling(known.name, threads)
+    for known in peaks.levels:
+        best = peaks.bandwidth_peak(known.name, threads)
         if best is not None:
             slopes[known.name, "measured"] = best.bytes_per_second
-    for one in ceilings.bandwidth:
-        if one.rung is Rung.DATASHEET and one.threads == threads:
+    for one in peaks.bandwidth:
+        if one.peak_level is PeakLevel.DATASHEET and one.threads == threads:
             slopes[one.level, "datasheet"] = one.bytes_per_second
     if not rates or not slopes:
         return []
@@ -144,9 +144,9 @@ def _roofs(run: Run, intensities: list[float]) -> list[dict[str, object]]:
 
 
 def _kinds(run: Run, dtype: str) -> list[tuple[str, float]]:
-    ceilings, threads = run.ceilings, run.header.settings.threads
-    best = ceilings.compute_ceiling(dtype, threads)
-    told = [c for c in ceilings.compute_ladder(dtype, threads) if c.rung is Rung.DATASHEET]
+    peaks, threads = run.peaks, run.header.settings.threads
+    best = peaks.compute_peak(dtype, threads)
+    told = [c for c in peaks.compute_hierarchy(dtype, threads) if c.peak_level is PeakLevel.DATASHEET]
     found = [("measured", best.flops_per_second)] if best else []
     return found + [("datasheet", one.flops_per_second) for one in told]
 

@@ -1,4 +1,4 @@
-"""The fitted law of each sweep, with its interval and the sizes it was fitted to."""
+"""The fitted model of each sweep, with its interval and the sizes it was fitted to."""
 
 import altair as alt
 
@@ -32,13 +32,13 @@ def _curve(fit: Fit) -> Chart:
         color=alt.value(PALETTE[1]),
         fill=alt.condition("datum.flagged", alt.value("transparent"), alt.value(PALETTE[1])),
         tooltip=tooltips(
-            at=fit.variable, shown="measured", law="law", residual="measured / law", flag="flagged"
+            at=fit.variable, shown="measured", model="model", residual="measured / model", flag="flagged"
         ),
     )
     layers = [band, line, points] if all(point.low for point in fit.points) else [line, points]
     return chart(
         fit.series,
-        f"Time over {fit.variable}: the law {fit.law} at the measured sizes, the band in which 95 of 100 times measured there lie, and what was measured; hollow points are flagged.",
+        f"Time over {fit.variable}: the model {fit.model} at the measured sizes, the band in which 95 of 100 times measured there lie, and what was measured; hollow points are flagged.",
         alt.layer(*layers),
         height=220,
         half=True,
@@ -55,7 +55,7 @@ def _point(point: FitPoint) -> dict[str, object]:
         "flagged": point.flagged,
         "at": f"{point.size:g}",
         "shown": units.seconds(point.measured),
-        "law": units.seconds(point.fitted),
+        "model": units.seconds(point.fitted),
         "residual": units.signed_percent(point.residual),
         "flag": "yes" if point.flagged else "no",
     }
@@ -65,8 +65,8 @@ _SIZES = ("m", "n", "k")
 
 
 def heatmap(run: Run) -> Chart | None:
-    """A cell for each shape and dtype, with the share of the dtype's ceiling; None without products of matrices."""
-    products = [one for one in run.measured if _is_product(one) and run.of_ceiling(one) is not None]
+    """A cell for each shape and dtype, with the fraction of the dtype's peak; None without products of matrices."""
+    products = [one for one in run.measured if _is_product(one) and run.of_peak(one) is not None]
     if not products:
         return None
     products.sort(key=lambda one: one.case.cost.flops if one.case.cost else 0)
@@ -80,9 +80,9 @@ def heatmap(run: Run) -> Chart | None:
         color=alt.Color(
             "share:Q",
             scale=alt.Scale(scheme="cividis", domain=[0, 1], clamp=True),
-            legend=alt.Legend(title="of ceiling", format=".0%", gradientLength=180),
+            legend=alt.Legend(title="of peak", format=".0%", gradientLength=180),
         ),
-        tooltip=tooltips(case="case", shown="of ceiling", rate="rate", typical="typical", flags="flags"),
+        tooltip=tooltips(case="case", shown="of peak", rate="rate", median="median", flags="flags"),
     )
     texts = base.mark_text(fontSize=11, aria=False).encode(
         text="label:N",
@@ -90,7 +90,7 @@ def heatmap(run: Run) -> Chart | None:
     )
     return chart(
         "Products of matrices by shape",
-        "The rate of each product as a share of the ceiling of its dtype; sizes that are no multiple of 8 are marked with a star.",
+        "The rate of each product as a fraction of the peak of its dtype; sizes that are no multiple of 8 are marked with a star.",
         cells + texts,
         height=height_of(len(shapes)) + 40,
     )
@@ -101,18 +101,18 @@ def _is_product(result: Result) -> bool:
 
 
 def _cell(run: Run, result: Result) -> dict[str, object]:
-    measurement, share = result.measurement, run.of_ceiling(result)
+    measurement, fraction = result.measurement, run.of_peak(result)
     sizes = [result.case.sizes[name] for name in _SIZES]
     uneven = any(size % 8 for size in sizes if size > 1)
-    shown = "" if share is None else units.percent(share)
+    shown = "" if fraction is None else units.percent(fraction)
     return {
         "shape": " x ".join(map(str, sizes)),
         "dtype": result.case.dtype,
-        "share": share,
+        "share": fraction,
         "shown": shown,
         "label": f"{shown}{' *' if uneven else ''}",
         "case": result.case.id,
         "rate": units.work_rate(result.flops_per_second or 0.0),
-        "typical": units.seconds(measurement.typical) if measurement else "",
+        "median": units.seconds(measurement.median) if measurement else "",
         "flags": ", ".join(measurement.flags) if measurement else "",
     }

@@ -20,7 +20,7 @@ _KINDS: tuple[tuple[str, str, Callable[[Reading], float | None], Callable[[float
 
 
 def readings(series: Sequence[SensorSeries]) -> tuple[Chart, ...]:
-    """A chart for each sensor that a device has, over all readings, case after case: the cases of a chapter take turns, so no clock orders them."""
+    """A chart for each sensor that a device has, over all readings, case after case: the cases of a batch take turns, so no clock orders them."""
     drawn = (_over_time(series, *kind) for kind in _KINDS)
     return tuple(one for one in drawn if one is not None)
 
@@ -88,8 +88,8 @@ def disturbance(run: Run) -> tuple[Chart, ...]:
         {
             "place": place,
             "case": one.case.id,
-            "waited": 1.0 - measurement.view.clean_share,
-            "share": units.percent(1.0 - measurement.view.clean_share),
+            "waited": 1.0 - measurement.view.clean_fraction,
+            "share": units.percent(1.0 - measurement.view.clean_fraction),
             "others": measurement.sensors.other_cpus,
             "cpus": ""
             if measurement.sensors.other_cpus is None

@@ -132,7 +132,7 @@ def phases(run: Run) -> Chart | None:
     x = alt.X(
         "share:Q",
         scale=alt.Scale(domain=[0, 1.18], nice=False),
-        axis=alt.Axis(title="share of the step", format=".0%", values=[0, 0.25, 0.5, 0.75, 1.0]),
+        axis=alt.Axis(title="fraction of the step", format=".0%", values=[0, 0.25, 0.5, 0.75, 1.0]),
     )
     bars = (
         alt.Chart(data(parts))
