@@ -201,7 +201,7 @@ Vector = NDArray[np.float64]
 EXACT_PAIRS = 300
 
 
-def mann_whitney(one: Vector, other: Vector) -> float:
+def mann_whitney(vector: Vector, other: Vector) -> float:
     """The two-sided p value of `one` and `other` coming from one distribution; 1 where either is empty.
 
     Exact for few values without ties (Mann and Whitney, "On a test of whether one of two random variables is
@@ -210,13 +210,13 @@ def mann_whitney(one: Vector, other: Vector) -> float:
     >>> mann_whitney(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]))
     0.1
     """
-    m, n = len(one), len(other)
+    m, n = len(vector), len(other)
     if not m or not n:
         return 1.0
-    differences = np.sign(one[:, None] - other[None, :])
+    differences = np.sign(vector[:, None] - other[None, :])
     wins = float(np.sum(differences)) / 2.0 + m * n / 2.0
     extreme = min(wins, m * n - wins)
-    _, repeats = np.unique(np.concatenate((one, other)), return_counts=True)
+    _, repeats = np.unique(np.concatenate((vector, other)), return_counts=True)
     if m * n <= EXACT_PAIRS and len(repeats) == m + n:
         return min(1.0, 2.0 * sum(_ways(m, n)[: round(extreme) + 1]) / math.comb(m + n, m))
     total = m + n

@@ -160,7 +160,7 @@ def source_of(kind: type[Workload]) -> str | None:
     """
     kinds = kind.__mro__[: kind.__mro__.index(Workload)]
     try:
-        trees = [ast.dump(ast.parse(dedent(inspect.getsource(one)))) for one in kinds]
+        trees = [ast.dump(ast.parse(dedent(inspect.getsource(kind)))) for kind in kinds]
     except (OSError, TypeError, SyntaxError):
         return None
     return hashlib.sha256("\n".join(trees).encode()).hexdigest()[:16]

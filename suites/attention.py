@@ -321,7 +321,7 @@ def over(attention: Attention, **changes: tuple[object, ...]) -> list[Attention]
 
 def lengths(attentions: list[Attention], *sizes: int) -> list[Attention]:
     """Each with queries and keys of each length."""
-    return [replace(one, queries=n, keys=n) for one in attentions for n in sizes]
+    return [replace(attention, queries=n, keys=n) for attention in attentions for n in sizes]
 
 
 BASE = Attention("float32", "forward", "flash", "causal", 1, 8, 8, 512, 512, 64)

@@ -232,7 +232,7 @@ def over(shape: Convolution, **changes: tuple[object, ...]) -> list[Workload]:
     for name, values in changes.items():
         if name not in {field.name for field in fields(shape)}:
             raise ValueError(f"{type(shape).__name__} has no field {name!r}")
-        shapes = [replace(one, **{name: value}) for one in shapes for value in values]  # type: ignore[arg-type]
+        shapes = [replace(shape, **{name: value}) for shape in shapes for value in values]  # type: ignore[arg-type]
     return list(shapes)
 
 

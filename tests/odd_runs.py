@@ -140,7 +140,7 @@ def words(text: str = "made") -> Source:
         replace(made_up.FAILED, case=replace(made_up.FAILED.case, id=f"{text}-failed"), outcome=Failed(text)),
     )
     settings = Settings((text, "matmul"), text, "quick", "cpu", 2, made_up.SAMPLING, text)
-    planned = (*(one.case.id for one in results), f"{text}-missing")
+    planned = (*(result.case.id for result in results), f"{text}-missing")
     environment = _environment(text)
     run = Run(
         made_up.header(planned, settings=settings, environment=environment, peaks=(_peaks(text),)),
@@ -148,7 +148,7 @@ def words(text: str = "made") -> Source:
         (f"cases.jsonl: {text}",),
     )
     run = judge(run)
-    cases = [one.case.id for one in steps]
+    cases = [step.case.id for step in steps]
     said = tuple(
         Estimate(case, 0.1, 0.08, 0.13, (Part(text, 0.07), Part("framework", 0.03)), (text,), (text,))
         for case in cases
@@ -257,18 +257,18 @@ def slower(run: Run, factor: float, number: int) -> Run:
         view = result.measurement.view
         times = [
             replace(
-                one,
-                median=factor * one.median,
-                fastest=factor * one.fastest,
-                block_medians=tuple(factor * block for block in one.block_medians),
+                process,
+                median=factor * process.median,
+                fastest=factor * process.fastest,
+                block_medians=tuple(factor * block for block in process.block_medians),
             )
-            for one in view.processes
+            for process in view.processes
         ]
         return replace(
             result, outcome=replace(result.measurement, view=replace(view, processes=tuple(times)))
         )
 
-    round_spread = replace(run, results=tuple(changed(one) for one in run.results))
+    round_spread = replace(run, results=tuple(changed(result) for result in run.results))
     return in_header(round_spread, id=f"20260102T030405Z-bbbbbbbb-{number:06x}")
 
 
@@ -280,7 +280,7 @@ def without_intervals(run: Run, number: int) -> Run:
         view = View("cpu", 1, result.outcome.view.processes[:1], StopReason.CONVERGED)
         return replace(result, outcome=replace(result.outcome, view=view))
 
-    alone = replace(run, results=tuple(changed(one) for one in run.results))
+    alone = replace(run, results=tuple(changed(result) for result in run.results))
     return in_header(alone, id=f"20260102T030405Z-cccccccc-{number:06x}")
 
 

@@ -13,20 +13,20 @@ from harness.workload import Workload
 from suites import calibration
 from suites.calibration import WORKLOADS, Calibration, Chain, Gemm, Pointwise
 
-QUICK = [one for one in WORKLOADS if WORKLOADS.includes(one, "quick")]
+QUICK = [workload for workload in WORKLOADS if WORKLOADS.includes(workload, "quick")]
 SMALL = [one for one in QUICK if getattr(one, "temperature", "") == "hot" and not isinstance(one, Chain)]
 
 
 def kernels(workload: Workload) -> list[Operator]:
     found = trace(workload.prepare, torch.device("cpu"), workload.context())
-    return [one for one in found.operators if one.kernel]
+    return [operator for operator in found.operators if operator.kernel]
 
 
 def test_each_case_is_one_operator_and_all_kinds_are_there() -> None:
     kinds: Counter[str] = Counter()
     for workload in SMALL:
         operators = kernels(workload)
-        assert [one.count for one in operators] == [1], workload
+        assert [operator.count for operator in operators] == [1], workload
         assert operators[0].known, workload
         kinds[kind_of(operators[0])] += 1
     for kind in (
@@ -53,8 +53,8 @@ def test_each_case_is_one_operator_and_all_kinds_are_there() -> None:
 def test_nothing_else_calibrates_and_whole_models_never_do() -> None:
     from suites import inference, train_step
 
-    assert all(one.calibrates for one in WORKLOADS)
-    assert not any(one.calibrates for one in (*train_step.WORKLOADS, *inference.WORKLOADS))
+    assert all(workload.calibrates for workload in WORKLOADS)
+    assert not any(workload.calibrates for workload in (*train_step.WORKLOADS, *inference.WORKLOADS))
 
 
 def test_cold_operands_come_from_farther_than_any_cache() -> None:
@@ -68,10 +68,10 @@ def test_cold_operands_come_from_farther_than_any_cache() -> None:
 def test_products_are_spread_over_orders_of_magnitude_in_all_layouts() -> None:
     products = [one for one in QUICK if isinstance(one, Gemm) and one.dtype == "float32"]
 
-    assert {one.how for one in products} == {"nn", "nt", "tn"}
-    assert min(one.m for one in products) <= 2
-    assert max(one.m for one in products) >= 2048
-    flops = sorted(2 * one.m * one.n * one.k for one in products)
+    assert {product.how for product in products} == {"nn", "nt", "tn"}
+    assert min(product.m for product in products) <= 2
+    assert max(product.m for product in products) >= 2048
+    flops = sorted(2 * product.m * product.n * product.k for product in products)
     assert flops[0] < 1e5
     assert flops[-1] > 1e9
 

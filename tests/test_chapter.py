@@ -64,7 +64,7 @@ def measured(
     pool: WorkerPool, *tasks: Task, sampling: Sampling = SAMPLING, **options: bool
 ) -> list[Measurement]:
     Batch(pool, sampling).measure(tasks, **options)
-    return [one.outcome for one in tasks if isinstance(one.outcome, Measurement)]
+    return [task.outcome for task in tasks if isinstance(task.outcome, Measurement)]
 
 
 def test_each_process_measures_each_case_and_the_typical_time_is_the_median_of_medians(

@@ -58,7 +58,7 @@ def layers(spec: Any) -> Iterator[dict[str, Any]]:
 
 def rows_of(chart: Chart, mark: str) -> list[dict[str, Any]]:
     """What the first marks of a kind show."""
-    return next(list(one["rows"]) for one in layers(chart.spec) if one["mark"]["type"] == mark)
+    return next(list(layer["rows"]) for layer in layers(chart.spec) if layer["mark"]["type"] == mark)
 
 
 def all_rows(chart: Chart) -> list[dict[str, Any]]:
@@ -75,7 +75,9 @@ def validator() -> Any:
 @pytest.mark.parametrize("name", DRAWN)
 def test_every_chart_is_a_valid_specification(name: str) -> None:
     for section, chart in specs(name):
-        trouble = [f"{one.json_path}: {one.message[:200]}" for one in validator().iter_errors(chart.spec)]
+        trouble = [
+            f"{error.json_path}: {error.message[:200]}" for error in validator().iter_errors(chart.spec)
+        ]
         assert not trouble, (section, chart.title, trouble)
         assert re.fullmatch(
             r"https://vega\.github\.io/schema/vega-lite/v6[\d.]*\.json", chart.spec["$schema"]
@@ -167,7 +169,7 @@ def colours(part: Any, *, coloured: bool = False) -> Iterator[str]:
             if key in _NO_COLOURS and coloured:
                 continue
             names = ("color", "fill", "stroke", "background", "category")
-            about = coloured or any(key == one or key.endswith(one.title()) for one in names)
+            about = coloured or any(key == name or key.endswith(name.title()) for name in names)
             yield from colours(inner, coloured=about)
     elif isinstance(part, list | tuple):
         for inner in part:
@@ -215,7 +217,7 @@ def test_ratios_have_no_prefix(name: str, section: str) -> None:
     ]
 
     assert axes
-    assert all("~r" in one for one in axes)
+    assert all("~r" in axis for axis in axes)
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -235,13 +237,13 @@ def test_the_page_says_how_long_a_label_may_be(name: str) -> None:
 def test_the_roofline_has_every_case_that_does_flops_once(name: str) -> None:
     run = sources(name)[0].run
     wanted = {
-        one.case.id: one
-        for one in run.measured
-        if one.case.cost is not None
-        and one.case.cost.flops + one.case.cost.elementwise_flops
-        and one.case.cost.bytes_read + one.case.cost.bytes_written
-        and not one.case.calibrates
-        and one.case.threads in {None, run.header.settings.threads}
+        result.case.id: result
+        for result in run.measured
+        if result.case.cost is not None
+        and result.case.cost.flops + result.case.cost.elementwise_flops
+        and result.case.cost.bytes_read + result.case.cost.bytes_written
+        and not result.case.calibrates
+        and result.case.threads in {None, run.header.settings.threads}
     }
     points = rows_of(drawn(name)["roofline"][0], "point") if wanted else []
 
@@ -271,10 +273,10 @@ def test_roofs_are_the_best_that_code_reached() -> None:
     roofs = {line["roof"]: [one for one in lines if one["roof"] == line["roof"]] for line in lines}
 
     assert set(roofs) == {"float32 measured", "L2 measured", "DRAM measured"}
-    assert {one["rate"] for one in roofs["float32 measured"]} == {190e9}  # the micro-kernel, not the clock
+    assert {roof["rate"] for roof in roofs["float32 measured"]} == {190e9}  # the micro-kernel, not the clock
     for level, rate in (("L2", 100e9), ("DRAM", 20e9)):
-        for one in roofs[f"{level} measured"]:
-            assert one["rate"] / one["intensity"] == pytest.approx(rate)
+        for roof in roofs[f"{level} measured"]:
+            assert roof["rate"] / roof["intensity"] == pytest.approx(rate)
 
 
 @pytest.mark.parametrize("name", [*KEPT, "everything"])
@@ -326,8 +328,8 @@ def test_curves_are_the_fits(name: str) -> None:
     for chart, fit in zip(curves, fits, strict=True):
         rows = rows_of(chart, "point")
         names = ("size", "measured", "fitted", "low", "high", "flagged")
-        assert [tuple(row[one] for one in names) for row in rows] == [
-            tuple(getattr(point, one) for one in names) for point in fit.points
+        assert [tuple(row[name] for name in names) for row in rows] == [
+            tuple(getattr(point, name) for name in names) for point in fit.points
         ]
         for row in rows:
             if row["low"] is not None:
@@ -346,7 +348,7 @@ def test_a_model_without_an_interval_is_a_line_alone() -> None:
 @pytest.mark.parametrize("name", ["epyc", "everything"])
 def test_the_parts_of_a_footprint_add_up_to_it(name: str) -> None:
     run = sources(name)[0].run
-    by_id = {one.case.id: one for one in run.measured}
+    by_id = {result.case.id: result for result in run.measured}
     chart = drawn(name)["memory"][0]
     parts, peaks = rows_of(chart, "bar"), rows_of(chart, "tick")
     sums: Counter[str] = Counter()
@@ -366,7 +368,7 @@ def test_the_parts_of_a_footprint_add_up_to_it(name: str) -> None:
 @pytest.mark.parametrize("name", ["epyc", "everything"])
 def test_the_phases_of_a_step_are_the_whole_of_it(name: str) -> None:
     run = sources(name)[0].run
-    by_id = {one.case.id: one for one in run.measured}
+    by_id = {result.case.id: result for result in run.measured}
     fractions: dict[str, dict[str, float]] = {}
     for row in rows_of(drawn(name)["steps"][0], "bar"):
         fractions.setdefault(row["case"], {})[row["phase"]] = row["share"]
@@ -389,7 +391,16 @@ def test_all_optimizations_are_there_the_largest_first() -> None:
 
         assert len(optimizations) == len(rows)
         assert told == sorted(
-            ((one.optimization, one.base, one.speedup, one.low, one.high) for one in optimizations),
+            (
+                (
+                    optimization.optimization,
+                    optimization.base,
+                    optimization.speedup,
+                    optimization.low,
+                    optimization.high,
+                )
+                for optimization in optimizations
+            ),
             key=lambda one: -one[2],
         )
 
@@ -412,7 +423,7 @@ def test_what_is_cut_says_so() -> None:
 @pytest.mark.parametrize("name", ["epyc", "everything"])
 def test_expected_times_are_the_validations(name: str) -> None:
     header = sources(name)[0].run.header
-    said = {one.case: one for one in header.estimates}
+    said = {estimate.case: estimate for estimate in header.estimates}
     scatter, bars = drawn(name)["expected"]
     wanted = Counter(
         (v.suite, one.case, one.measured, one.estimated, said[one.case].low, said[one.case].high)
@@ -424,7 +435,7 @@ def test_expected_times_are_the_validations(name: str) -> None:
     names = ("suite", "case", "measured", "expected", "low", "high")
 
     assert wanted
-    assert Counter(tuple(row[one] for one in names) for row in points) == wanted
+    assert Counter(tuple(row[name] for name in names) for row in points) == wanted
     assert Counter((row["suite"], row["way"], row["error"]) for row in rows_of(bars, "bar")) == Counter(
         (v.suite, one.way, one.mape) for v in header.validations for one in v.ways
     )
@@ -434,12 +445,12 @@ def test_expected_times_are_the_validations(name: str) -> None:
 def test_products_by_shape_are_shares_of_their_peak(name: str) -> None:
     run = sources(name)[0].run
     cells = rows_of(drawn(name)["shapes"][0], "rect")
-    by_id = {one.case.id: one for one in run.measured}
+    by_id = {result.case.id: result for result in run.measured}
 
     assert {cell["case"] for cell in cells} == {
-        one.case.id
-        for one in run.measured
-        if one.case.suite == "matmul" and {"m", "n", "k"} <= set(one.case.sizes)
+        result.case.id
+        for result in run.measured
+        if result.case.suite == "matmul" and {"m", "n", "k"} <= set(result.case.sizes)
     }
     assert max(Counter((cell["shape"], cell["dtype"]) for cell in cells).values()) == 1
     for cell in cells:
@@ -461,9 +472,9 @@ def test_what_disturbed_each_case_is_in_the_order_of_the_run(name: str) -> None:
     chart = next(c for c in drawn(name)["sensors"] if c.title == "Samples that waited for a core")
 
     assert [(row["case"], row["waited"]) for row in rows_of(chart, "tick")] == [
-        (one.case.id, pytest.approx(1.0 - m.view.clean_fraction))
-        for one in run.measured
-        if (m := one.measurement)
+        (result.case.id, pytest.approx(1.0 - m.view.clean_fraction))
+        for result in run.measured
+        if (m := result.measurement)
     ]
 
 
@@ -482,7 +493,7 @@ def sensor_charts() -> dict[str, Chart]:
 def test_thousands_of_readings_become_few_marks_without_losing_an_end(title: str, field: str) -> None:
     rows = rows_of(sensor_charts()[title], "rule")
     readings = [one for series in SERIES for one in series.readings]
-    values = [getattr(one, field) for one in readings]
+    values = [getattr(reading, field) for reading in readings]
 
     assert len(rows) <= MANY
     assert min(row["low"] for row in rows) == min(values)
@@ -507,7 +518,7 @@ def test_a_reading_under_throttling_stands_out_and_an_idle_one_does_not() -> Non
         any(row["low"] <= one.power_watts <= row["high"] for row in throttled if one.power_watts)
         for one in wanted
     )
-    marks = next(one for one in layers(sensor_charts()["Power"].spec) if one["mark"]["type"] == "rule")
+    marks = next(layer for layer in layers(sensor_charts()["Power"].spec) if layer["mark"]["type"] == "rule")
     colour = marks["encoding"]["color"]
     assert colour["condition"]["test"] == "datum.throttled"
     assert colour["condition"]["value"] != colour["value"]
@@ -515,17 +526,17 @@ def test_a_reading_under_throttling_stands_out_and_an_idle_one_does_not() -> Non
 
 def test_few_readings_are_shown_one_by_one() -> None:
     few = (odd_runs.series("one", 100),)
-    chart = next(one for one in charts(made_up.run(), few)["sensors"] if one.title == "Clock")
+    chart = next(chart for chart in charts(made_up.run(), few)["sensors"] if chart.title == "Clock")
 
     assert [(row["low"], row["high"]) for row in rows_of(chart, "rule")] == [
-        (one.clock_hertz, one.clock_hertz) for one in few[0].readings
+        (reading.clock_hertz, reading.clock_hertz) for reading in few[0].readings
     ]
 
 
 def test_a_sensor_that_is_absent_has_no_chart() -> None:
     silent = (SensorSeries("one", (Reading(0.1, power_watts=100.0), Reading(0.2))), SensorSeries("two", ()))
 
-    assert [one.title for one in charts(made_up.run(()), silent)["sensors"]] == ["Power"]
+    assert [chart.title for chart in charts(made_up.run(()), silent)["sensors"]] == ["Power"]
     assert len(rows_of(charts(made_up.run(()), silent)["sensors"][0], "rule")) == 1
 
 

@@ -64,10 +64,14 @@ def with_outcome(result: Result, **changes: Any) -> Result:
 def on_another_clock(run: Run, factor: float) -> Run:
     """The same run with every time multiplied."""
 
-    def process(one: ProcessStatistics) -> ProcessStatistics:
-        times = {name: factor * getattr(one, name) for name in TIMES if getattr(one, name) is not None}
-        blocks = tuple(factor * block for block in one.block_medians)
-        return msgspec.structs.replace(one, block_medians=blocks, **times)
+    def process(statistics: ProcessStatistics) -> ProcessStatistics:
+        times = {
+            name: factor * getattr(statistics, name)
+            for name in TIMES
+            if getattr(statistics, name) is not None
+        }
+        blocks = tuple(factor * block for block in statistics.block_medians)
+        return msgspec.structs.replace(statistics, block_medians=blocks, **times)
 
     def result(one: Result) -> Result:
         if one.measurement is None:
@@ -93,7 +97,7 @@ def _process(seconds: float) -> ProcessStatistics:
 
 def learning_apart(run: Run) -> list[Result]:
     """What was measured, without the cases that calibrate: models tell of those."""
-    return [one for one in run.measured if not one.case.calibrates]
+    return [result for result in run.measured if not result.case.calibrates]
 
 
 @pytest.mark.parametrize("name", ["made up", "epyc-2-cores-cpu", "xeon-2-cores-cpu"])
@@ -103,28 +107,30 @@ def test_a_run_beside_itself_differs_in_nothing(name: str) -> None:
     found = compare(run, run)
 
     assert len(found.cases) == len(learning_apart(run))
-    assert {one.speedup for one in found.cases} == {1.0}
-    assert {one.verdict for one in found.cases} <= {Change.NONE_SEEN, Change.UNKNOWN}
-    assert all((one.verdict is Change.UNKNOWN) == (one.low is None) for one in found.cases)
+    assert {case.speedup for case in found.cases} == {1.0}
+    assert {case.verdict for case in found.cases} <= {Change.NONE_SEEN, Change.UNKNOWN}
+    assert all((case.verdict is Change.UNKNOWN) == (case.low is None) for case in found.cases)
     assert found.same_machine
     assert (found.differences, found.settings, found.exact) == ((), (), ())
     assert (found.missing, found.added) == ((), ())
-    assert {one.ratio for one in found.peaks} == {1.0}
+    assert {peak.ratio for peak in found.peaks} == {1.0}
     assert {suite.speedup for suite in found.suites} == {1.0}
 
 
 def test_half_the_time_is_twice_the_speed(epyc: Run) -> None:
     found = compare(epyc, on_another_clock(epyc, 0.5))
 
-    assert [one.speedup for one in found.cases] == pytest.approx([2.0] * len(learning_apart(epyc)), rel=1e-12)
-    assert all(one.low and one.high and one.low <= one.speedup <= one.high for one in found.cases)
-    narrow = [one for one in found.cases if one.low and one.high and one.high / one.low < 2.0]
+    assert [case.speedup for case in found.cases] == pytest.approx(
+        [2.0] * len(learning_apart(epyc)), rel=1e-12
+    )
+    assert all(case.low and case.high and case.low <= case.speedup <= case.high for case in found.cases)
+    narrow = [case for case in found.cases if case.low and case.high and case.high / case.low < 2.0]
     assert len(narrow) > 100
     assert {one.verdict for one in narrow} == {Change.FASTER}
     assert [suite.speedup for suite in found.suites] == pytest.approx([2.0] * len(found.suites))
     # The cases agree to the last digit; that each knows its own time so badly is in the interval of the suite all the same.
     for suite in found.suites:
-        own = sorted(math.log(one.high / one.low) / 2 for one in suite.cases if one.low and one.high)
+        own = sorted(math.log(case.high / case.low) / 2 for case in suite.cases if case.low and case.high)
         middle = (own[(len(own) - 1) // 2] + own[len(own) // 2]) / 2
         assert suite.interval == pytest.approx((2.0 * math.exp(-middle), 2.0 * math.exp(middle)), rel=1e-9)
 
@@ -134,9 +140,9 @@ def test_the_other_way_round_is_the_mirror_image(epyc: Run) -> None:
     chance = random.Random(7)
     results = tuple(
         on_another_clock(
-            msgspec.structs.replace(epyc, results=(one,)), math.exp(chance.gauss(0.0, 0.2))
+            msgspec.structs.replace(epyc, results=(result,)), math.exp(chance.gauss(0.0, 0.2))
         ).results[0]
-        for one in epyc.results
+        for result in epyc.results
     )
     round_spread = msgspec.structs.replace(epyc, results=results)
     there, back = compare(epyc, round_spread), compare(round_spread, epyc)
@@ -146,7 +152,7 @@ def test_the_other_way_round_is_the_mirror_image(epyc: Run) -> None:
         Change.NONE_SEEN: Change.NONE_SEEN,
     }
 
-    assert {one.verdict for one in there.cases} == set(mirrored)
+    assert {case.verdict for case in there.cases} == set(mirrored)
     for one, same in zip(there.cases, back.cases, strict=True):
         assert one.low
         assert one.high
@@ -176,7 +182,7 @@ def many(views: list[View]) -> Run:
 def holding(bases: list[View], others: list[View]) -> float:
     """How many of the stated intervals hold the true speed-up."""
     cases = compare(many(bases), many(others)).cases
-    return sum(one.low <= TRUTH <= one.high for one in cases if one.low and one.high) / len(cases)
+    return sum(case.low <= TRUTH <= case.high for case in cases if case.low and case.high) / len(cases)
 
 
 @pytest.mark.parametrize(("sigma", "other_sigma"), [(0.01, 0.01), (0.05, 0.05), (0.01, 0.08), (0.08, 0.01)])
@@ -273,7 +279,7 @@ def test_what_has_no_counterpart_is_told_with_the_reason() -> None:
 
     found = compare(base, other)
 
-    assert [one.case for one in found.cases] == ["matmul-float32-m64-n64-k64"]
+    assert [case.case for case in found.cases] == ["matmul-float32-m64-n64-k64"]
     assert found.missing == (
         ("matmul-float32-m128-n128-k128", "failed there: RuntimeError: it broke"),
         ("matmul-float32-m256-n256-k256", "skipped there: too large"),
@@ -331,7 +337,7 @@ def test_settings_that_differ_are_told_and_the_cases_pair() -> None:
 
     found = compare(run, asked(run, device="cuda:0", threads=8, profile="full", sampling=sampling))
 
-    assert [(one.field, one.this, one.other) for one in found.settings] == [
+    assert [(setting.field, setting.this, setting.other) for setting in found.settings] == [
         ("device", "cpu", "cuda:0"),
         ("threads", 2, 8),
         ("profile", "quick", "full"),
@@ -476,9 +482,9 @@ def test_an_empty_run_compares() -> None:
 
     assert (gone.cases, come.cases, nothing.cases) == ((), (), ())
     assert [why for _, why in gone.missing] == ["not part of that run"] * len(full.results)
-    assert come.added == tuple(one.case.id for one in full.results)
+    assert come.added == tuple(result.case.id for result in full.results)
     assert (nothing.missing, nothing.added, nothing.suites, nothing.peaks) == ((), (), (), ())
-    assert {one.other for one in gone.peaks} == {None}
+    assert {peak.other for peak in gone.peaks} == {None}
 
 
 def test_the_first_run_is_the_base() -> None:
@@ -501,9 +507,9 @@ def test_an_older_run_beside_one_of_today(epyc: Run, xeon: Run) -> None:
     assert not found.same_machine
     assert len(found.cases) + len(found.missing) == len(learning_apart(xeon))
     assert len(back.cases) + len(back.missing) == len(learning_apart(epyc))
-    assert {one.case for one in found.cases} == {one.case for one in back.cases}
-    assert {one.verdict for one in found.cases} == {Change.UNKNOWN}  # one process has no interval
-    assert "processor.model_name" in {one.field for one in found.differences}
-    assert "sampling.processes" in {one.field for one in found.settings}
+    assert {case.case for case in found.cases} == {case.case for case in back.cases}
+    assert {case.verdict for case in found.cases} == {Change.UNKNOWN}  # one process has no interval
+    assert "processor.model_name" in {difference.field for difference in found.differences}
+    assert "sampling.processes" in {setting.field for setting in found.settings}
     assert {suite.suite for suite in found.suites} == {"matmul", "bandwidth"}
-    assert all(one.ratio and one.ratio > 0.0 for one in found.peaks if one.base and one.other)
+    assert all(peak.ratio and peak.ratio > 0.0 for peak in found.peaks if peak.base and peak.other)

@@ -169,8 +169,8 @@ def test_a_library_that_bends_the_model_is_followed_where_cases_lie() -> None:
     straight = msgspec.structs.replace(model, bends=())
     asked = cases(thin, count=80)[60:]
 
-    def off(one: OperatorModel) -> float:
-        return sum(abs(math.log(seconds_of(one, c.demand) / c.seconds)) for c in asked) / len(asked)
+    def off(model: OperatorModel) -> float:
+        return sum(abs(math.log(seconds_of(model, c.demand) / c.seconds)) for c in asked) / len(asked)
 
     assert off(model) < 0.7 * off(straight)
 
@@ -181,8 +181,8 @@ def test_a_few_cases_give_a_dull_model_and_no_exception(count: int) -> None:
 
     assert model.cases == count
     assert math.isfinite(model.residual)
-    for one in cases(additive, count=20):
-        assert 0.02 < seconds_of(model, one.demand) / one.seconds < 50
+    for case in cases(additive, count=20):
+        assert 0.02 < seconds_of(model, case.demand) / case.seconds < 50
 
 
 # A machine whose operators take these times, of the sizes that `run` below makes.
@@ -208,7 +208,7 @@ def truth(one: Operator) -> float:
 
 def traced(name: str, operators: Sequence[Operator], *, calibrates: bool, host_calls: int = 0) -> Case:
     def work(phase: str) -> PhaseWork:
-        mine = [one for one in operators if one.phase == phase]
+        mine = [operator for operator in operators if operator.phase == phase]
         calls = host_calls if phase == "forward" else 0
         return PhaseWork(phase, 0, 0, 0, 0, 0, 0, sum(o.count * o.kernel for o in mine), 0, host_calls=calls)
 
@@ -233,11 +233,11 @@ COLD = 3.0
 
 
 def whole(operators: Sequence[Operator], host_calls: int, cold: float = 1.0) -> float:
-    alone = sum(one.count * truth(one) for one in operators if one.kernel)
-    in_front = [one for one in operators if one.phase != "backward"]
+    alone = sum(operator.count * truth(operator) for operator in operators if operator.kernel)
+    in_front = [operator for operator in operators if operator.phase != "backward"]
     kernels = sum(one.count for one in in_front if one.kernel)
     views = sum(one.count for one in in_front if not one.kernel)
-    behind = sum(one.count for one in operators if one.phase == "backward")
+    behind = sum(operator.count for operator in operators if operator.phase == "backward")
     return alone + cold * (HOST * host_calls + EACH * kernels + EACH_VIEW * views + BEHIND * behind)
 
 
@@ -300,7 +300,7 @@ def run(*, slower: float = 1.0, calibrating: bool = True, steps: int = 12) -> Ru
 def test_steps_are_predicted_from_operators_measured_alone() -> None:
     judged = judge(run())
     (validation,) = judged.header.validations
-    ways = {one.way: one for one in validation.ways}
+    ways = {way.way: way for way in validation.ways}
 
     assert ways["cost model"].cases == 12
     assert ways["cost model"].mape < 0.06
@@ -355,7 +355,7 @@ def test_steps_that_pay_for_something_unknown_fail_and_say_by_how_much() -> None
 def test_the_replay_splits_the_error() -> None:
     """Operators alone are right, and the step takes twice as long: it is the sum that is wrong, not the models."""
     (validation,) = judge(run(slower=2.0)).header.validations
-    ways = {one.way: one for one in validation.ways}
+    ways = {way.way: way for way in validation.ways}
 
     assert ways["replay"].bias == pytest.approx(-0.5, abs=0.15)
     assert all(kind.mape < 0.2 for kind in validation.kinds)

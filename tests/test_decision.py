@@ -148,7 +148,7 @@ def test_a_small_loss_everywhere_is_seen_in_all_cases_together() -> None:
     cases = [[chance.gauss(0.01, 0.01) for _ in range(10)] for _ in range(20)]
     found = {str(k): effect(values) for k, values in enumerate(cases)}
     assert Decision.REGRESSED not in decide(found, dict.fromkeys(found, FLOOR)).values()
-    overall = shift([dict(enumerate(one)) for one in cases])
+    overall = shift([dict(enumerate(case)) for case in cases])
     assert overall is not None
     assert overall.shifted
     assert overall.ratio == pytest.approx(1.01, abs=0.004)

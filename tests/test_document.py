@@ -67,7 +67,7 @@ def test_every_document_is_as_the_schema_says(name: str) -> None:
         if len(run["results"]) > 200:
             run |= {part: run[part][::7] for part in ("cases", "results")}
 
-    found = [f"{one.json_path}: {one.message[:200]}" for one in validator().iter_errors(told)]
+    found = [f"{error.json_path}: {error.message[:200]}" for error in validator().iter_errors(told)]
 
     assert not found
 
@@ -95,7 +95,7 @@ def test_every_field_of_a_document_is_in_the_schema() -> None:
     strict = _closed(json.loads(SCHEMA.read_text(encoding="utf-8")))
     for name in ("xeon", "everything", "two runs"):
         errors = jsonschema.Draft202012Validator(strict).iter_errors(json.loads(encoded(name)))
-        assert not [one.message[:200] for one in errors]
+        assert not [error.message[:200] for error in errors]
 
 
 def _closed(schema: Any) -> Any:
@@ -139,7 +139,7 @@ def test_a_document_is_a_run_to_every_command(tmp_path: Path) -> None:
     path.write_bytes(encoded("three runs"))
 
     assert [one.run.header for one in opened([str(path)], tmp_path)] == [
-        one.run.header for one in sources("three runs")
+        source.run.header for source in sources("three runs")
     ]
 
 
@@ -160,7 +160,7 @@ def test_numbers_are_numbers(name: str) -> None:
 def test_rows_say_what_the_results_say(name: str) -> None:
     told, run = json.loads(encoded(name))["runs"][0], sources(name)[0].run
 
-    assert [row["case"] for row in told["cases"]] == [one.case.id for one in run.results]
+    assert [row["case"] for row in told["cases"]] == [result.case.id for result in run.results]
     for row, one in zip(told["cases"], run.results, strict=True):
         measurement = one.measurement
         assert row["run"] == run.header.id
@@ -272,7 +272,7 @@ class _Text(HTMLParser):
         self._skipped = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._skipped = tag == "style" or (tag, ("type", "module")) in ((tag, one) for one in attrs)
+        self._skipped = tag == "style" or (tag, ("type", "module")) in ((tag, attr) for attr in attrs)
         self.parts += [value or "" for name, value in attrs if name not in {"content", "role"}]
 
     def handle_endtag(self, tag: str) -> None:
@@ -343,7 +343,7 @@ def test_the_document_of_a_real_capture_is_as_the_schema_says(tmp_path: Path) ->
     run = captured()
     content = as_json([Source(run)])
 
-    assert not [one.message[:200] for one in validator().iter_errors(json.loads(content))]
+    assert not [error.message[:200] for error in validator().iter_errors(json.loads(content))]
     assert read_back(content, tmp_path)[0].run.header == run.header
 
 

@@ -96,7 +96,7 @@ def test_what_the_tool_itself_saves_is_read(
     options = ("-p", "no:cacheprovider", "-p", "no:randomly", "--benchmark-autosave")
     pytester.runpytest_inprocess(*options).assert_outcomes(passed=2)
     (file,) = Path(".benchmarks").rglob("*.json")
-    theirs = {one["fullname"]: one["stats"] for one in json.loads(file.read_text())["benchmarks"]}
+    theirs = {load["fullname"]: load["stats"] for load in json.loads(file.read_text())["benchmarks"]}
 
     rows = imported(Path(".benchmarks"))
 

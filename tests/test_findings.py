@@ -113,7 +113,7 @@ def case(name: str, seconds: float = 1e-3, **changes: Any) -> Result:
 
 
 def named(run: Run) -> dict[str, Finding]:
-    return {one.name: one for one in findings(run)}
+    return {finding.name: finding for finding in findings(run)}
 
 
 def only(run: Run, name: str) -> Finding:

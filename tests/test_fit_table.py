@@ -116,7 +116,9 @@ def test_columns_that_mean_nothing_are_kept_and_not_fitted(plumbline: Command, t
 def test_groups_are_fitted_apart_and_one_that_cannot_be_says_why(plumbline: Command, tmp_path: Path) -> None:
     lines = [f"a,{line}" for line in rows()]
     lines += ["few,1,1.0", "few,2,2.0", "none,1,", "none,2,", "bad,1,nan", "bad,2,0", "bad,3,-1", "bad,4,inf"]
-    found = {one["group"]: one for one in groups(plumbline, table(tmp_path, lines, "group,flops,seconds"))}
+    found = {
+        group["group"]: group for group in groups(plumbline, table(tmp_path, lines, "group,flops,seconds"))
+    }
 
     assert found["a"]["reason"] is None
     for name, reason in {
@@ -213,7 +215,7 @@ def test_a_table_of_many_rows_is_fitted(plumbline: Command, tmp_path: Path) -> N
 
 def test_a_run_is_fitted_sweep_by_sweep(plumbline: Command) -> None:
     reference = Path(__file__).resolve().parent.parent / "results" / "reference" / "xeon-2-cores-cpu"
-    found = {one["group"]: one for one in groups(plumbline, reference)}
+    found = {group["group"]: group for group in groups(plumbline, reference)}
 
     assert found["matmul-float32-square"]["model"] == "t0 + F/P"
     assert found["matmul-float16-square"]["reason"].startswith("inconclusive: 3 sizes have a time")

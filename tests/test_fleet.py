@@ -115,12 +115,13 @@ def test_nothing_is_blamed_on_a_quiet_fleet_or_on_none() -> None:
 def test_a_change_that_no_commit_came_with_is_not_the_codes(builds: int) -> None:
     """All machines of a room got slower, days after the last commit."""
 
-    def renamed(one: History) -> History:
-        names = [f"b{(index + 10) * builds // (COUNT + 20)}" for index in range(len(one.points))]
+    def renamed(history: History) -> History:
+        names = [f"b{(index + 10) * builds // (COUNT + 20)}" for index in range(len(history.points))]
         points = tuple(
-            msgspec.structs.replace(point, build=name) for point, name in zip(one.points, names, strict=True)
+            msgspec.structs.replace(point, build=name)
+            for point, name in zip(history.points, names, strict=True)
         )
-        return msgspec.structs.replace(one, points=points)
+        return msgspec.structs.replace(history, points=points)
 
     (found,) = blame([renamed(host(number, {40: 1.2})) for number in range(4)])
     assert found.points_at is PointsAt.UNCLEAR

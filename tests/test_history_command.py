@@ -181,12 +181,12 @@ def test_a_renamed_case_and_one_whose_code_changed_are_series_of_their_own() -> 
     found = rows([1.0, 1.0])
     other = [msgspec.structs.replace(row, series="t") for row in rows([1.0])]
     renamed = [msgspec.structs.replace(row, case="b") for row in rows([1.0])]
-    assert [(one.name, len(one.points)) for one in histories([*found, *other, *renamed])] == [
+    assert [(history.name, len(history.points)) for history in histories([*found, *other, *renamed])] == [
         ("a", 2),
         ("a", 1),
         ("b", 1),
     ]
-    changed = [one for one in histories([*found, *other, *renamed]) if ANOTHER in one.notes]
+    changed = [history for history in histories([*found, *other, *renamed]) if ANOTHER in history.notes]
     assert [one.name for one in changed] == ["a", "a"]
 
 

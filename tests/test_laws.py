@@ -52,7 +52,7 @@ def fitted(work: dict[str, np.ndarray], times: list[np.ndarray]) -> Fitted:
 
 
 def parameter(found: Fitted | Fit, name: str) -> Parameter:
-    return next(one for one in found.parameters if one.name == name)
+    return next(parameter for parameter in found.parameters if parameter.name == name)
 
 
 def product(
@@ -105,17 +105,17 @@ def test_noise_and_preempted_times_leave_every_size_well_explained(
         for seed in range(12)
     ]
 
-    rates = [parameter(one, "P").value or 0.0 for one in fits]
-    assert np.median([np.max(np.abs(one.fitted / times - 1.0)) for one in fits]) < (0.025 if late else 0.02)
+    rates = [parameter(fit, "P").value or 0.0 for fit in fits]
+    assert np.median([np.max(np.abs(fit.fitted / times - 1.0)) for fit in fits]) < (0.025 if late else 0.02)
     assert np.median(np.abs(np.array(rates) / RATE - 1.0)) < (0.04 if late else 0.01)
-    assert min(float(one.fitted.min()) for one in fits) > 0.0
-    assert Counter(one.model for one in fits)[model] >= 9
+    assert min(float(fit.fitted.min()) for fit in fits) > 0.0
+    assert Counter(fit.model for fit in fits)[model] >= 9
 
 
 def test_the_interval_of_the_rate_covers_the_truth_about_as_often_as_it_says() -> None:
     rates = [parameter(fitted({"flops": flops(N)}, measured(additive(N), seed)), "P") for seed in range(40)]
 
-    covered = [one.low <= RATE <= one.high for one in rates if one.low and one.high]
+    covered = [rate.low <= RATE <= rate.high for rate in rates if rate.low and rate.high]
     assert len(covered) >= 37  # a few are taken for a power: their rate gets no number
     assert 0.88 <= np.mean(covered) <= 1.0
 
@@ -342,8 +342,8 @@ def test_a_run_is_fitted_with_the_processes_of_each_size_as_its_repeats() -> Non
 
     (sweep,) = sweeps(made_up.run())
 
-    assert [one.size for one in sweep.sizes] == list(made_up.SIZES)
-    assert {len(one.seconds) for one in sweep.sizes} == {2}
+    assert [size.size for size in sweep.sizes] == list(made_up.SIZES)
+    assert {len(size.seconds) for size in sweep.sizes} == {2}
     assert sweep.column == "flops"
 
 

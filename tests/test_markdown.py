@@ -433,10 +433,10 @@ class Rendered(HTMLParser):
         raise AssertionError(f"a section: {data}")
 
     def texts(self, *kinds: str) -> list[str]:
-        return [as_read(one.text) for one in self.elements if one.kind in kinds]
+        return [as_read(element.text) for element in self.elements if element.kind in kinds]
 
     def kinds(self) -> set[str]:
-        return {one.kind for one in self.elements}
+        return {element.kind for element in self.elements}
 
 
 def as_read(text: str) -> str:

@@ -89,7 +89,7 @@ def test_closed_forms_agree_with_the_trace(workload: Workload) -> None:
     traced = trace(workload.prepare, CPU, workload.context())
 
     counted = {
-        name: sum(one.count * getattr(one, name) for one in traced.operators)
+        name: sum(operator.count * getattr(operator, name) for operator in traced.operators)
         for name in (
             "flops",
             "masked_flops",
@@ -302,7 +302,7 @@ def test_elementwise_does_what_it_says(kind: type[elementwise.Pointwise]) -> Non
 def test_a_step_of_adamw_moves_every_parameter(kernel: str) -> None:
     call = elementwise.AdamW("float32", kernel, 3, 10).prepare(CPU)
     parameters = closure(call)["optimizer"].param_groups[0]["params"]
-    before = [one.detach().clone() for one in parameters]
+    before = [parameter.detach().clone() for parameter in parameters]
 
     output = call()
 

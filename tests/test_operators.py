@@ -28,8 +28,8 @@ def traced(make: Maker) -> Traced:
 
 def only(make: Maker, name: str) -> Operator:
     """The one operator of that name in a trace, in-place variants included."""
-    found = [one for one in traced(make).operators if one.name.rstrip("_") == name]
-    assert len(found) == 1, [one.name for one in traced(make).operators]
+    found = [operator for operator in traced(make).operators if operator.name.rstrip("_") == name]
+    assert len(found) == 1, [operator.name for operator in traced(make).operators]
     return found[0]
 
 
@@ -581,7 +581,7 @@ def test_cross_entropy_reads_the_logits_once_and_writes_their_log_softmax() -> N
         logits, target = leaf(rows, classes), torch.zeros(rows, dtype=torch.long)
         return backward_of(lambda: F.cross_entropy(logits, target))
 
-    by_name = {one.name: one for one in traced(make).operators}
+    by_name = {operator.name: operator for operator in traced(make).operators}
     table = rows * classes * FP32
     forward, picked = by_name["_log_softmax"], by_name["nll_loss_forward"]
     assert (forward.bytes_read, forward.bytes_written, forward.elementwise_flops) == (
@@ -686,8 +686,8 @@ def test_an_optimizer_costs_the_same_in_each_form(name: str, how: str) -> None:
 
     def make() -> Callable[[], torch.Tensor]:
         parameters = [nn.Parameter(torch.randn(size)) for size in sizes]
-        for one in parameters:
-            one.grad = torch.randn_like(one)
+        for parameter in parameters:
+            parameter.grad = torch.randn_like(parameter)
         optimizer = build(parameters, **options)
 
         def call() -> torch.Tensor:
@@ -990,7 +990,7 @@ def asked_of(name: str, schema: Any) -> set[str]:
     """The names of arguments a formula may do without, on operands of the rank it takes."""
     problem: Exception | None = None
     for rank in (4, 3, 2, 1, 5):
-        arguments = Arguments({one.name: some(one, rank) for one in schema.arguments})
+        arguments = Arguments({argument.name: some(argument, rank) for argument in schema.arguments})
         tensor = operand(*(4,) * rank)
         try:
             work = work_of(OperatorCall(name, arguments, (tensor,), (tensor,)))
@@ -1021,7 +1021,7 @@ def test_an_argument_that_a_formula_may_do_without_exists_somewhere() -> None:
         code = FORMULAS.get(name).__code__  # type: ignore[union-attr]
         for schema in overloads(name):
             asked.setdefault(code, set()).update(asked_of(name, schema))
-            known.setdefault(code, set()).update(one.name for one in schema.arguments)
+            known.setdefault(code, set()).update(argument.name for argument in schema.arguments)
 
     wrong = {code.co_qualname: names - known[code] for code, names in asked.items() if names - known[code]}
     assert not wrong

@@ -183,7 +183,7 @@ def test_an_odd_run_s_page_stands_and_says_what_is_so(name: str) -> None:
 
 
 def test_runs_of_one_name_are_told_apart() -> None:
-    table = next(one for one in block_tables("twenty runs") if one.title == "The runs")
+    table = next(table for table in block_tables("twenty runs") if table.title == "The runs")
 
     assert len({row[0] for row in table.rows}) == len(table.rows) == 20
 
@@ -238,7 +238,11 @@ def test_the_page_loads_nothing(name: str) -> None:
     assert not [attribute for attribute in names if attribute.startswith("on")]
     (style,) = told.inside["style"]
     assert not re.search(r"url\(|@import|expression\(|image-set|src:", style)
-    assert not [one for one in told.attributes("style") if not re.fullmatch(r"min-height:\d+px", one)]
+    assert not [
+        attribute
+        for attribute in told.attributes("style")
+        if not re.fullmatch(r"min-height:\d+px", attribute)
+    ]
     own = [part for part in _own_parts(told) if re.search(r"https?:|//\w+\.\w", part)]
     assert not own
     schemas = {spec["$schema"] for spec in told.specs["specs"].values()}
@@ -426,7 +430,9 @@ def contrast(one: str, other: str) -> float:
 
 def _luminance(colour: str) -> float:
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
@@ -540,7 +546,7 @@ def test_a_browser_draws_every_chart_and_has_nothing_to_complain_of(
     marks = tab.evaluate(
         "[...document.querySelectorAll('[data-chart] svg')].map(one => one.querySelectorAll('path, text').length)"
     )
-    assert all(one > 3 for one in marks)
+    assert all(mark > 3 for mark in marks)
 
 
 @pytest.mark.browser
@@ -576,7 +582,7 @@ def column(table: Any, place: int) -> list[str]:
 @pytest.mark.browser
 def test_a_long_table_is_sorted_by_value(opened: Any) -> None:
     run = sources("epyc")[0].run
-    median = {one.case.id: one.measurement.median for one in run.measured if one.measurement}
+    median = {result.case.id: result.measurement.median for result in run.measured if result.measurement}
     table = long_table(opened("epyc").tab, "Cases: matmul")
     header = table.locator("th").nth(1)
     assert header.text_content() == "median"
@@ -620,7 +626,7 @@ def test_every_kind_of_number_is_sorted_by_value(opened: Any) -> None:
     ):
         keys = tab.evaluate(f"cells => {{ {function[0]} return cells.map(key); }}", cells)
         assert keys == sorted(keys), cells
-        assert all(isinstance(one, int | float) for one in keys), cells
+        assert all(isinstance(key, int | float) for key in keys), cells
 
 
 @pytest.mark.browser

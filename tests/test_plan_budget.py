@@ -129,8 +129,8 @@ def test_size_and_budget_are_one_model(approach: str) -> None:
         assert best.approach == approach
         assert best.source
         sizes.append(best)
-    assert [one.parameters for one in sizes] == sorted(one.parameters for one in sizes)
-    assert [one.tokens for one in sizes] == sorted(one.tokens for one in sizes)
+    assert [size.parameters for size in sizes] == sorted(size.parameters for size in sizes)
+    assert [size.tokens for size in sizes] == sorted(size.tokens for size in sizes)
     assert sizes[0].extrapolated
     assert sizes[-1].extrapolated
     assert not for_size(1e9, approach).extrapolated

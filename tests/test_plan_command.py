@@ -489,10 +489,10 @@ def test_sweeps(ask: Ask, plumbline: Command, over: str, grows: str) -> None:
     assert found["sweep"]["over"] == over
     points = found["sweep"]["points"]
     assert len(points) == 4
-    values, heights = [one["value"] for one in points], [one[grows] for one in points]
+    values, heights = [point["value"] for point in points], [point[grows] for point in points]
     assert values == sorted(set(values))
     assert heights == sorted(set(heights))
-    assert not any(one["reason"] for one in points)
+    assert not any(point["reason"] for point in points)
     assert len(ask(*options)["sweep"]["points"]) == 9
     status, output, errors = plumbline("plan", *options, "--points", 4)
     assert (status, errors) == (0, "")
@@ -735,12 +735,14 @@ def test_time_by_the_laws_of_a_run(ask: Ask, tmp_path: Path) -> None:
 def test_the_largest_model_that_trains_here_in_so_many_days(plumbline: Command) -> None:
     """At the best rate that a training step of a run reached: 6 N D fills the days."""
     rates = [
-        one.flops_per_second or 0.0 for one in store.read(CALIBRATED).measured if one.case.family == "train"
+        result.flops_per_second or 0.0
+        for result in store.read(CALIBRATED).measured
+        if result.case.family == "train"
     ]
 
     status, output, errors = plumbline("plan", "--days", "30", "--on", str(CALIBRATED), "--json")
 
     assert (status, errors) == (0, "")
-    for one in json.loads(output)["optima"]:
-        assert 6 * one["parameters"] * one["tokens"] == pytest.approx(30 * 86400 * max(rates), rel=1e-6)
+    for load in json.loads(output)["optima"]:
+        assert 6 * load["parameters"] * load["tokens"] == pytest.approx(30 * 86400 * max(rates), rel=1e-6)
     assert plumbline("plan", "--days", "30", "--on", str(CALIBRATED), "--mfu", "0.4")[0] == 2

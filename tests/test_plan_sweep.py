@@ -395,7 +395,7 @@ def test_charts_that_would_be_empty_are_none() -> None:
     encoder = msgspec.structs.replace(decoder(), caches=())
     found = sweep(replace(asked(encoder), device=None), "batch")
 
-    assert [one.title for one in charts(found)] == ["Training FLOPs", "Memory of a device"]
+    assert [chart.title for chart in charts(found)] == ["Training FLOPs", "Memory of a device"]
 
 
 @pytest.mark.parametrize("over", OVER)

@@ -48,16 +48,16 @@ def network(device: torch.device) -> Call:
 
 def names(operators: tuple[Replayed, ...]) -> Counter[str]:
     found: Counter[str] = Counter()
-    for one in operators:
-        found[one.name] += one.count
+    for operator in operators:
+        found[operator.name] += operator.count
     return found
 
 
 def test_it_replays_the_operators_that_a_trace_foresees(simulated: Simulated) -> None:
     foreseen: Counter[tuple[str, tuple[str, ...], tuple[str, ...]]] = Counter()
-    for one in trace(network, torch.device("cpu")).operators:
-        if one.kernel:
-            foreseen[one.name, one.inputs, one.outputs] += one.count
+    for operator in trace(network, torch.device("cpu")).operators:
+        if operator.kernel:
+            foreseen[operator.name, operator.inputs, operator.outputs] += operator.count
 
     timed, untimed = replay(network(torch.device("cpu")), simulated, nullcontext, 10.0)
 
@@ -78,7 +78,7 @@ def test_in_inference_composites_are_taken_apart_as_in_a_trace(simulated: Simula
     timed, _ = replay(prepare(torch.device("cpu")), simulated, nullcontext, 10.0)
 
     assert names(timed) == Counter(
-        one.name for one in trace(prepare, torch.device("cpu")).operators if one.kernel
+        operator.name for operator in trace(prepare, torch.device("cpu")).operators if operator.kernel
     )
 
 

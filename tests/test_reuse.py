@@ -49,7 +49,7 @@ def test_memory_that_was_let_go_last_is_taken_first() -> None:
 
 def traced(prepare: object) -> dict[str, tuple[tuple[int, int, int], ...]]:
     found = trace(prepare, torch.device("cpu"))  # type: ignore[arg-type]
-    return {one.name: one.reuse for one in found.operators if one.kernel}
+    return {operator.name: operator.reuse for operator in found.operators if operator.kernel}
 
 
 def test_an_operator_that_is_repeated_finds_its_operands_where_it_left_them() -> None:
@@ -86,7 +86,7 @@ def test_a_result_so_large_is_mapped_anew(elements: int, mapped: int) -> None:
         return a.exp
 
     found = trace(prepare, torch.device("cpu"))  # type: ignore[arg-type]
-    assert [one.mapped_bytes for one in found.operators if one.kernel] == [mapped]
+    assert [operator.mapped_bytes for operator in found.operators if operator.kernel] == [mapped]
 
 
 def test_the_host_s_calls_are_counted_and_those_of_tracing_are_not() -> None:

@@ -25,7 +25,7 @@ SIZES = (64, 128, 256, 512, 1024, 2048)
 
 
 def verdicts(run: Run, claim: str) -> list[Verdict]:
-    return [one for one in judge(run).header.verdicts if one.claim == claim]
+    return [verdict for verdict in judge(run).header.verdicts if verdict.claim == claim]
 
 
 def only(run: Run, claim: str) -> Verdict:
@@ -295,7 +295,7 @@ def test_both_sides_of_the_ridge(below: float, above: float, answer: Answer) -> 
 
 
 def test_one_side_of_the_ridge_tells_nothing() -> None:
-    assert [one for one in verdicts(made_up.run(), "crossover") if "ridge" in one.subject] == []
+    assert [verdict for verdict in verdicts(made_up.run(), "crossover") if "ridge" in verdict.subject] == []
 
 
 def test_threads_that_only_slow_down_are_inconclusive_and_a_late_fall_is_no_failure() -> None:

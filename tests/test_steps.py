@@ -268,7 +268,7 @@ def test_a_case_that_does_not_say_its_cost_is_traced_before_it_runs(
     assert plain.prediction is not None
     assert plain.prediction.seconds
     operators = store.operators(folder)["thing-plain"]
-    assert sum(one.flops * one.count for one in operators) == 2 * product
+    assert sum(operator.flops * operator.count for operator in operators) == 2 * product
     # One that cannot be traced is measured all the same, and says why it has no prediction.
     assert looks.measurement is not None
     assert looks.case.untraced is not None

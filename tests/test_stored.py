@@ -53,7 +53,7 @@ BASE = made_up.run(results())
 
 
 def by_case(judgement: Judgement) -> dict[str, Decision]:
-    return {one.case: one.decision for one in judgement.cases}
+    return {case.case: case.decision for case in judgement.cases}
 
 
 def name(n: int) -> str:
@@ -183,10 +183,10 @@ def test_a_new_case_is_told_and_fails_nothing() -> None:
 def test_metrics_without_noise_gate_exactly() -> None:
     more = judged(BASE, a_run(results(memory=2**30)), FLOOR)
     assert more.failed
-    assert {change.metric for one in more.cases for change in one.work_grew} == {"peak memory"}
+    assert {change.metric for case in more.cases for change in case.work_grew} == {"peak memory"}
     less = judged(BASE, a_run(results(memory=8)), FLOOR)
     assert not less.failed
-    assert {change.metric for one in less.cases for change in one.work_shrank} == {"peak memory"}
+    assert {change.metric for case in less.cases for change in case.work_shrank} == {"peak memory"}
     assert set(by_case(more).values()) == {Decision.EQUIVALENT}
 
 
@@ -194,7 +194,7 @@ def test_other_work_under_the_same_name_is_inconclusive() -> None:
     found = results()
     other = msgspec.structs.replace(found[0], case=msgspec.structs.replace(found[0].case, dtype="bfloat16"))
     told = judged(BASE, a_run((other, *found[1:])), FLOOR)
-    decision = next(one for one in told.cases if one.case == name(256))
+    decision = next(case for case in told.cases if case.case == name(256))
     assert decision.decision is Decision.INCONCLUSIVE
     assert "dtype is float32 in the base, bfloat16 there" in decision.reason
     assert not told.failed
@@ -226,7 +226,7 @@ def test_one_process_decides_nothing() -> None:
 
     told = judged(made_up.run(alone(results())), a_run(alone(results(slower={256: 2.0}))), FLOOR)
     assert set(by_case(told).values()) == {Decision.INCONCLUSIVE}
-    assert {one.informs for one in told.cases} == {"a run of one process states no interval"}
+    assert {case.informs for case in told.cases} == {"a run of one process states no interval"}
 
 
 def kept(folder: Path, run: Run) -> Header:

@@ -27,7 +27,7 @@ def traced(make: Maker, **options: Any) -> Traced:
 
 
 def names(found: Traced, phase: str) -> set[str]:
-    return {one.name for one in found.operators if one.phase == phase}
+    return {operator.name for operator in found.operators if operator.phase == phase}
 
 
 def training(
@@ -202,7 +202,7 @@ def test_a_view_is_no_kernel() -> None:
     found = traced(make)
     assert found.trace.kernels == 0
     assert found.cost.bytes_moved == 0
-    assert not any(one.kernel for one in found.operators)
+    assert not any(operator.kernel for operator in found.operators)
     assert found.trace.strata == ()
 
 
@@ -632,7 +632,10 @@ def really_saved(step: Phases) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         step.forward()
-    own = {one.untyped_storage().data_ptr() for one in (*step.module.parameters(), *step.module.buffers())}
+    own = {
+        parameter.untyped_storage().data_ptr()
+        for parameter in (*step.module.parameters(), *step.module.buffers())
+    }
     sizes = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in kept}
     return sum(size for place, size in sizes.items() if place not in own)
 
@@ -650,9 +653,9 @@ def really_peaks(name: str, dtype: str) -> dict[str, int]:
         del step, parts, part
     kineto: Any = profiler.profiler
     events = kineto.kineto_results.events()
-    changes = sorted((one.start_ns(), one.nbytes()) for one in events if one.name() == "[memory]")
+    changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
     levels = list(accumulate((change for _, change in changes), initial=0))
-    spans = {one.name(): one for one in events if one.name().startswith("plumbline ")}
+    spans = {event.name(): event for event in events if event.name().startswith("plumbline ")}
     return {
         name.removeprefix("plumbline "): max(_during(one, changes, levels)) for name, one in spans.items()
     }
@@ -711,7 +714,9 @@ def test_experts_work_on_the_rows_they_are_given() -> None:
         return loss_of
 
     found = traced(make)
-    grouped = sum(one.count * one.flops for one in found.operators if one.name == "_grouped_mm")
+    grouped = sum(
+        operator.count * operator.flops for operator in found.operators if operator.name == "_grouped_mm"
+    )
     assert grouped == 2 * (2 * 256) * 3 * 128 * 256 * 2  # in two layers
 
 

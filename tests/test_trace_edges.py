@@ -38,7 +38,7 @@ def test_dropout_in_inference_makes_nothing() -> None:
 
     found = traced(prepare)
 
-    assert [one.name for one in found.operators if one.kernel] == ["addmm"]
+    assert [operator.name for operator in found.operators if operator.kernel] == ["addmm"]
     assert found.cost.memory_bytes == weigh_on_cpu(prepare).peak_bytes
 
 

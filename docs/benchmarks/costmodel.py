@@ -30,10 +30,10 @@ def main(folders: list[str]) -> None:
         "| threads | steps | way | mean error | bias | worst | in the 90 % interval |\n|---|---|---|---|---|---|---|"
     )
     for run in runs:
-        for one in run.header.validations:
-            for way in one.ways:
-                inside = units.percent(one.coverage) if way.way == "cost model" else ""
-                told = (str(run.header.settings.threads), f"{way.cases} of {one.suite}", way.way)
+        for validation in run.header.validations:
+            for way in validation.ways:
+                inside = units.percent(validation.coverage) if way.way == "cost model" else ""
+                told = (str(run.header.settings.threads), f"{way.cases} of {validation.suite}", way.way)
                 errors = (
                     units.percent(way.mape),
                     units.signed_percent(way.bias),

@@ -134,7 +134,9 @@ def trial(log_ratios: Sequence[float], *, doubled: bool) -> tuple[bool, bool]:
 
 
 def fraction(outcomes: Sequence[tuple[bool, bool]]) -> tuple[float, float]:
-    return sum(one[0] for one in outcomes) / len(outcomes), sum(one[1] for one in outcomes) / len(outcomes)
+    return sum(outcome[0] for outcome in outcomes) / len(outcomes), sum(
+        outcome[1] for outcome in outcomes
+    ) / len(outcomes)
 
 
 def rates(same: Sequence[float], slower: Sequence[float], *, doubled: bool) -> tuple[float, ...]:

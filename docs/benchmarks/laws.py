@@ -135,9 +135,9 @@ def tried(machine: str, sizes: Vector, outliers: float, python: str | None) -> d
     wanted = np.append(sizes, BEYOND)
     begun = time.perf_counter()
     fits = [plumbline(sizes, times) for times in data]
-    rates = [next(one for one in fitted.parameters if one.name == "P") for fitted in fits]
+    rates = [next(parameter for parameter in fitted.parameters if parameter.name == "P") for fitted in fits]
     took = (time.perf_counter() - begun) / SEEDS
-    known = [one for one in rates if one.value is not None]
+    known = [rate for rate in rates if rate.value is not None]
     ours = errors(machine, wanted, [expected(fitted, wanted) for fitted in fits])
     ours |= {
         "model_right": float(np.mean([fitted.model == MACHINES[machine][0] for fitted in fits])),

@@ -42,7 +42,7 @@ def repeated(run: Run, tag: str) -> Run:
         msgspec.structs.replace(one, case=msgspec.structs.replace(one.case, id=name))
         for name, one in cases[:CASES]
     )
-    planned = tuple(one.case.id for one in results)
+    planned = tuple(result.case.id for result in results)
     header = msgspec.structs.replace(run.header, id=f"{run.header.id[:-6]}{tag}", planned=planned)
     return Run(header, results)
 
@@ -50,7 +50,9 @@ def repeated(run: Run, tag: str) -> Run:
 def saved(run: Run, folder: Path) -> Path:
     folder.mkdir()
     (folder / store.HEADER).write_bytes(msgspec.json.encode(run.header))
-    (folder / store.CASES).write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in run.results))
+    (folder / store.CASES).write_bytes(
+        b"".join(msgspec.json.encode(result) + b"\n" for result in run.results)
+    )
     return folder
 
 

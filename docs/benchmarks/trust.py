@@ -89,7 +89,7 @@ def row(profile: NoiseProfile, peers: list[dict[str, dict[str, float]]], conditi
             f"{100 * kind.flagged:.0f} %",
         ]
         for tool in ("torch.utils.benchmark", "pytest-benchmark"):
-            medians = [one[name][tool] for one in peers]
+            medians = [peer[name][tool] for peer in peers]
             ratios = [b / a for a, b in permutations(medians, 2)]
             alarms = sum(r > 1 + GATE for r in ratios) / len(ratios)
             found = sum(r * (1 + INJECTED) > 1 + GATE for r in ratios) / len(ratios)

@@ -92,7 +92,7 @@ def compare(ask: Ask, note: Callable[[str], None]) -> tuple[Trial, Judgement, Pa
 
     wanted, device = ask.wanted, named(ask.device, ask.threads)
     with interruptible(signal.SIGTERM, signal.SIGHUP), sides(wanted, *device, note) as (base, candidate):
-        names = ", ".join(Path(one).name for one in question.suites)
+        names = ", ".join(Path(suite).name for suite in question.suites)
         note(f"collecting what both sides measure: {names}")
         with ThreadPoolExecutor(2) as pool:
             asked = pool.submit(collect_on, candidate, question)

@@ -134,8 +134,10 @@ def _is_suite(path: Path) -> bool:
         statements = ast.parse(text).body
     except (SyntaxError, ValueError):
         return False
-    imports = any(isinstance(one, ast.ImportFrom) and one.module == "harness" for one in statements)
-    assigned = [one.targets for one in statements if isinstance(one, ast.Assign)]
+    imports = any(
+        isinstance(statement, ast.ImportFrom) and statement.module == "harness" for statement in statements
+    )
+    assigned = [statement.targets for statement in statements if isinstance(statement, ast.Assign)]
     names = {target.id for targets in assigned for target in targets if isinstance(target, ast.Name)}
     return imports and "WORKLOADS" in names
 

@@ -140,9 +140,9 @@ def _matter(said: Estimate, kinds: tuple[str, ...]) -> bool:
 
 
 def _of_suite(validation: Validation) -> Verdict:
-    ways = {one.way: one for one in validation.ways}
+    ways = {way.way: way for way in validation.ways}
     model = ways.pop(MODEL)
-    others = ", ".join(f"{one.way} {units.percent(one.mape)}" for one in ways.values() if one.way != REPLAY)
+    others = ", ".join(f"{way.way} {units.percent(way.mape)}" for way in ways.values() if way.way != REPLAY)
     told = (
         f"{model.cases} steps to {units.percent(model.mape)} on average (bias {units.signed_percent(model.bias)}, worst "
         f"{units.signed_percent(model.worst)}); {others}; {units.percent(validation.coverage)} lie in their 90 % interval"

@@ -36,10 +36,12 @@ def check_memory_growth(run: Run) -> Iterator[Verdict]:
 
 
 def _verdict(name: str, results: list[Result]) -> Verdict:
-    variable = next(one.case.series.variable for one in results if one.case.series)
-    sizes = [one.case.series.size for one in results if one.case.series]
-    said = exact_model(sizes, [one.case.cost.memory_bytes for one in results if one.case.cost])
-    round_spread = exact_model(sizes, [one.case.cost.bytes_moved for one in results if one.case.cost])
+    variable = next(result.case.series.variable for result in results if result.case.series)
+    sizes = [result.case.series.size for result in results if result.case.series]
+    said = exact_model(sizes, [result.case.cost.memory_bytes for result in results if result.case.cost])
+    round_spread = exact_model(
+        sizes, [result.case.cost.bytes_moved for result in results if result.case.cost]
+    )
     if said is None:
         told = f"what was said of {len(sizes)} sizes follows no polynomial: too few of them, or another moment sets the peak"
         return Verdict(GROWTH_CLAIM, name, Answer.INCONCLUSIVE, told)
@@ -53,10 +55,13 @@ def _verdict(name: str, results: list[Result]) -> Verdict:
 def _measured(name: str, variable: str, results: list[Result], told: str, said: Polynomial) -> Verdict:
     """Whether what was measured grows no faster than what was said, from the middle size to the largest."""
     points = [
-        (one.case.series.size, one.measurement.peak_memory_bytes, one.case.cost.memory_bytes)
-        for one in results
-        if one.case.series and one.case.cost and one.measurement and one.measurement.peak_memory_bytes
-        if one.case.cost.memory_bytes > 0
+        (result.case.series.size, result.measurement.peak_memory_bytes, result.case.cost.memory_bytes)
+        for result in results
+        if result.case.series
+        and result.case.cost
+        and result.measurement
+        and result.measurement.peak_memory_bytes
+        if result.case.cost.memory_bytes > 0
     ]
     if len(points) < FEWEST:
         return Verdict(GROWTH_CLAIM, name, Answer.INCONCLUSIVE, f"{told}; too few sizes were measured")
@@ -145,7 +150,9 @@ def _ridge(run: Run, dtype: str) -> Iterator[Verdict]:
             sides[said.bound].append(result)
     if not sides["memory"] or not sides["compute"]:
         return
-    ridges = sorted({ridge for one in (*sides["memory"], *sides["compute"]) if (ridge := _ridge_point(one))})
+    ridges = sorted(
+        {ridge for side in (*sides["memory"], *sides["compute"]) if (ridge := _ridge_point(side))}
+    )
     best = {side: max(results, key=lambda one: one.efficiency or 0.0) for side, results in sides.items()}
     reached = {side: one.efficiency or 0.0 for side, one in best.items()}
     told = (
@@ -219,8 +226,8 @@ def _scaling_verdict(fit: Fit) -> Verdict:
         told = f"the work that is counted grows as {_power(fit, fit.growth)} where theory says {theory}: one is wrong"
         return Verdict(SCALING_CLAIM, fit.series, Answer.FAILS, told)
     certain = CERTAIN[fit.work_in]
-    inside = _best([one for one in fit.rivals if _off(fit, one.exponent) <= TOLERANCE])
-    outside = _best([one for one in fit.rivals if _off(fit, one.exponent) > certain])
+    inside = _best([rival for rival in fit.rivals if _off(fit, rival.exponent) <= TOLERANCE])
+    outside = _best([rival for rival in fit.rivals if _off(fit, rival.exponent) > certain])
     best = _best(fit.rivals)
     if inside is None or outside is None or best is None:
         return Verdict(

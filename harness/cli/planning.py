@@ -105,7 +105,9 @@ def _reached(run: Run) -> float:
         UsageError: it measured none.
     """
     rates = [
-        one.flops_per_second for one in run.measured if one.case.family == "train" and one.flops_per_second
+        result.flops_per_second
+        for result in run.measured
+        if result.case.family == "train" and result.flops_per_second
     ]
     if not rates:
         raise UsageError(f"run {run.header.id} measured no training step: `plumbline bench train_step` does")

@@ -114,11 +114,11 @@ def shift(readings: Sequence[Mapping[int, float]], alpha: float = ALPHA) -> Over
 
     `readings` are the log ratios of each case by the number of the pair; pairs that at least half of the cases have count.
     """
-    numbers = sorted({number for one in readings for number in one})
+    numbers = sorted({number for reading in readings for number in reading})
     medians = [
         stats.median(told)
         for number in numbers
-        if 2 * len(told := [one[number] for one in readings if number in one]) >= len(readings)
+        if 2 * len(told := [reading[number] for reading in readings if number in reading]) >= len(readings)
     ]
     if len(medians) < 2 or len(readings) < 2:
         return None

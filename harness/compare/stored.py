@@ -38,7 +38,7 @@ def judged(base: Run, candidate: Run, floor: float) -> Judgement:
     side_by_side = compare(base, candidate)
     _check_same(base, candidate, side_by_side)
     ours, theirs = ({result.case.id: result for result in run.results} for run in (base, candidate))
-    pairs = {one.case: (ours[one.case], theirs[one.case]) for one in side_by_side.cases}
+    pairs = {case.case: (ours[case.case], theirs[case.case]) for case in side_by_side.cases}
     effects = {name: found for name, (mine, other) in pairs.items() if (found := _effect(mine, other))}
     floors = {
         name: floor + round_spread(base, candidate, mine)
@@ -56,8 +56,8 @@ def judged(base: Run, candidate: Run, floor: float) -> Judgement:
         level=LEVEL,
         cases=(
             *(
-                _decision(*pairs[one.case], effects.get(one.case), decisions, floors, work)
-                for one in side_by_side.cases
+                _decision(*pairs[case.case], effects.get(case.case), decisions, floors, work)
+                for case in side_by_side.cases
             ),
             *(CaseDecision.untold(ours[case].case, floor, reason) for case, reason in unlike),
         ),
@@ -200,8 +200,8 @@ def _notes(base: Run, candidate: Run, found: Comparison, aside: int) -> Iterator
         yield "they come from two copies of the same machine"
     if not (base.header.selftest_at and candidate.header.selftest_at):
         yield "no self-test was run before both of them, so how far this host drifts from run to run is not known: plumbline selftest"
-    for one in found.peaks:
-        if one.ratio is not None and abs(math.log(one.ratio)) > math.log1p(WORTH_TELLING):
-            yield f"the machine itself: {one.kind} {one.name} {units.signed_percent(one.ratio - 1)} between the runs"
+    for peak in found.peaks:
+        if peak.ratio is not None and abs(math.log(peak.ratio)) > math.log1p(WORTH_TELLING):
+            yield f"the machine itself: {peak.kind} {peak.name} {units.signed_percent(peak.ratio - 1)} between the runs"
     if aside:
         yield f"{aside} cases of the base were not asked for in the candidate"

@@ -18,50 +18,50 @@ def judged(trial: Trial, profile: NoiseProfile | None) -> Judgement:
     A change counts from the floor on: what the user said, or what pairs of one and the same thing read apart on this host, if that is more.
     """
     alpha = ALPHA / trial.looks
-    told = {one.case.id: one for one in trial.cases if len(one.pairs) >= LEAST_PAIRS and not one.guilty}
+    told = {case.case.id: case for case in trial.cases if len(case.pairs) >= LEAST_PAIRS and not case.guilty}
     floors = {name: max(trial.floor, _host_floor(one, trial, profile)) for name, one in told.items()}
     found = {name: _effect(one, floors[name], alpha) for name, one in told.items()}
     decisions = decide({name: effect for name, (_, effect) in found.items()}, floors)
     same_settings = trial.base.settings == trial.candidate.settings
-    lost = [one for one in trial.cases if one.guilty == "candidate"]
+    lost = [case for case in trial.cases if case.guilty == "candidate"]
     return Judgement(
         base=trial.base.name,
         candidate=trial.candidate.name,
         method="side by side",
         level=1.0 - alpha,
         cases=tuple(
-            _decision(one, found[one.case.id], decisions[one.case.id], floors[one.case.id], same_settings)
-            if one.case.id in told
-            else _untold(one, trial.floor)
-            for one in trial.cases
-            if one not in lost
+            _decision(case, found[case.case.id], decisions[case.case.id], floors[case.case.id], same_settings)
+            if case.case.id in told
+            else _untold(case, trial.floor)
+            for case in trial.cases
+            if case not in lost
         ),
         overall=shift([_by_number(one) for one in told.values()], alpha),
         missing=(*trial.missing, *((one.case.id, f"candidate: {one.trouble}") for one in lost)),
         new=trial.new,
         differences=tuple(
-            one
-            for one in trial.base.environment.differences(trial.candidate.environment)
-            if not one.field.startswith("code.")
+            difference
+            for difference in trial.base.environment.differences(trial.candidate.environment)
+            if not difference.field.startswith("code.")
         ),
         notes=tuple(_notes(trial, profile)),
         trial=trial.id,
     )
 
 
-def _effect(one: CaseTrial, floor: float, alpha: float) -> tuple[str, Effect]:
+def _effect(trial: CaseTrial, floor: float, alpha: float) -> tuple[str, Effect]:
     """What the pairs tell by the reading that repeats best; or by the mean of all samples, where that shows a loss beyond what its noise can do.
 
     A slow path that a call takes now and then scatters: the reading that repeats best is blind to it.
     """
-    steady = one.reading, effect(one.log_ratios, alpha)
-    whole = effect(one.ratios_by(ALL_CALLS), alpha)
+    steady = trial.reading, effect(trial.log_ratios, alpha)
+    whole = effect(trial.ratios_by(ALL_CALLS), alpha)
     hidden = whole.low > 1.0 + max(floor, whole.detectable) and not steady[1].beyond(floor)
     return (ALL_CALLS, whole) if hidden else steady
 
 
-def _by_number(one: CaseTrial) -> dict[int, float]:
-    return dict(zip((pair.number for pair in one.pairs), one.log_ratios, strict=True))
+def _by_number(trial: CaseTrial) -> dict[int, float]:
+    return dict(zip((pair.number for pair in trial.pairs), trial.log_ratios, strict=True))
 
 
 def gates(found: Effect, floor: float) -> bool:
@@ -72,27 +72,27 @@ def gates(found: Effect, floor: float) -> bool:
 def undecided(judgement: Judgement) -> set[str]:
     """The cases that more pairs may tell more of."""
     return {
-        one.case
-        for one in judgement.cases
-        if one.pairs
+        case.case
+        for case in judgement.cases
+        if case.pairs
         and (
-            one.decision is Decision.INCONCLUSIVE
-            or (one.decision is not Decision.EQUIVALENT and not one.gates)
+            case.decision is Decision.INCONCLUSIVE
+            or (case.decision is not Decision.EQUIVALENT and not case.gates)
         )
     }
 
 
 def _decision(
-    one: CaseTrial,
+    trial: CaseTrial,
     told: tuple[str, Effect],
     decision: Decision,
     floor: float,
     same_settings: bool,  # noqa: FBT001 - a fact
 ) -> CaseDecision:
     reading, found = told
-    grew, shrank = _work(one)
+    grew, shrank = _work(trial)
     informs = ""
-    if one.altered:
+    if trial.altered:
         informs = "the workload's own code differs between the sides: other work under the same name"
     elif not gates(found, floor):
         informs = (
@@ -100,8 +100,8 @@ def _decision(
             f"{units.percent(floor)}"
         )
     return CaseDecision(
-        case=one.case.id,
-        suite=one.case.suite,
+        case=trial.case.id,
+        suite=trial.case.suite,
         decision=decision,
         floor=floor,
         ratio=found.ratio,
@@ -110,39 +110,39 @@ def _decision(
         p=found.p,
         detectable=found.detectable,
         pairs=found.pairs,
-        base_seconds=one.base_seconds,
-        candidate_seconds=one.candidate_seconds,
+        base_seconds=trial.base_seconds,
+        candidate_seconds=trial.candidate_seconds,
         gates=not informs,
         informs=informs,
         reason="some calls take longer, as the mean of all samples shows" if reading == ALL_CALLS else "",
         work_grew=grew,
         work_shrank=shrank,
-        work_gates=same_settings and not one.altered,
+        work_gates=same_settings and not trial.altered,
         reading=reading,
     )
 
 
-def _untold(one: CaseTrial, floor: float) -> CaseDecision:
-    few = f"{len(one.pairs)} pairs were measured: at least {LEAST_PAIRS} make a comparison"
-    reason = f"{one.guilty}: {one.trouble}" if one.guilty else one.trouble or few
-    return CaseDecision.untold(one.case, floor, reason)
+def _untold(trial: CaseTrial, floor: float) -> CaseDecision:
+    few = f"{len(trial.pairs)} pairs were measured: at least {LEAST_PAIRS} make a comparison"
+    reason = f"{trial.guilty}: {trial.trouble}" if trial.guilty else trial.trouble or few
+    return CaseDecision.untold(trial.case, floor, reason)
 
 
-def _work(one: CaseTrial) -> tuple[tuple[Exact, ...], tuple[Exact, ...]]:
+def _work(trial: CaseTrial) -> tuple[tuple[Exact, ...], tuple[Exact, ...]]:
     """The metrics without noise that grew, and those that shrank."""
     changed = [
-        Exact(one.case.id, metric, before, one.candidate_work[metric])
-        for metric, before in one.base_work.items()
-        if one.candidate_work.get(metric, before) != before
+        Exact(trial.case.id, metric, before, trial.candidate_work[metric])
+        for metric, before in trial.base_work.items()
+        if trial.candidate_work.get(metric, before) != before
     ]
     grew = tuple(change for change in changed if change.other > change.base)
     return grew, tuple(change for change in changed if change.other < change.base)
 
 
-def _host_floor(one: CaseTrial, trial: Trial, profile: NoiseProfile | None) -> float:
+def _host_floor(case_trial: CaseTrial, trial: Trial, profile: NoiseProfile | None) -> float:
     if profile is None:
         return 0.0
-    return profile.floor(max(1, len(one.pairs)), one.case.threads or trial.candidate.threads)
+    return profile.floor(max(1, len(case_trial.pairs)), case_trial.case.threads or trial.candidate.threads)
 
 
 def _notes(trial: Trial, profile: NoiseProfile | None) -> Iterator[str]:
@@ -155,9 +155,9 @@ def _notes(trial: Trial, profile: NoiseProfile | None) -> Iterator[str]:
             yield f"{key}: {before or 'as it is'} in the base, {after or 'as it is'} in the candidate"
     if trial.lost_pairs:
         yield f"{trial.lost_pairs} times a process was lost, and its case measured again"
-    for one in trial.cases:
-        alone = set(one.base_work) ^ set(one.candidate_work)
-        if alone and one.pairs:
-            yield f"{one.case.id}: {', '.join(sorted(alone))} known of one side alone, and not compared"
+    for case in trial.cases:
+        alone = set(case.base_work) ^ set(case.candidate_work)
+        if alone and case.pairs:
+            yield f"{case.case.id}: {', '.join(sorted(alone))} known of one side alone, and not compared"
     if trial.dropped_rounds:
         yield f"{trial.dropped_rounds} rounds were dropped, as the card slowed itself down in one burst and not in another"

@@ -98,10 +98,10 @@ def _chain(run: Run, model: CostModel, result: Result) -> Chain:
         return Chain(trace, operators, _wall(measurement), 0.0)
     alone = alone_in(run.replays[result.case.id])
     total = 0.0
-    for one in operators:
-        if one.kernel:
-            there, here = priced(model, one)[0], priced(model, at_hand(one))[0]
-            total += one.count * (alone.get(key_of(one), here) + max(0.0, there - here))
+    for operator in operators:
+        if operator.kernel:
+            there, here = priced(model, operator)[0], priced(model, at_hand(operator))[0]
+            total += operator.count * (alone.get(key_of(operator), here) + max(0.0, there - here))
     return Chain(trace, operators, measurement.median, total)
 
 
@@ -125,10 +125,10 @@ def alone_in(replay: CaseReplay) -> dict[Key, float]:
     """The seconds of a call of each operator; of those that lie differently in memory on average."""
     counts: dict[Key, int] = {}
     seconds: dict[Key, float] = {}
-    for one in replay.operators:
-        key = key_of(one)
-        counts[key] = counts.get(key, 0) + one.count
-        seconds[key] = seconds.get(key, 0.0) + one.count * one.seconds
+    for operator in replay.operators:
+        key = key_of(operator)
+        counts[key] = counts.get(key, 0) + operator.count
+        seconds[key] = seconds.get(key, 0.0) + operator.count * operator.seconds
     return {key: seconds[key] / counts[key] for key in counts}
 
 
@@ -211,23 +211,23 @@ def _fault_seconds(kinds: dict[tuple[str, str], list[Measured]]) -> float:
     """What the first touch of a page takes: from cases whose result is mapped anew, against one of the kind that is not."""
     found = []
     for (kind, _), cases in kinds.items():
-        plain = [one for one in cases if not one.demand.mapped_bytes and one.demand.moved_bytes]
+        plain = [case for case in cases if not case.demand.mapped_bytes and case.demand.moved_bytes]
         if base_of(kind) in MATRIX or not plain:
             continue
         like = max(plain, key=lambda other: other.demand.moved_bytes)
-        for one in cases:
-            if one.demand.mapped_bytes:
-                rest = like.seconds * one.demand.moved_bytes / like.demand.moved_bytes
-                found.append((one.seconds - rest) * PAGE_BYTES / one.demand.mapped_bytes)
+        for case in cases:
+            if case.demand.mapped_bytes:
+                rest = like.seconds * case.demand.moved_bytes / like.demand.moved_bytes
+                found.append((case.seconds - rest) * PAGE_BYTES / case.demand.mapped_bytes)
     return max(0.0, stats.median(found)) if found else 0.0
 
 
 def _without_faults(cases: list[Measured], fault: float) -> list[Measured]:
     return [
-        one._replace(
-            seconds=max(one.seconds / 10, one.seconds - one.demand.mapped_bytes / PAGE_BYTES * fault)
+        case._replace(
+            seconds=max(case.seconds / 10, case.seconds - case.demand.mapped_bytes / PAGE_BYTES * fault)
         )
-        for one in cases
+        for case in cases
     ]
 
 

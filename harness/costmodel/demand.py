@@ -114,7 +114,7 @@ def _fraction(operator: Operator, threads: int) -> float:
 
 def dtype_of(operator: Operator) -> str:
     """That of the first floating-point operand, or of what it makes; empty where there is none."""
-    made = (one.split("[")[0] for one in operator.outputs)
+    made = (output.split("[")[0] for output in operator.outputs)
     return operator.dtype or next((name for name in made if "float" in name), "")
 
 
@@ -133,34 +133,36 @@ class Chain(NamedTuple):
 
 def frameworks(chains: Sequence[Chain]) -> tuple[Framework, ...]:
     """What the framework takes while all is in the cache, and while data pass through, as far as chains tell."""
-    hot = [one for one in chains if touched(one.operators) <= HOT_BYTES]
-    cold = [one for one in chains if touched(one.operators) > HOT_BYTES]
+    hot = [chain for chain in chains if touched(chain.operators) <= HOT_BYTES]
+    cold = [chain for chain in chains if touched(chain.operators) > HOT_BYTES]
     return tuple(_solved(several) for several in (hot, cold) if several)
 
 
 def _solved(chains: Sequence[Chain]) -> Framework:
     """Least squares of relative errors, none below zero."""
-    rows = np.array([[count / one.seconds for count in counted(one.trace, one.operators)] for one in chains])
-    rest = np.array([1.0 - one.alone / one.seconds for one in chains])
+    rows = np.array(
+        [[count / chain.seconds for count in counted(chain.trace, chain.operators)] for chain in chains]
+    )
+    rest = np.array([1.0 - chain.alone / chain.seconds for chain in chains])
     host, operator, view, backward = map(float, nnls(rows, rest)[0])
-    size = math.exp(float(np.mean([math.log(max(1, touched(one.operators))) for one in chains])))
+    size = math.exp(float(np.mean([math.log(max(1, touched(chain.operators))) for chain in chains])))
     return Framework(round(size), host, operator, view, backward)
 
 
 def counted(trace: Trace, operators: Sequence[Operator]) -> tuple[int, int, int, int]:
     """Function calls of Python, operators and views that it calls, and operators that the autograd engine runs."""
-    in_front = [one for one in operators if one.phase != "backward"]
+    in_front = [operator for operator in operators if operator.phase != "backward"]
     return (
         sum(phase.host_calls for phase in trace.phases),
         sum(one.count for one in in_front if one.kernel),
         sum(one.count for one in in_front if not one.kernel),
-        sum(one.count for one in operators if one.phase == "backward"),
+        sum(operator.count for operator in operators if operator.phase == "backward"),
     )
 
 
 def touched(operators: Sequence[Operator]) -> int:
     """The distinct bytes a step goes through: the longest reuse distance of anything."""
-    return max((1 << place for one in operators for place, *_ in one.reuse), default=0)
+    return max((1 << place for operator in operators for place, *_ in operator.reuse), default=0)
 
 
 def framework_seconds(known: Sequence[Framework], trace: Trace, operators: Sequence[Operator]) -> float:

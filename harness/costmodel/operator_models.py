@@ -56,7 +56,7 @@ class Roof(NamedTuple):
 
 def fit_model(kind: str, dtype: str, cases: Sequence[Measured], roof: Roof) -> OperatorModel:
     """The model of at least one case; its residual is what cases left out of the fit differ by."""
-    columns, seconds = _columns(cases), np.array([one.seconds for one in cases])
+    columns, seconds = _columns(cases), np.array([case.seconds for case in cases])
     prior = np.log([max(float(seconds.min()) / 2, SHORTEST_SECONDS), *roof])
     fits = [(_fitted(columns, seconds, p, prior, prior), p) for p in SHARPNESS]
     (_, free), sharpness = min(fits, key=lambda fit: fit[0][0])
@@ -86,14 +86,14 @@ def fit_model(kind: str, dtype: str, cases: Sequence[Measured], roof: Roof) -> O
         median=float(np.mean(np.abs(np.expm1(off)))),
         worst=float(np.expm1(off[worst])),
         worst_case=cases[worst].case,
-        most_flops=int(max(one.demand.flops for one in cases)),
-        most_bytes=int(max(one.demand.moved_bytes for one in cases)),
+        most_flops=int(max(case.demand.flops for case in cases)),
+        most_bytes=int(max(case.demand.moved_bytes for case in cases)),
     )
 
 
 def misfit(cases: Sequence[Measured], roof: Roof) -> float:
     """How badly the best model explains cases: to choose between ways to count their bytes."""
-    columns, seconds = _columns(cases), np.array([one.seconds for one in cases])
+    columns, seconds = _columns(cases), np.array([case.seconds for case in cases])
     prior = np.log([max(float(seconds.min()) / 2, SHORTEST_SECONDS), *roof])
     return min(_fitted(columns, seconds, p, prior, prior)[0] for p in SHARPNESS)
 
@@ -104,10 +104,10 @@ def seconds_of(model: OperatorModel, demand: Demand) -> float:
     logs, columns = np.log([model.overhead, *rates]), _columns([Measured("", demand, 0.0)])
     here = _places([Measured("", demand, 0.0)])
     there = _Places(
-        np.array([(one.size, one.intensity, one.traffic, one.inner) for one in model.bends]).T,
-        tuple(one.name for one in model.bends),
+        np.array([(bend.size, bend.intensity, bend.traffic, bend.inner) for bend in model.bends]).T,
+        tuple(bend.name for bend in model.bends),
     )
-    weights = np.array([one.weight for one in model.bends])
+    weights = np.array([bend.weight for bend in model.bends])
     bent = float(_alike(here, there)[0] @ weights) if model.bends else 0.0
     return float(_model(logs, columns, model.sharpness)[0]) * math.exp(-bent)
 
@@ -130,8 +130,8 @@ class _Places(NamedTuple):
 
 def _places(cases: Sequence[Measured]) -> _Places:
     return _Places(
-        np.array([_place(one.demand) for one in cases], dtype=np.float64).T,
-        tuple(one.demand.name for one in cases),
+        np.array([_place(case.demand) for case in cases], dtype=np.float64).T,
+        tuple(case.demand.name for case in cases),
     )
 
 
@@ -142,10 +142,10 @@ def _place(demand: Demand) -> tuple[float, float, float, float]:
     return round_spread, flops - round_spread, round_spread - made, inner
 
 
-def _alike(one: _Places, other: _Places) -> Vector:
-    apart = one.at[:, :, None] - other.at[:, None, :]
+def _alike(places: _Places, other: _Places) -> Vector:
+    apart = places.at[:, :, None] - other.at[:, None, :]
     near = np.exp(-((apart / LENGTHS[:, None, None]) ** 2).sum(axis=0) / 2)
-    same = np.array([[1.0 if a == b else OTHER for b in other.names] for a in one.names])
+    same = np.array([[1.0 if a == b else OTHER for b in other.names] for a in places.names])
     return np.asarray(near * same)
 
 
@@ -156,11 +156,11 @@ def _weights(places: _Places, off: Vector) -> Vector:
 def _columns(cases: Sequence[Measured]) -> Vector:
     rows = [
         (
-            one.demand.flops / one.demand.fraction,
-            one.demand.moved_bytes / one.demand.fraction,
-            one.demand.far_bytes,
+            case.demand.flops / case.demand.fraction,
+            case.demand.moved_bytes / case.demand.fraction,
+            case.demand.far_bytes,
         )
-        for one in cases
+        for case in cases
     ]
     return np.array(rows, dtype=np.float64).T
 
@@ -213,7 +213,7 @@ def _said(
     """The logarithms of the times that a model fitted to some cases says of others."""
     if not cases:
         return np.asarray(np.log(_model(prior, _columns(asked), sharpness)))
-    columns, seconds = _columns(cases), np.array([one.seconds for one in cases])
+    columns, seconds = _columns(cases), np.array([case.seconds for case in cases])
     free = _fitted(columns, seconds, sharpness, start, prior)[1]
     off = np.log(_model(free, columns, sharpness)) - np.log(seconds)
     places = _places(cases)

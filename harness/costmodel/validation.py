@@ -23,7 +23,7 @@ MODEL, ROOFLINE, SCALED, REPLAY = "cost model", "roofline", "roofline x scalar",
 
 def validated(run: Run, model: CostModel, estimates: Sequence[Estimate]) -> tuple[Validation, ...]:
     """For each suite of whole models in a run: each case, and each way to predict over all of them."""
-    said = {one.case: one for one in estimates}
+    said = {estimate.case: estimate for estimate in estimates}
     suites: dict[str, list[Result]] = {}
     for result in run.measured:
         if result.case.held_out and result.case.id in said:
@@ -48,8 +48,8 @@ def _of_suite(
     return Validation(
         suite=suite,
         cases=cases,
-        ways=tuple(one for one in accuracies if one is not None),
-        coverage=sum(one.inside for one in cases) / len(cases),
+        ways=tuple(accuracy for accuracy in accuracies if accuracy is not None),
+        coverage=sum(case.inside for case in cases) / len(cases),
         kinds=_by_kind(run, model, results),
     )
 
@@ -64,7 +64,9 @@ def _judged(result: Result, said: Estimate, scaled: float | None, replay: CaseRe
         inside=said.low <= measured <= said.high,
         roofline=result.prediction.seconds if result.prediction else None,
         scaled=scaled,
-        replayed=sum(one.count * one.seconds for one in replay.operators) if whole and replay else None,
+        replayed=sum(operator.count * operator.seconds for operator in replay.operators)
+        if whole and replay
+        else None,
     )
 
 
@@ -81,7 +83,7 @@ def _accuracy(
     way: str, cases: Sequence[Judged], predicted: Callable[[Judged], float | None]
 ) -> Accuracy | None:
     errors = [
-        (one.case, value / one.measured - 1.0) for one in cases if (value := predicted(one)) is not None
+        (case.case, value / case.measured - 1.0) for case in cases if (value := predicted(case)) is not None
     ]
     if not errors:
         return None

@@ -174,7 +174,7 @@ def _of_version_1(told: Any) -> dict[str, Any]:
         result if isinstance(result, list) or (result is None and fields["params"]) else [result]
     )
     if stats is not None:
-        each = [one or {} for one in (stats if isinstance(stats, list) else [stats])]
+        each = [stat or {} for stat in (stats if isinstance(stats, list) else [stats])]
         for field in ("q_25", "q_75", "repeat"):
             fields[f"stats_{field}"] = [one.get(field) for one in each]
         for place, field in enumerate(("ci_99_a", "ci_99_b")):

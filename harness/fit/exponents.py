@@ -110,8 +110,12 @@ def rivals(
     `growths`: how each column grows with size.
     """
     found = [
-        Rival(one.model.formula, _exponent(one, points.columns, growths), one.aicc - choice.chosen.aicc)
-        for one in choice.candidates
+        Rival(
+            candidate.model.formula,
+            _exponent(candidate, points.columns, growths),
+            candidate.aicc - choice.chosen.aicc,
+        )
+        for candidate in choice.candidates
     ]
     for power in powers:
         columns = {**points.columns, column: power * points.columns[column]}
@@ -126,7 +130,7 @@ def rivals(
 def free_exponent(choice: Choice, points: Points, growths: Mapping[str, float], column: str) -> Parameter:
     """The exponent of size that comes out where it is free, with its interval; a diagnostic."""
     nothing = Parameter(name="exponent", unit="", why="too few sizes for a free exponent")
-    free = [one for one in choice.candidates if one.model.free]
+    free = [candidate for candidate in choice.candidates if candidate.model.free]
     if not free:
         return nothing
     best = min(free, key=lambda one: one.aicc)
@@ -149,18 +153,18 @@ def _simple(points: Points, column: str) -> tuple[Model, ...]:
     return tuple(model for model in models if len(points) >= model.size + SPARE)
 
 
-def _exponent(one: Candidate, columns: Columns, growths: Mapping[str, float]) -> float:
+def _exponent(candidate: Candidate, columns: Columns, growths: Mapping[str, float]) -> float:
     """The exponent of size of what a model has beside its overhead, at the largest work."""
-    fractions = np.abs(slopes(one.model, columns, one.solution.logs))[
+    fractions = np.abs(slopes(candidate.model, columns, candidate.solution.logs))[
         int(np.argmax(next(iter(columns.values()))))
     ]
-    place = one.model.place("k")
-    power = 1.0 if place is None else float(np.exp(one.solution.logs[place]))
+    place = candidate.model.place("k")
+    power = 1.0 if place is None else float(np.exp(candidate.solution.logs[place]))
     grown = {"P": growths.get("flops", 0.0), "W": growths.get("bytes", 0.0)}
     grown["c"] = next(iter(growths.values()))
     parts = [
         (fraction, grown[symbol.name[0]])
-        for symbol, fraction in zip(one.model.symbols, fractions, strict=True)
+        for symbol, fraction in zip(candidate.model.symbols, fractions, strict=True)
         if symbol.name[0] in grown
     ]
     total = sum(fraction for fraction, _ in parts)

@@ -91,7 +91,7 @@ def _of_sweep(sweep: Sweep) -> Group:
         name=sweep.series,
         fitted=fitted,
         parameters=parameters(sweep, fitted) if fitted else (),
-        where=tuple({sweep.variable: one.size} for one in sweep.sizes),
+        where=tuple({sweep.variable: size.size} for size in sweep.sizes),
         reason="" if fitted else _reason(len(sweep.sizes), 0, max(needs, FEWEST)),
         left_out=0,
         predictions=tuple(

@@ -120,7 +120,7 @@ class Choice:
     @property
     def best(self) -> float:
         """The lowest AICc; that of the model chosen is a little higher where a simpler one is as good."""
-        return min(one.aicc for one in self.candidates)
+        return min(candidate.aicc for candidate in self.candidates)
 
 
 def choose(points: Points, models: Sequence[Model]) -> Choice | None:
@@ -134,14 +134,19 @@ def choose(points: Points, models: Sequence[Model]) -> Choice | None:
         # All models are tried on the same times: those that the closest of them trusts.
         closest = min(candidates, key=lambda one: one.solution.cost)
         times, _ = located(points, closest.model, closest.solution.logs)
-        candidates = _candidates(points, [(one.model, one.solution.logs) for one in candidates], times)
+        candidates = _candidates(
+            points, [(candidate.model, candidate.solution.logs) for candidate in candidates], times
+        )
     chosen = _chosen(points, candidates, times)
     logs = chosen.solution.logs
     if points.repeated:
         times, logs = located(points, chosen.model, logs)
     solution = finish(chosen.model, points.columns, times, logs)
     chosen = Candidate(chosen.model, solution, chosen.aicc)
-    others = sorted((one for one in candidates if one.model is not chosen.model), key=lambda one: one.aicc)
+    others = sorted(
+        (candidate for candidate in candidates if candidate.model is not chosen.model),
+        key=lambda one: one.aicc,
+    )
     return Choice(chosen, (chosen, *others), times)
 
 
@@ -186,12 +191,12 @@ def _chosen(points: Points, candidates: Sequence[Candidate], times: Vector) -> C
 
     Where size is all that is known, a free exponent is as good as any.
     """
-    given = [one for one in candidates if not one.model.free]
+    given = [candidate for candidate in candidates if not candidate.model.free]
     best = min(candidates, key=lambda one: one.aicc)
     structured = min(given, key=lambda one: one.aicc, default=best)
     if "size" not in points.columns and structured.aicc - best.aicc <= DECISIVE:
         candidates, best = given or candidates, structured
-    equal = [one for one in candidates if one.aicc - best.aicc < EQUAL]
+    equal = [candidate for candidate in candidates if candidate.aicc - best.aicc < EQUAL]
     if len(equal) == 1 or len(points) > MANY:
         return min(equal, key=lambda one: (one.model.size, one.aicc))
     # Rounded, so that of two models that are one (work and bytes that grow alike) the first is taken.
@@ -206,9 +211,11 @@ def _chosen(points: Points, candidates: Sequence[Candidate], times: Vector) -> C
     return chosen
 
 
-def _left_out(points: Points, one: Candidate, times: Vector) -> float:
+def _left_out(points: Points, candidate: Candidate, times: Vector) -> float:
     """The mean error of log time at each size, told from the others."""
     kept = 1.0 - np.eye(len(points))
     rows = np.tile(times, (len(points), 1))
-    logs, _ = refit(one.model, points.columns, rows, np.tile(one.solution.logs, (len(points), 1)), kept)
-    return float(np.mean(np.abs(np.diagonal(one.model.curve(logs, points.columns) - rows))))
+    logs, _ = refit(
+        candidate.model, points.columns, rows, np.tile(candidate.solution.logs, (len(points), 1)), kept
+    )
+    return float(np.mean(np.abs(np.diagonal(candidate.model.curve(logs, points.columns) - rows))))

@@ -56,20 +56,20 @@ class Sweep:
         """The memory levels that serve it, where bytes are what it does; empty where one model is enough."""
         if self.column != "bytes":
             return ()
-        told = tuple(dict.fromkeys(one.level for one in self.sizes))
+        told = tuple(dict.fromkeys(size.level for size in self.sizes))
         return told if len(told) > 1 else ()
 
     def columns(self, sizes: tuple[Size, ...]) -> dict[str, list[float]]:
         """The work of some sizes by column, with the place of the level where there are several."""
-        found = {name: [one.work[name] for one in sizes] for name in self.sizes[0].work}
+        found = {name: [size.work[name] for size in sizes] for name in self.sizes[0].work}
         if self.levels:
-            found["level"] = [float(self.levels.index(one.level)) for one in sizes]
+            found["level"] = [float(self.levels.index(size.level)) for size in sizes]
         return found
 
     @property
     def points(self) -> Points:
         """What a model is fitted to."""
-        return Points.of(self.columns(self.sizes), [one.seconds for one in self.sizes])
+        return Points.of(self.columns(self.sizes), [size.seconds for size in self.sizes])
 
 
 def fit_sweep(sweep: Sweep) -> Fit | None:
@@ -77,7 +77,7 @@ def fit_sweep(sweep: Sweep) -> Fit | None:
     fitted = fit(sweep.points, sweep.levels) if len(sweep.sizes) >= FEWEST else None
     if fitted is None:
         return None
-    logs = np.log([one.size for one in sweep.sizes])
+    logs = np.log([size.size for size in sweep.sizes])
     points, choice, column = fitted.points, fitted.choice, sweep.column
     growths = {name: growth(work, logs) for name, work in points.columns.items() if name != "level"}
     powered = column in CERTAIN and growths[column] > 0.0
@@ -115,10 +115,12 @@ def _powers(sweep: Sweep, grown: float) -> tuple[float, ...]:
 def parameters(sweep: Sweep, fitted: Fitted) -> tuple[Parameter, ...]:
     """Those of the model; the work at half of the rate as a size; the best rate in items of a batch."""
     half = {"flops": "F_half", "bytes": "B_half"}.get(sweep.column)
-    found = [_as_size(sweep, one) if one.name == half else one for one in fitted.parameters]
+    found = [
+        _as_size(sweep, parameter) if parameter.name == half else parameter for parameter in fitted.parameters
+    ]
     found = [one for one in found if not one.name.endswith(("F_half", "B_half"))]
     if sweep.variable == "batch":
-        found += [_per_item(sweep, one) for one in fitted.parameters if one.name == "P"]
+        found += [_per_item(sweep, parameter) for parameter in fitted.parameters if parameter.name == "P"]
     return tuple(found)
 
 
@@ -191,15 +193,21 @@ def sweeps(run: Run) -> Iterator[Sweep]:
 def _sweep(members: list[_Member], peaks: Peaks) -> Sweep:
     series = members[0].series
     if series.variable == THREADS:
-        return _gathered(series, [_size(one, [THREADS]) for one in members if not _oversubscribed(one)])
-    by_flops = all(one.cost.flops for one in members)
+        return _gathered(
+            series, [_size(member, [THREADS]) for member in members if not _oversubscribed(member)]
+        )
+    by_flops = all(member.cost.flops for member in members)
     bound = {
-        one.result.prediction.bound for one in members if one.result.prediction and not one.result.case.fused
+        member.result.prediction.bound
+        for member in members
+        if member.result.prediction and not member.result.case.fused
     }
     columns = ["flops"] if by_flops else ["bytes"]
     columns += ["bytes"] if by_flops and "memory" in bound else []
     inside = [
-        one for one in members if by_flops or not peaks.between_levels(one.result.case.working_set_bytes or 0)
+        member
+        for member in members
+        if by_flops or not peaks.between_levels(member.result.case.working_set_bytes or 0)
     ]
     return _gathered(series, [_size(one, columns) for one in inside])
 
@@ -212,9 +220,9 @@ def _oversubscribed(member: _Member) -> bool:
 def _gathered(series: Series, members: list[Size]) -> Sweep:
     sizes: dict[int, Size] = {}
     absent: dict[int, Size] = {}
-    for one in members:
-        kept = sizes if one.seconds else absent
-        kept[one.size] = _together(kept[one.size], one) if one.size in kept else one
+    for member in members:
+        kept = sizes if member.seconds else absent
+        kept[member.size] = _together(kept[member.size], member) if member.size in kept else member
     ordered = tuple(sizes[size] for size in sorted(sizes))
     left = tuple(one for size, one in sorted(absent.items()) if size not in sizes)
     return Sweep(series.name, series.variable, series.exponent, ordered, left)
@@ -230,14 +238,14 @@ def _size(member: _Member, columns: list[str]) -> Size:
     return Size(
         size=member.series.size,
         work={name: work[name] for name in columns},
-        seconds=tuple(one.median for one in measurement.view.processes) if measurement else (),
+        seconds=tuple(process.median for process in measurement.view.processes) if measurement else (),
         level=prediction.level or "" if prediction and columns == ["bytes"] else "",
         flagged=bool(measurement and measurement.flags),
     )
 
 
-def _together(one: Size, other: Size) -> Size:
-    return Size(one.size, one.work, one.seconds + other.seconds, one.level, one.flagged or other.flagged)
+def _together(size: Size, other: Size) -> Size:
+    return Size(size.size, size.work, size.seconds + other.seconds, size.level, size.flagged or other.flagged)
 
 
 def _by_parameters_and_tokens(run: Run) -> Iterator[Sweep]:
@@ -249,11 +257,11 @@ def _by_parameters_and_tokens(run: Run) -> Iterator[Sweep]:
             continue
         size = 6 * case.trace.parameters * case.items.get("tokens", 0)
         if size:
-            seconds = tuple(one.median for one in measurement.view.processes)
+            seconds = tuple(process.median for process in measurement.view.processes)
             one = Size(size, {"flops": float(size)}, seconds, flagged=bool(measurement.flags))
             known = kinds.setdefault(_kind(result), {})
             known[size] = _together(known[size], one) if size in known else one
-    series = {one.case.series.name for one in run.measured if one.case.series}
+    series = {result.case.series.name for result in run.measured if result.case.series}
     for name, sizes in kinds.items():
         if len(sizes) >= FEWEST and name not in series and _varied(run, name):
             yield Sweep(name, "6ND", 1.0, tuple(sizes[size] for size in sorted(sizes)))
@@ -268,5 +276,12 @@ def _kind(result: Result) -> str:
 def _varied(run: Run, name: str) -> bool:
     """Whether the models of a kind differ in their parameters: else its sweep over batches says it all."""
     return (
-        len({one.case.trace.parameters for one in run.measured if one.case.trace and _kind(one) == name}) > 1
+        len(
+            {
+                result.case.trace.parameters
+                for result in run.measured
+                if result.case.trace and _kind(result) == name
+            }
+        )
+        > 1
     )

@@ -38,7 +38,7 @@ def blame(histories: Sequence[History]) -> tuple[Shared, ...]:
     stack throughout. More than half of at least two hosts point at code; at most a quarter of at least four, at hardware.
     """
     place = _axis(histories)
-    places = [[place(index, point) for index, point in enumerate(one.points)] for one in histories]
+    places = [[place(index, point) for index, point in enumerate(history.points)] for history in histories]
     seen = [
         _Seen(where[step.index], _name(one, number), step, _same_build(one, step.index))
         for number, (one, where) in enumerate(zip(histories, places, strict=True))
@@ -69,12 +69,12 @@ def _name(history: History, number: int) -> str:
 
 def _axis(histories: Sequence[History]) -> Callable[[int, Point], float]:
     """What all points can be placed by: their builds in an order that every host agrees with, their times in median distances, or their index."""
-    points = [point for one in histories for point in one.points]
+    points = [point for history in histories for point in history.points]
     builds = {point.build for point in points}
     if None not in builds and len(points) <= POINTS_OF_BUILD * len(histories) * len(builds):
         order = {build: float(rank) for rank, build in enumerate(_builds(histories))}
         return lambda _, point: order[point.build or ""]
-    times = [[seconds(point.time) for point in one.points] for one in histories]
+    times = [[seconds(point.time) for point in history.points] for history in histories]
     known = [sorted(time for time in row if time is not None) for row in times]
     if sum(map(len, known)) == len(points):
         gaps = [(row[-1] - row[0]) / (len(row) - 1) for row in known if len(row) > 1 and row[-1] > row[0]]
@@ -116,9 +116,9 @@ def _gathered(seen: Sequence[_Seen]) -> list[list[_Seen]]:
     return groups
 
 
-def _alike(group: Sequence[_Seen], one: _Seen) -> bool:
+def _alike(group: Sequence[_Seen], seen: _Seen) -> bool:
     """Whether a step goes in the direction of some others, and about as far."""
-    middle, mine = median([math.log(each.step.ratio) for each in group]), math.log(one.step.ratio)
+    middle, mine = median([math.log(each.step.ratio) for each in group]), math.log(seen.step.ratio)
     return middle * mine > 0.0 and 1.0 / ALIKE <= mine / middle <= ALIKE
 
 

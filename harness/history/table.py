@@ -255,7 +255,7 @@ def _history(rows: Sequence[Row], metric: str) -> History:
         machine=rows[0].machine,
         threads=rows[0].threads,
         series=rows[0].series,
-        boundaries=tuple(_explained(one, told) for one in history.boundaries),
+        boundaries=tuple(_explained(boundary, told) for boundary in history.boundaries),
     )
 
 

@@ -49,7 +49,7 @@ def modules_below(directory: str) -> tuple[str, ...]:
         sorted(
             str(file.relative_to(below))
             for file in found
-            if not any(file.is_relative_to(one) for one in ours)
+            if not any(file.is_relative_to(our) for our in ours)
         )
     )
 

@@ -222,8 +222,8 @@ def extrapolated(
     return tuple(found)
 
 
-def _kind(one: Operator) -> tuple[object, ...]:
-    return (one.name, one.phase, one.inputs, one.outputs, one.dtype)
+def _kind(operator: Operator) -> tuple[object, ...]:
+    return (operator.name, operator.phase, operator.inputs, operator.outputs, operator.dtype)
 
 
 def _line(shallow: int, deeper: int, depth: int) -> int:

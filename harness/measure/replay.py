@@ -155,10 +155,10 @@ def replay(
     return tuple(timed), untimed
 
 
-def _first_look(one: _Seen, device: Device) -> float | None:
+def _first_look(seen: _Seen, device: Device) -> float | None:
     """A call, then a few in a row, by the host's clock; None where it cannot be called on made-up operands."""
     try:
-        run = one.run()
+        run = seen.run()
         first = _seconds(run, 1, device)
         several = max(1, min(MOST_CALLS, int(GLANCE_SECONDS / max(first, 1e-9))))
         return min(first, _seconds(run, several, device))
@@ -174,10 +174,10 @@ def _seconds(run: Callable[[], object], calls: int, device: Device) -> float:
     return (device.host_seconds() - began) / calls
 
 
-def _timed(one: _Seen, first: float, timer: Timer | None) -> Replayed:
+def _timed(seen: _Seen, first: float, timer: Timer | None) -> Replayed:
     seconds = first
     with suppress(Exception):  # it ran before; what goes wrong now costs the closer look alone
         if timer is not None:
-            seconds = stats.median(timer.glance(one.run(), LOOK).trusted_seconds)
-    operator = one.operator
-    return Replayed(operator.name, operator.inputs, operator.outputs, one.count, seconds)
+            seconds = stats.median(timer.glance(seen.run(), LOOK).trusted_seconds)
+    operator = seen.operator
+    return Replayed(operator.name, operator.inputs, operator.outputs, seen.count, seconds)

@@ -321,13 +321,13 @@ def describe(pool: WorkerPool) -> Environment:
     return pool.inquire(Describe(tuple(sys.argv)), Described, ROUND_LIMIT_SECONDS).environment
 
 
-def _same(one: Header, other: Header) -> bool:
+def _same(header: Header, other: Header) -> bool:
     """Whether what was calibrated in one run holds in another."""
-    here, there = one.settings, other.settings
+    here, there = header.settings, other.settings
     return (
-        one.environment.fingerprint == other.environment.fingerprint
-        and one.environment.host.id == other.environment.host.id
-        and one.environment.software.torch.version == other.environment.software.torch.version
+        header.environment.fingerprint == other.environment.fingerprint
+        and header.environment.host.id == other.environment.host.id
+        and header.environment.software.torch.version == other.environment.software.torch.version
         and (here.device, here.threads) == (there.device, there.threads)
     )
 

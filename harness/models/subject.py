@@ -49,7 +49,7 @@ class Subject:
         Raises:
             Unsupported: there is nothing to train.
         """
-        if not any(one.requires_grad for one in self.model.parameters()):
+        if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise Unsupported(f"{name} has no parameter that takes a gradient: there is nothing to train")
 
     def output(self) -> Any:
@@ -103,7 +103,7 @@ def _tensors(output: Any) -> list[torch.Tensor]:
     if isinstance(output, Mapping):
         return [leaf for value in output.values() for leaf in _tensors(value)]
     if is_dataclass(output):
-        return [leaf for one in fields(output) for leaf in _tensors(getattr(output, one.name))]
+        return [leaf for field in fields(output) for leaf in _tensors(getattr(output, field.name))]
     if isinstance(output, torch.Tensor):
         return [output]
     if isinstance(output, list | tuple):

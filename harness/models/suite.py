@@ -88,7 +88,11 @@ class OwnTraining(Own):
 def workloads(references: list[str]) -> Sweep:
     """Each model in inference and in training; in bfloat16 too from the standard profile on."""
     cases = {
-        dtype: [case for one in references for case in (Own(one, dtype), OwnTraining(one, dtype, "adamw"))]
+        dtype: [
+            case
+            for reference in references
+            for case in (Own(reference, dtype), OwnTraining(reference, dtype, "adamw"))
+        ]
         for dtype in ("float32", "bfloat16")
     }
     return Sweep(quick=cases["float32"], standard=cases["bfloat16"])

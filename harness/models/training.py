@@ -28,7 +28,7 @@ def optimizer_of(name: str, parameters: Iterable[torch.nn.Parameter]) -> torch.o
     """
     import torch  # noqa: PLC0415 - the front door loads none
 
-    trained = [one for one in parameters if one.requires_grad]
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
     makers: dict[str, Callable[[], torch.optim.Optimizer]] = {
         "sgd": lambda: torch.optim.SGD(trained, lr=LEARNING_RATE),
         "momentum": lambda: torch.optim.SGD(trained, lr=LEARNING_RATE, momentum=0.9),

@@ -83,7 +83,7 @@ class Scope:
         if path is None:
             return False
         directory = self._config.invocation_params.dir
-        whole = ((directory / one).resolve() for one in self._config.args if "::" not in one)
+        whole = ((directory / arg).resolve() for arg in self._config.args if "::" not in arg)
         return any(asked == path or asked in path.parents for asked in whole)
 
 
@@ -276,8 +276,10 @@ class Gate:
             )
         except PlumblineError as error:
             return failures | {base.header.id: str(error)}
-        told = {one.case: _told(one, judgement.level) for one in judgement.cases}
-        self._lines = [f"{one.decision.value:12}  {one.case}  {told[one.case]}" for one in judgement.cases]
+        told = {case.case: _told(case, judgement.level) for case in judgement.cases}
+        self._lines = [
+            f"{case.decision.value:12}  {case.case}  {told[case.case]}" for case in judgement.cases
+        ]
         self._lines += [f"{'new':12}  {case}" for case in judgement.new if case in self._measured]
         failures |= {case: f"{case} cannot be compared: {reason}" for case, reason in judgement.missing}
         self._lines += [f"{'missing':12}  {line}" for line in failures.values()]

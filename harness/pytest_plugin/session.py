@@ -138,7 +138,7 @@ class BenchSession:
         """The workloads with their cases, from a test on: what may go into its batch."""
         items = self.items[self.items.index(item) :]
         items = [one for one in items if one is item or one.get_closest_marker("skip") is None]
-        found = [(workload, name_of(one)) for one in items if (workload := workload_of(one))]
+        found = [(workload, name_of(item)) for item in items if (workload := workload_of(item))]
         return [(workload, workload.describe(suite)) for workload, suite in found]
 
     def _stop(self, error: PlumblineError) -> NoReturn:

@@ -110,7 +110,7 @@ class SuiteCompared(Record, frozen=True):
         if count < LEAST_CASES:
             return None
         spread = stats.t975(count - 1) * stats.deviation(self._logs) / math.sqrt(count)
-        own = [math.log(one.high / one.low) / 2 for one in self.cases if one.low and one.high]
+        own = [math.log(case.high / case.low) / 2 for case in self.cases if case.low and case.high]
         half = math.hypot(spread, stats.median(own) if own else 0.0)
         return self.speedup * math.exp(-half), self.speedup * math.exp(half)
 
@@ -295,7 +295,7 @@ class Judgement(Record, frozen=True):
     @property
     def idle(self) -> bool:
         """Whether nothing could be said of any case."""
-        return not self.missing and all(one.decision is Decision.INCONCLUSIVE for one in self.cases)
+        return not self.missing and all(case.decision is Decision.INCONCLUSIVE for case in self.cases)
 
     def counted(self, decision: Decision) -> int:
         """How many cases came out so."""

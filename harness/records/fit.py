@@ -69,7 +69,7 @@ class Fit(Record, frozen=True):
 
     def parameter(self, name: str) -> Parameter | None:
         """A parameter by name; None where the model has no such parameter."""
-        return next((one for one in self.parameters if one.name == name), None)
+        return next((parameter for parameter in self.parameters if parameter.name == name), None)
 
     @property
     def median_residual(self) -> float:

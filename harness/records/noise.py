@@ -116,11 +116,11 @@ class KindNoise(Record, frozen=True, dict=True):
     def half_width(self) -> float:
         """Half the width of such an interval, relative: the median of the repeats."""
         count = len(self.repeats)
-        return math.expm1(stats.median([self._widened(one, self.drift, count) for one in self.repeats]))
+        return math.expm1(stats.median([self._widened(repeat, self.drift, count) for repeat in self.repeats]))
 
-    def _widened(self, one: Repeat, drift: float, count: int) -> float:
+    def _widened(self, repeat: Repeat, drift: float, count: int) -> float:
         """Half of an interval, on the logarithm, with a drift between `count` repeats that `one` does not know of."""
-        return math.hypot(math.log(one.high / one.low) / 2, stats.spread_of_repeats(drift, count))
+        return math.hypot(math.log(repeat.high / repeat.low) / 2, stats.spread_of_repeats(drift, count))
 
     @property
     def may_gate(self) -> bool:

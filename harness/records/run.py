@@ -243,7 +243,7 @@ class Run(Record, frozen=True, dict=True):
 
     def estimate(self, case: str) -> Estimate | None:
         """The expected time of a case, from the calibrated cost model."""
-        return next((one for one in self.header.estimates if one.case == case), None)
+        return next((estimate for estimate in self.header.estimates if estimate.case == case), None)
 
     def mfu(self, result: Result) -> float | None:
         """Model FLOPs utilization: model FLOP/s over the best rate any code reached here in this dtype."""

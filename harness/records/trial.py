@@ -100,7 +100,7 @@ class CaseTrial(Record, frozen=True, dict=True):
 
     def _median(self, bursts: list[tuple[Burst, ...]]) -> float | None:
         reading = self.reading if bursts else ""
-        return stats.median([stats.median(column(one, reading)) for one in bursts]) if bursts else None
+        return stats.median([stats.median(column(burst, reading)) for burst in bursts]) if bursts else None
 
 
 class Trial(Record, frozen=True):

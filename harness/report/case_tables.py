@@ -112,13 +112,13 @@ def on_roofline(run: Run) -> list[Result]:
     """The measured cases that do FLOPs on the threads whose peaks make the roofline, but for those that calibrate."""
     threads = {None, run.header.settings.threads}
     return [
-        one
-        for one in run.measured
-        if not one.case.calibrates
-        and one.case.threads in threads
-        and one.case.cost
-        and one.case.cost.bytes_moved
-        and one.case.cost.flops + one.case.cost.elementwise_flops
+        result
+        for result in run.measured
+        if not result.case.calibrates
+        and result.case.threads in threads
+        and result.case.cost
+        and result.case.cost.bytes_moved
+        and result.case.cost.flops + result.case.cost.elementwise_flops
     ]
 
 
@@ -141,9 +141,9 @@ def _roofline_row(result: Result, run: Run) -> tuple[str, ...]:
 def sensor_rows(run: Run) -> list[tuple[str, ...]]:
     """A row under `SENSOR_COLUMNS` for each measured case, in the order of the run."""
     return [
-        _sensor_row(one.case.id, one.measurement)
-        for one in run.measured
-        if one.measurement and not one.case.calibrates
+        _sensor_row(result.case.id, result.measurement)
+        for result in run.measured
+        if result.measurement and not result.case.calibrates
     ]
 
 

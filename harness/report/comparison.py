@@ -155,7 +155,7 @@ def _sections(
 
 
 def _about(run: Run, name: str) -> tuple[str, ...]:
-    found = [one.kind for one in run.header.findings]
+    found = [finding.kind for finding in run.header.findings]
     return (
         name,
         summary.state(run),
@@ -169,17 +169,17 @@ def _about(run: Run, name: str) -> tuple[str, ...]:
 
 
 def _suites(name: str, comparison: Comparison) -> Iterator[tuple[str, ...]]:
-    for one in comparison.suites:
-        interval = one.interval
+    for suite in comparison.suites:
+        interval = suite.interval
         yield (
-            one.suite,
+            suite.suite,
             name,
-            f"{one.speedup:.2f} x",
+            f"{suite.speedup:.2f} x",
             f"{interval[0]:.2f} - {interval[1]:.2f}" if interval else "",
-            str(one.faster),
-            str(one.slower),
-            str(one.none_seen),
-            str(one.unknown),
+            str(suite.faster),
+            str(suite.slower),
+            str(suite.none_seen),
+            str(suite.unknown),
         )
 
 
@@ -197,7 +197,10 @@ def _cautions(called: Sequence[str], comparisons: Sequence[Comparison]) -> Itera
 
 def _differing(comparisons: Sequence[Comparison], *, settings: bool) -> list[tuple[str, ...]]:
     """A row for each field in which any run differs from the base; a run that does not says so."""
-    found = [{d.field: d for d in (one.settings if settings else one.differences)} for one in comparisons]
+    found = [
+        {d.field: d for d in (comparison.settings if settings else comparison.differences)}
+        for comparison in comparisons
+    ]
     fields = dict.fromkeys(field for one in found for field in one)
     rows = []
     for field in fields:
@@ -219,7 +222,7 @@ def _value(value: object) -> str:
 
 
 def _peaks(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
-    known = [{(c.kind, c.name, c.threads): c for c in one.peaks} for one in comparisons]
+    known = [{(c.kind, c.name, c.threads): c for c in comparison.peaks} for comparison in comparisons]
     rows = []
     for kind, name, threads in dict.fromkeys(key for one in known for key in one):
         several = [one.get((kind, name, threads)) for one in known]
@@ -242,7 +245,7 @@ def _rate(kind: str, rate: float | None) -> str:
 
 
 def _cases(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
-    known = [{case.case: case for case in one.cases} for one in comparisons]
+    known = [{case.case: case for case in comparison.cases} for comparison in comparisons]
     rows = []
     for name in dict.fromkeys(case for one in known for case in one):
         several = [one.get(name) for one in known]

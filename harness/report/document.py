@@ -91,7 +91,7 @@ def read(path: Path) -> tuple[Source, ...]:
         raise RecordError(f"cannot read {path}: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(f"{path} is no report of Plumbline: {error}") from error
-    return tuple(Source(Run(one.run, one.results, one.damage), one.sensors) for one in found.runs)
+    return tuple(Source(Run(run.run, run.results, run.damage), run.sensors) for run in found.runs)
 
 
 def schema() -> dict[str, Any]:

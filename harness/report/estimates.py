@@ -65,7 +65,7 @@ def _faults(seconds: float) -> str:
 
 def time_rows(run: Run) -> list[tuple[str, ...]]:
     """A row for each estimated case that was measured."""
-    said = {one.case: one for one in run.header.estimates}
+    said = {estimate.case: estimate for estimate in run.header.estimates}
     return [_time(one, said[one.case]) for v in run.header.validations for one in v.cases if one.case in said]
 
 
@@ -117,23 +117,23 @@ def _model(model: OperatorModel) -> tuple[str, ...]:
     )
 
 
-def _time(one: Judged, said: Estimate) -> tuple[str, ...]:
+def _time(judged: Judged, said: Estimate) -> tuple[str, ...]:
     def against(predicted: float | None) -> str:
-        return "" if predicted is None else units.signed_percent(predicted / one.measured - 1.0)
+        return "" if predicted is None else units.signed_percent(predicted / judged.measured - 1.0)
 
     largest = [
         f"{part.kind} {units.percent(part.seconds / said.seconds)}" for part in said.parts[:3] if said.seconds
     ]
     beyond = [*said.extrapolated, *(f"no model: {kind}" for kind in said.uncalibrated)]
     return (
-        one.case,
+        judged.case,
         units.seconds(said.seconds),
         f"{units.seconds(said.low)} - {units.seconds(said.high)}",
-        units.seconds(one.measured),
-        against(one.estimated),
-        against(one.roofline),
-        against(one.scaled),
-        against(one.replayed),
+        units.seconds(judged.measured),
+        against(judged.estimated),
+        against(judged.roofline),
+        against(judged.scaled),
+        against(judged.replayed),
         ", ".join(largest),
         ", ".join(beyond),
     )

@@ -67,20 +67,20 @@ def _group(group: Group) -> dict[str, object]:
         "sizes": len(group.where),
         "times": len(fitted.points.values) if fitted else None,
         "left_out": group.left_out,
-        "parameters": {one.name: _parameter(one) for one in group.parameters},
+        "parameters": {parameter.name: _parameter(parameter) for parameter in group.parameters},
         "residual": _residual(group, fitted) if fitted else None,
         "predictions": [_prediction(row, one) for row, one in group.predictions],
     }
 
 
-def _parameter(one: Parameter) -> dict[str, object]:
+def _parameter(parameter: Parameter) -> dict[str, object]:
     return {
-        "value": one.value,
-        "low": one.low,
-        "high": one.high,
-        "identified": one.identified,
-        "unit": one.unit,
-        "why": one.why or None,
+        "value": parameter.value,
+        "low": parameter.low,
+        "high": parameter.high,
+        "identified": parameter.identified,
+        "unit": parameter.unit,
+        "why": parameter.why or None,
     }
 
 
@@ -114,15 +114,15 @@ def _model_row(group: Group, fitted: Fitted) -> tuple[str, ...]:
     )
 
 
-def _expected_row(name: str, row: Mapping[str, object], one: Expectation) -> tuple[str, ...]:
+def _expected_row(name: str, row: Mapping[str, object], expectation: Expectation) -> tuple[str, ...]:
     work = {column: row[column] for column in row if isinstance(row[column], (int, float))}
-    interval = f"{_seconds(one.low)} to {_seconds(one.high)}"
+    interval = f"{_seconds(expectation.low)} to {_seconds(expectation.high)}"
     return (
         name,
         _where(work),
-        _seconds(one.seconds),
+        _seconds(expectation.seconds),
         interval,
-        "extrapolated" if one.extrapolated else "",
+        "extrapolated" if expectation.extrapolated else "",
     )
 
 

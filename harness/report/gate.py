@@ -63,27 +63,27 @@ def verdict(judgement: Judgement) -> str:
     ]
     counts += [f"{len(judgement.missing)} missing"] if judgement.missing else []
     counts += [f"{len(judgement.new)} new"] if judgement.new else []
-    informing = sum(not one.gates for one in judgement.cases)
+    informing = sum(not case.gates for case in judgement.cases)
     counts += [f"{informing} {'informs' if informing == 1 else 'inform'} only"] if informing else []
     passes = "passes, as nothing was decided" if judgement.idle and judgement.cases else "passes"
     return f"{'FAILS' if judgement.failed else passes}: {', '.join(counts) or 'no cases'}"
 
 
-def sentence(one: CaseDecision) -> str:
+def sentence(case_decision: CaseDecision) -> str:
     """What is said of one case, with its numbers."""
     parts = []
-    if one.ratio is not None and one.low is not None and one.high is not None:
+    if case_decision.ratio is not None and case_decision.low is not None and case_decision.high is not None:
         parts.append(
-            f"{one.decision.value}: {units.signed_percent(one.ratio - 1)} ({units.signed_percent(one.low - 1)} to "
-            f"{units.signed_percent(one.high - 1)}, floor {units.percent(one.floor)})"
+            f"{case_decision.decision.value}: {units.signed_percent(case_decision.ratio - 1)} ({units.signed_percent(case_decision.low - 1)} to "
+            f"{units.signed_percent(case_decision.high - 1)}, floor {units.percent(case_decision.floor)})"
         )
     else:
-        parts.append(f"{one.decision.value}: {one.reason}")
-    if one.ratio is not None and one.reason:
-        parts.append(one.reason)
-    parts += [f"{told(change)}" for change in one.work_grew]
-    if one.informs and one.informs != one.reason:
-        parts.append(f"only informs, as {one.informs}")
+        parts.append(f"{case_decision.decision.value}: {case_decision.reason}")
+    if case_decision.ratio is not None and case_decision.reason:
+        parts.append(case_decision.reason)
+    parts += [f"{told(change)}" for change in case_decision.work_grew]
+    if case_decision.informs and case_decision.informs != case_decision.reason:
+        parts.append(f"only informs, as {case_decision.informs}")
     return "; ".join(parts)
 
 
@@ -154,21 +154,21 @@ def _sections(judgement: Judgement) -> Iterator[Section]:
     yield from (one for one in found if one is not None)
 
 
-def _row(one: CaseDecision) -> tuple[str, ...]:
-    known = one.ratio is not None
+def _row(case_decision: CaseDecision) -> tuple[str, ...]:
+    known = case_decision.ratio is not None
     return (
-        one.case,
-        one.decision.value,
-        units.signed_percent(one.ratio - 1) if one.ratio is not None else "",
-        f"{units.signed_percent(one.low - 1)} to {units.signed_percent(one.high - 1)}"
-        if one.low is not None and one.high is not None
+        case_decision.case,
+        case_decision.decision.value,
+        units.signed_percent(case_decision.ratio - 1) if case_decision.ratio is not None else "",
+        f"{units.signed_percent(case_decision.low - 1)} to {units.signed_percent(case_decision.high - 1)}"
+        if case_decision.low is not None and case_decision.high is not None
         else "",
-        units.percent(one.floor) if known else "",
-        units.percent(one.detectable) if one.detectable is not None else "",
-        units.seconds(one.base_seconds) if one.base_seconds is not None else "",
-        units.seconds(one.candidate_seconds) if one.candidate_seconds is not None else "",
-        str(one.pairs or ""),
-        "yes" if one.gates else "informs",
+        units.percent(case_decision.floor) if known else "",
+        units.percent(case_decision.detectable) if case_decision.detectable is not None else "",
+        units.seconds(case_decision.base_seconds) if case_decision.base_seconds is not None else "",
+        units.seconds(case_decision.candidate_seconds) if case_decision.candidate_seconds is not None else "",
+        str(case_decision.pairs or ""),
+        "yes" if case_decision.gates else "informs",
     )
 
 
@@ -208,7 +208,7 @@ def as_markdown(judgement: Judgement) -> str:
 def as_junit(judgement: Judgement) -> bytes:
     """JUnit XML: a test case for each case; what fails is a failure, what cannot be told is skipped, with its reason."""
     failing = len(judgement.failing) + len(judgement.missing)
-    skipped = [one for one in judgement.cases if not one.fails and one.decision is Decision.INCONCLUSIVE]
+    skipped = [case for case in judgement.cases if not case.fails and case.decision is Decision.INCONCLUSIVE]
     count = len(judgement.cases) + len(judgement.missing)
     suite = ET.Element(
         "testsuite",
@@ -228,13 +228,17 @@ def as_junit(judgement: Judgement) -> bytes:
     return b'<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root) + b"\n"
 
 
-def _test(suite: ET.Element, one: CaseDecision, *, skipped: bool) -> None:
-    seconds = f"{one.candidate_seconds or 0.0:.9f}"
+def _test(suite: ET.Element, decision: CaseDecision, *, skipped: bool) -> None:
+    seconds = f"{decision.candidate_seconds or 0.0:.9f}"
     test = ET.SubElement(
-        suite, "testcase", classname=f"plumbline.{_clean(one.suite)}", name=_clean(one.case), time=seconds
+        suite,
+        "testcase",
+        classname=f"plumbline.{_clean(decision.suite)}",
+        name=_clean(decision.case),
+        time=seconds,
     )
-    told = _clean(sentence(one))
-    if one.fails:
+    told = _clean(sentence(decision))
+    if decision.fails:
         ET.SubElement(test, "failure", message=told)
     elif skipped:
         ET.SubElement(test, "skipped", message=told)
@@ -256,9 +260,9 @@ def annotations(judgement: Judgement) -> list[str]:
     errors = [_command("error", one.case, sentence(one)) for one in judgement.failing]
     errors += [_command("error", case, f"missing: {reason}") for case, reason in judgement.missing]
     warnings = [
-        _command("warning", one.case, sentence(one))
-        for one in judgement.cases
-        if one.decision is Decision.REGRESSED and not one.fails
+        _command("warning", case.case, sentence(case))
+        for case in judgement.cases
+        if case.decision is Decision.REGRESSED and not case.fails
     ]
     notice = _command("notice", "plumbline", verdict(judgement))
     return [*errors[:MOST_ANNOTATIONS], *warnings[:MOST_ANNOTATIONS], notice]

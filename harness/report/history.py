@@ -21,16 +21,24 @@ def page(histories: Sequence[History]) -> Page:
     """One series in full, or many in a line each."""
     if len(histories) == 1:
         return _one(histories[0])
-    stepped = [one for one in histories if one.steps]
-    cases, hosts = {one.name for one in histories}, {one.host for one in histories}
+    stepped = [history for history in histories if history.steps]
+    cases, hosts = {history.name for history in histories}, {history.host for history in histories}
     about = f"{len(histories)} series of {len(cases)} cases on {len(hosts)} hosts; {len(stepped)} with steps"
     # What is the same everywhere, and what there is room for last, goes first where there is no room.
     spare = ["history", "last step", *(["host"] if len(hosts) == 1 else [])]
-    spare += ["machine", "threads"] if len({(one.machine, one.threads) for one in histories}) == 1 else []
-    rows = [_row(one) for one in histories]
+    spare += (
+        ["machine", "threads"]
+        if len({(history.machine, history.threads) for history in histories}) == 1
+        else []
+    )
+    rows = [_row(history) for history in histories]
     found = (
         section("series", "Series", (table(_COLUMNS, rows, "Series", tuple(spare)),)),
-        section("notes", "Notes", (lines(f"{one.name}: {note}" for one in histories for note in one.notes),)),
+        section(
+            "notes",
+            "Notes",
+            (lines(f"{history.name}: {note}" for history in histories for note in history.notes),),
+        ),
     )
     return Page("Plumbline: history", (about,), tuple(one for one in found if one is not None))
 
@@ -38,35 +46,39 @@ def page(histories: Sequence[History]) -> Page:
 _COLUMNS = ("case", "machine", "threads", "host", "points", "latest", "steps", "last step", "history")
 
 
-def _row(one: History) -> tuple[str, ...]:
-    last = one.steps[-1] if one.steps else None
+def _row(history: History) -> tuple[str, ...]:
+    last = history.steps[-1] if history.steps else None
     return (
-        one.name,
-        one.machine or "",
-        str(one.threads or ""),
-        (one.host or "")[:_SHORT],
-        str(len(one.points)),
-        shown(one.points[-1].value, one.unit) if one.points else "",
-        str(len(one.steps) or ""),
+        history.name,
+        history.machine or "",
+        str(history.threads or ""),
+        (history.host or "")[:_SHORT],
+        str(len(history.points)),
+        shown(history.points[-1].value, history.unit) if history.points else "",
+        str(len(history.steps) or ""),
         f"{units.signed_percent(last.ratio - 1)} {last.state.value}" if last else "",
-        bars([point.value for point in one.points][-24:]),
+        bars([point.value for point in history.points][-24:]),
     )
 
 
-def _one(one: History) -> Page:
-    threads = f"{one.threads} {'thread' if one.threads == 1 else 'threads'}" if one.threads else ""
+def _one(history: History) -> Page:
+    threads = (
+        f"{history.threads} {'thread' if history.threads == 1 else 'threads'}" if history.threads else ""
+    )
     of = ", ".join(
-        part for part in (one.machine, threads, f"host {one.host[:_SHORT]}" if one.host else "") if part
+        part
+        for part in (history.machine, threads, f"host {history.host[:_SHORT]}" if history.host else "")
+        if part
     )
-    about = [f"{_count(len(one.points), 'point')}{f' on {of}' if of else ''}"]
-    about += [f"{bars([point.value for point in one.points])}"] if one.points else []
-    return Page(f"Plumbline: history of {one.name}", tuple(about), tuple(_sections(one)))
+    about = [f"{_count(len(history.points), 'point')}{f' on {of}' if of else ''}"]
+    about += [f"{bars([point.value for point in history.points])}"] if history.points else []
+    return Page(f"Plumbline: history of {history.name}", tuple(about), tuple(_sections(history)))
 
 
-def _sections(one: History) -> Iterator[Section]:
-    told = [sentence(step) for step in one.steps]
+def _sections(history: History) -> Iterator[Section]:
+    told = [sentence(step) for step in history.steps]
     found = (
-        section("steps", "Steps", (lines(told or ([] if _inconclusive(one) else ["no step was seen"])),)),
+        section("steps", "Steps", (lines(told or ([] if _inconclusive(history) else ["no step was seen"])),)),
         section(
             "boundaries",
             "Where the machine ran it with another stack",
@@ -74,8 +86,8 @@ def _sections(one: History) -> Iterator[Section]:
                 table(
                     ("point", "time", "what changed"),
                     [
-                        (str(b.index), _moment(one.points[b.index].time), ", ".join(b.changes))
-                        for b in one.boundaries[-LATEST:]
+                        (str(b.index), _moment(history.points[b.index].time), ", ".join(b.changes))
+                        for b in history.boundaries[-LATEST:]
                     ],
                     "Where the machine ran it with another stack: no step is looked for across",
                 ),
@@ -87,19 +99,19 @@ def _sections(one: History) -> Iterator[Section]:
             (
                 table(
                     ("point", "time", "build", "value", "to the one before"),
-                    list(_latest(one)),
+                    list(_latest(history)),
                     "Latest points",
                 ),
             ),
         ),
-        section("notes", "Notes", (lines(one.notes),)),
+        section("notes", "Notes", (lines(history.notes),)),
     )
     yield from (part for part in found if part is not None)
 
 
-def _inconclusive(one: History) -> bool:
+def _inconclusive(history: History) -> bool:
     """Whether there are too few points to see a step, as a note says."""
-    return any(note.startswith("inconclusive") for note in one.notes)
+    return any(note.startswith("inconclusive") for note in history.notes)
 
 
 def _count(number: int, what: str) -> str:
@@ -125,15 +137,15 @@ def sentence(step: Step) -> str:
     return f"{kind} {what} from point {step.index}{at}{when} on; {sure}"
 
 
-def _latest(one: History) -> Iterator[tuple[str, ...]]:
-    first = max(0, len(one.points) - LATEST)
-    for place, point in enumerate(one.points[first:], start=first):
-        before = one.points[place - 1].value if place else None
+def _latest(history: History) -> Iterator[tuple[str, ...]]:
+    first = max(0, len(history.points) - LATEST)
+    for place, point in enumerate(history.points[first:], start=first):
+        before = history.points[place - 1].value if place else None
         yield (
             str(place),
             _moment(point.time),
             (point.build or "")[:12],
-            shown(point.value, one.unit),
+            shown(point.value, history.unit),
             units.signed_percent(point.value / before - 1) if before else "",
         )
 

@@ -118,7 +118,9 @@ def _with_charts(sections: Sequence[Section], charts: Mapping[str, Sequence[Char
 
 def _policy(*scripts: str) -> str:
     """What the browser lets the page do: run these scripts by their hashes, and reach nothing."""
-    hashes = (base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in scripts if one)
+    hashes = (
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts if script
+    )
     allowed = " ".join(f"'sha256-{one}'" for one in hashes) or "'none'"
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "

@@ -43,15 +43,15 @@ def budget_json(optima: list[Optimum]) -> dict[str, object]:
     return {"optima": [{key: getattr(one, key) for key in BUDGET_KEYS} for one in optima]}
 
 
-def _optimum(one: Optimum) -> tuple[str, ...]:
-    beyond = "extrapolated" if one.extrapolated else ""
+def _optimum(optimum: Optimum) -> tuple[str, ...]:
+    beyond = "extrapolated" if optimum.extrapolated else ""
     sizes = (
-        f"{one.parameters:.3g}",
-        f"{one.tokens:.3g}",
-        f"{one.tokens_per_parameter:.1f}",
-        f"{one.loss:.3f}",
+        f"{optimum.parameters:.3g}",
+        f"{optimum.tokens:.3g}",
+        f"{optimum.tokens_per_parameter:.1f}",
+        f"{optimum.loss:.3f}",
     )
-    return (one.approach, *sizes, f"{one.flops:.3g}", beyond, one.source)
+    return (optimum.approach, *sizes, f"{optimum.flops:.3g}", beyond, optimum.source)
 
 
 def as_json(plan: Plan) -> dict[str, object]:
@@ -65,7 +65,9 @@ def page(plan: Plan) -> Page:
     about = (
         f"{plan.parameters.total:,} parameters; a batch of {plan.batch} x {plan.sequence}, {units.count(plan.tokens)} tokens or samples in all, on {plan.devices} device{'' if plan.devices == 1 else 's'}.",
     )
-    return Page(f"Plan: {plan.model}", about, tuple(one for one in _sections(plan) if one is not None))
+    return Page(
+        f"Plan: {plan.model}", about, tuple(section for section in _sections(plan) if section is not None)
+    )
 
 
 def _sections(plan: Plan) -> Iterator[Section | None]:
@@ -243,12 +245,12 @@ def _fits(plan: Plan) -> list[tuple[str, ...]]:
 def _optimizations(plan: Plan) -> list[tuple[str, ...]]:
     return [
         (
-            one.name,
-            "" if one.memory is None else units.size(one.memory),
-            "" if one.seconds is None else units.lasting(one.seconds),
-            one.reason,
+            optimization.name,
+            "" if optimization.memory is None else units.size(optimization.memory),
+            "" if optimization.seconds is None else units.lasting(optimization.seconds),
+            optimization.reason,
         )
-        for one in plan.optimizations
+        for optimization in plan.optimizations
     ]
 
 

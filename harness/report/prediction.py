@@ -175,4 +175,4 @@ def _phase_rows(one: Pass) -> list[tuple[str, ...]]:
 
 
 def _works(*flops: int) -> tuple[str, ...]:
-    return tuple(units.work(one) if one else "" for one in flops)
+    return tuple(units.work(flop) if flop else "" for flop in flops)

@@ -54,7 +54,7 @@ def page(run: Run) -> Page:
     return Page(
         f"Plumbline: {summary.machine(run)}",
         (about,),
-        tuple(one for one in _sections(run) if one is not None),
+        tuple(section for section in _sections(run) if section is not None),
     )
 
 
@@ -138,7 +138,8 @@ def _sections(run: Run) -> Iterator[Section | None]:
 
 def _cards(run: Run) -> Table | None:
     rows = tuple(
-        (one.kind.value, f"{one.name}: {one.finding}", one.cause, one.fix) for one in run.header.findings
+        (finding.kind.value, f"{finding.name}: {finding.finding}", finding.cause, finding.fix)
+        for finding in run.header.findings
     )
     return Table(FINDING_COLUMNS, rows, "Findings", cards=True) if rows else None
 

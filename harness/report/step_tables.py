@@ -159,18 +159,18 @@ def fit_rows(fit: Fit) -> list[tuple[str, ...]]:
     exponent = [(fit.series, theory, *interval(fit.exponent))] if fit.work_in != "threads" else []
     return [
         (fit.series, "model", fit.model, f"{len(fit.points)} sizes"),
-        *((fit.series, one.name, *interval(one)) for one in fit.parameters),
+        *((fit.series, parameter.name, *interval(parameter)) for parameter in fit.parameters),
         *exponent,
         (fit.series, "residual, median", units.percent(fit.median_residual), ""),
         (fit.series, "residual, worst", units.percent(abs(fit.worst.residual)), worst),
     ]
 
 
-def interval(one: Parameter) -> tuple[str, str]:
+def interval(parameter: Parameter) -> tuple[str, str]:
     """The value and its interval; or that there is none, and why."""
-    if one.value is None or one.low is None or one.high is None:
-        return "not identified", one.why
-    shown = [_shown(number, one.unit) for number in (one.value, one.low, one.high)]
+    if parameter.value is None or parameter.low is None or parameter.high is None:
+        return "not identified", parameter.why
+    shown = [_shown(number, parameter.unit) for number in (parameter.value, parameter.low, parameter.high)]
     return shown[0], f"{shown[1]} to {shown[2]}"
 
 

@@ -176,7 +176,7 @@ def _rates(run: Run) -> Iterator[tuple[str, str, str]]:
 def _foretold(run: Run) -> Iterator[tuple[str, str, str]]:
     """How far off the expected times of whole steps were, in each suite."""
     for validation in run.header.validations:
-        by = {one.way: one for one in validation.ways}
+        by = {way.way: way for way in validation.ways}
         ours, roof = by.get("cost model"), by.get("roofline")
         if ours is not None:
             beside = f"; the roofline alone is {units.percent(roof.mape)} off" if roof else ""

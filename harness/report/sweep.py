@@ -41,7 +41,7 @@ def page(sweep: Sweep, plan: Plan) -> Page:
         section("assumptions", "Assumptions", (lines(_assumed(sweep, plan)),)),
     )
     title = f"Plan: {sweep.model} over {sweep.over}"
-    return Page(title, (about,), tuple(one for one in sections if one is not None))
+    return Page(title, (about,), tuple(section for section in sections if section is not None))
 
 
 def value(sweep: Sweep, point: SweepPoint) -> str:

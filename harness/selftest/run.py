@@ -105,7 +105,7 @@ def _measure(pool: WorkerPool, found: Sequence[_Found]) -> None:
     """What one pair shows of each kind. Kinds of one number of threads go together, in turns."""
     for _, group in groupby(found, key=lambda one: one.kind.threads):
         members = list(group)
-        tasks = [Task(_order(one.kind, "repeat")) for one in members]
+        tasks = [Task(_order(member.kind, "repeat")) for member in members]
         Batch(pool, REPEATED).measure(tasks)
         arms = _compare(pool, members)
         for one, task, (base, same, slower) in zip(members, tasks, arms, strict=True):
@@ -126,11 +126,11 @@ def _compare(pool: WorkerPool, members: Sequence[_Found]) -> list[tuple[Arm, Arm
     """Base, the same, and the same slowed down; the latter two in the other process."""
     pairs = Pairs(REPEATED, BURST_SECONDS)
     arms = []
-    for one in members:
-        base = pairs.prepare(Arm(_order(one.kind, "base"), pool, 0))
-        same = pairs.prepare(Arm(_order(one.kind, "same"), pool, 1))
+    for member in members:
+        base = pairs.prepare(Arm(_order(member.kind, "base"), pool, 0))
+        same = pairs.prepare(Arm(_order(member.kind, "same"), pool, 1))
         slow_seconds = INJECTED * min(base.seconds, same.seconds)
-        arms.append((base, same, pairs.prepare(Arm(_order(one.kind, "slower", slow_seconds), pool, 1))))
+        arms.append((base, same, pairs.prepare(Arm(_order(member.kind, "slower", slow_seconds), pool, 1))))
     for _ in range(ROUNDS):
         for three in arms:
             pairs.round(three)

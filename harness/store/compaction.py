@@ -90,17 +90,19 @@ def compact(
     for outcome in _written(bundles, str(target), total):
         outcomes.append(outcome)
         done += len(outcome.ids) + len(outcome.incomplete) + len(outcome.unreadable)
-        note(f"{done:,} of {total:,} runs read, {sum(one.rows for one in outcomes):,} rows written")
+        note(f"{done:,} of {total:,} runs read, {sum(outcome.rows for outcome in outcomes):,} rows written")
     merged, broken = merge_parts(DataSet(target, note=lambda _: None, fresh=True).parts, place(target))
-    added = {run for one in outcomes for run in one.ids}
+    added = {run for outcome in outcomes for run in outcome.ids}
     return Compacted(
         added=len(added),
         known=len(known),
         incomplete=tuple(
-            sorted({*incomplete, *(run for one in outcomes for run in one.incomplete)} - added - known)
+            sorted(
+                {*incomplete, *(run for outcome in outcomes for run in outcome.incomplete)} - added - known
+            )
         ),
-        unreadable=(*unreadable, *(bad for one in outcomes for bad in one.unreadable), *broken),
-        rows=sum(one.rows for one in outcomes),
+        unreadable=(*unreadable, *(bad for outcome in outcomes for bad in outcome.unreadable), *broken),
+        rows=sum(outcome.rows for outcome in outcomes),
         merged=merged,
     )
 

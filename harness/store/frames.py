@@ -52,9 +52,9 @@ class Wanted(msgspec.Struct, frozen=True):
         if not self.includes(header):
             return ()
         named = (
-            one
-            for one in results
-            if self.case is None or one.case.id == self.case or fnmatchcase(one.case.id, self.case)
+            result
+            for result in results
+            if self.case is None or result.case.id == self.case or fnmatchcase(result.case.id, self.case)
         )
         return tuple(flat(header, named))
 

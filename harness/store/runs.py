@@ -350,7 +350,7 @@ def read(folder: Path) -> Run:
 
 def samples(folder: Path) -> dict[str, tuple[RawSamples, ...]]:
     """The raw samples of each case, as far as they are on disk and readable; those recorded last count."""
-    return {one.case: one.parts for one in _lines(folder / SAMPLES, CaseSamples)}
+    return {line.case: line.parts for line in _lines(folder / SAMPLES, CaseSamples)}
 
 
 def sensors(folder: Path) -> tuple[SensorSeries, ...]:
@@ -360,12 +360,12 @@ def sensors(folder: Path) -> tuple[SensorSeries, ...]:
 
 def operators(folder: Path) -> dict[str, tuple[Operator, ...]]:
     """The operators of each traced case, as far as they are on disk and readable; those recorded last count."""
-    return {one.case: one.operators for one in _lines(folder / OPERATORS, CaseOperators)}
+    return {line.case: line.operators for line in _lines(folder / OPERATORS, CaseOperators)}
 
 
 def replays(folder: Path) -> dict[str, CaseReplay]:
     """What the operators of whole steps took one by one; those recorded last count."""
-    return {one.case: one for one in _lines(folder / REPLAYS, CaseReplay)}
+    return {line.case: line for line in _lines(folder / REPLAYS, CaseReplay)}
 
 
 def _lines(path: Path, kind: type[_Kind]) -> "Iterator[_Kind]":

@@ -93,7 +93,7 @@ def flat(header: Header | Told, results: Iterable[Result]) -> Iterator[Row]:
     """
     environment, settings = header.environment, header.settings
     machine, code = machine_of(environment), environment.code
-    drivers = [one.driver_version for one in environment.devices if one.driver_version]
+    drivers = [device.driver_version for device in environment.devices if device.driver_version]
     of_run = {
         "run": header.id,
         "started_at": utc(header.started_at, header.id),
@@ -133,7 +133,8 @@ def flat(header: Header | Told, results: Iterable[Result]) -> Iterator[Row]:
 def machine_of(environment: Environment) -> str:
     """The model of what the run was for: the accelerators, each kind once with its count, or the processor."""
     found = Counter(
-        f"{one.name or 'accelerator'}{' MIG' if one.mig_enabled else ''}" for one in environment.devices
+        f"{device.name or 'accelerator'}{' MIG' if device.mig_enabled else ''}"
+        for device in environment.devices
     )
     names = [f"{count} x {name}" if count > 1 else name for name, count in found.items()]
     return ", ".join(names) or environment.processor.model_name or environment.processor.architecture

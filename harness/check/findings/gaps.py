@@ -54,7 +54,7 @@ def _missing(run: Run) -> Iterator[tuple[str, str]]:
 def _peaks(run: Run) -> Iterator[tuple[str, str]]:
     if not run.header.peaks:
         yield "peaks", "the run has none: nothing says what the machine could reach"
-    told = {name: why for one in run.header.peaks for name, why in one.unmeasured.items()}
+    told = {name: why for peak in run.header.peaks for name, why in peak.unmeasured.items()}
     yield from _rows(
         ((f"peak: {name}", why.removeprefix("Unsupported: ")) for name, why in told.items()), "peaks"
     )

@@ -55,8 +55,10 @@ OPTIMIZATIONS = {
 def _paying(run: Run) -> Iterator[Ranked]:
     """One finding for each optimization that pays somewhere."""
     threads = _threads(run)
-    for name in dict.fromkeys(one.optimization for one in run.header.optimizations):
-        every = [one for one in run.header.optimizations if one.optimization == name]
+    for name in dict.fromkeys(optimization.optimization for optimization in run.header.optimizations):
+        every = [
+            optimization for optimization in run.header.optimizations if optimization.optimization == name
+        ]
         paying = [one for one in every if one.speedup >= PAYS and one.low is not None and one.low > 1.0]
         more = max(threads.get(one.changed) or 0 for one in every)
         if not paying or 0 < more <= run.header.settings.threads:
@@ -118,10 +120,10 @@ def _of_threads(threads: int) -> tuple[str, str]:
 def _threads_do_not_scale(run: Run) -> Iterator[Ranked]:
     threads, results = _threads(run), {result.case.id: result for result in run.measured}
     found = []
-    for one in run.header.optimizations:
-        more, base = threads.get(one.changed) or 0, threads.get(one.base) or 0
-        if more > base > 0 and one.high is not None and one.high < SCALES * more / base:
-            found.append((one.speedup * base / more, one, more // base))
+    for optimization in run.header.optimizations:
+        more, base = threads.get(optimization.changed) or 0, threads.get(optimization.base) or 0
+        if more > base > 0 and optimization.high is not None and optimization.high < SCALES * more / base:
+            found.append((optimization.speedup * base / more, optimization, more // base))
     if not found:
         return
     reached, worst, times = min(found, key=lambda one: one[0])

@@ -207,8 +207,8 @@ def _peak_levels(run: Run, dtype: str) -> dict[PeakLevel, ComputePeak]:
     return {c.peak_level: c for c in run.peaks.compute_hierarchy(dtype, run.header.settings.threads)}
 
 
-def _rate(one: ComputePeak) -> float:
-    return one.flops_per_second
+def _rate(peak: ComputePeak) -> float:
+    return peak.flops_per_second
 
 
 RULES = (_library, _slow_dtypes, _round_spread, _below_datasheet)

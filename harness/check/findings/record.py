@@ -159,11 +159,11 @@ def _claims(run: Run) -> Iterator[Ranked]:
 
 def _expected_times(run: Run) -> Iterator[Ranked]:
     steps = [one for validation in run.header.validations for one in validation.cases]
-    outside = [one for one in steps if not one.inside]
+    outside = [step for step in steps if not step.inside]
     fails = [v for v in run.header.verdicts if v.claim == TIME and v.answer is Answer.FAILS]
     if not fails and _chance(len(steps), len(outside)) >= BY_CHANCE:
         return
-    known = {one.case for one in steps}
+    known = {step.case for step in steps}
     cases = dict.fromkeys([*(one.case for one in outside), *(v.subject for v in fails if v.subject in known)])
     if not outside:
         told = f"Expected times fail: {fails[0].subject}: {fails[0].reason}."

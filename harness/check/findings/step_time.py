@@ -161,9 +161,9 @@ def _nearly(one: dict[str, int], other: dict[str, int]) -> bool:
     )
 
 
-def _uneven(one: Result, other: Result) -> _Pair | None:
+def _uneven(result: Result, other: Result) -> _Pair | None:
     """The pair, if the rates differ by more than chance explains; both do nearly the same work."""
-    slow, fast = sorted((one, other), key=_rate)
+    slow, fast = sorted((result, other), key=_rate)
     ratio = _rate(fast) / _rate(slow)
     if ratio < UNEVEN or slow.measurement is None or fast.measurement is None:
         return None

@@ -94,7 +94,7 @@ def _throttling(run: Run) -> tuple[str, str]:
 
 
 def _clocks_of_cpu(run: Run) -> tuple[str, str]:
-    clocks = [one.clock_hertz for one in run.header.peaks if one.clock_hertz]
+    clocks = [peak.clock_hertz for peak in run.header.peaks if peak.clock_hertz]
     if not clocks:
         return "no clock was measured", UNKNOWN
     low, high = min(clocks), max(clocks)
@@ -129,7 +129,7 @@ def _steal(run: Run) -> tuple[str, str]:
     fractions = [m.sensors.steal_fraction for m in measurements(run) if m.sensors.steal_fraction is not None]
     if not fractions:
         return _unknown_reason(run, "state.steal_share_since_boot")
-    over = sum(one > STOLEN for one in fractions)
+    over = sum(fraction > STOLEN for fraction in fractions)
     told = f"at most {units.percent(max(fractions))} of the CPU time during a batch"
     return told, BAD if fraction(over, len(fractions)) > MANY else FINE
 

@@ -44,10 +44,10 @@ def work_of(call: OperatorCall) -> Work | None:
     if formula is not None:
         work = formula(call)
     elif call.pointwise:
-        work = Work(elementwise_flops=sum(one.numel for one in call.writes))
+        work = Work(elementwise_flops=sum(write.numel for write in call.writes))
     else:
         return None
-    if any("complex" in one.dtype for one in call.reads):
+    if any("complex" in read.dtype for read in call.reads):
         work = work._replace(flops=4 * work.flops)  # a complex multiply-add is four real ones
     return work._replace(
         bytes_read=_bytes(call.reads) if work.bytes_read is None else work.bytes_read,
@@ -61,4 +61,4 @@ def moved_by(call: OperatorCall) -> Work:
 
 
 def _bytes(operands: tuple[Operand, ...]) -> int:
-    return sum(one.nbytes for one in operands)
+    return sum(operand.nbytes for operand in operands)

@@ -69,7 +69,7 @@ class OperatorCall:
 
     def operands(self, name: str) -> Sequence[Operand]:
         """A list of tensors, without the absent ones."""
-        return [one for one in self.arguments[name] or () if one is not None]
+        return [argument for argument in self.arguments[name] or () if argument is not None]
 
     @property
     def out(self) -> Operand:
@@ -79,7 +79,7 @@ class OperatorCall:
     @property
     def elements(self) -> int:
         """Elements of the largest tensor it touches."""
-        return max((one.numel for one in (*self.reads, *self.writes)), default=0)
+        return max((read.numel for read in (*self.reads, *self.writes)), default=0)
 
 
 Formula = Callable[[OperatorCall], Work]

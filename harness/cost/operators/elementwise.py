@@ -79,7 +79,7 @@ def _values_read(call: OperatorCall) -> int | None:
         return 0
     if base in UNREAD_IN_PLACE and base != call.name:
         others = (value for name, value in call.arguments.items() if name != "self")
-        return sum(one.nbytes for one in others if isinstance(one, Operand))
+        return sum(other.nbytes for other in others if isinstance(other, Operand))
     return None
 
 

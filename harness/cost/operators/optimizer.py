@@ -14,7 +14,7 @@ ADAM_PER_PARAMETER = 13
 
 
 def _elements(call: OperatorCall, name: str = "self") -> int:
-    return sum(one.numel for one in call.operands(name))
+    return sum(operand.numel for operand in call.operands(name))
 
 
 @FORMULAS.of("_fused_adam", "_fused_adamw")
@@ -43,7 +43,7 @@ def _updating(call: OperatorCall, each: int, states: tuple[str, ...]) -> Work:
     parameters = list(call.operands("self"))
     kept: list[Operand] = parameters + [one for name in states for one in call.operands(name)]
     changed = sum(one.nbytes for one in kept)
-    gradients = sum(one.nbytes for one in call.operands("grads"))
+    gradients = sum(operand.nbytes for operand in call.operands("grads"))
     return Work(0, each * _elements(call), bytes_read=changed + gradients, bytes_written=changed)
 
 
@@ -91,7 +91,9 @@ _listed("sub", 1)
 @FORMULAS.of("_foreach_copy", "_foreach_zero")
 def overwritten(call: OperatorCall) -> Work:
     """What was there is not read."""
-    return Work(bytes_read=sum(one.nbytes for one in call.operands("src")) if "copy" in call.name else 0)
+    return Work(
+        bytes_read=sum(operand.nbytes for operand in call.operands("src")) if "copy" in call.name else 0
+    )
 
 
 @FORMULAS.of("_amp_foreach_non_finite_check_and_unscale")

@@ -78,7 +78,7 @@ def operator_of(func: Any, arguments: dict[str, Any], result: Any, phase: str, *
     kernel = touches(func)
     known = work_of(call) if kernel else Work(bytes_read=0, bytes_written=0)
     work = known or moved_by(call)
-    dtype = next((one.dtype for one in call.reads if "float" in one.dtype), "")
+    dtype = next((read.dtype for read in call.reads if "float" in read.dtype), "")
     return Operator(
         name=name,
         phase=phase,
@@ -115,7 +115,7 @@ def _call_of(name: str, func: Any, arguments: dict[str, Any], result: Any) -> Op
     written = [n for n in arguments if (info := schema[n].alias_info) is not None and info.is_write]
     only_out = {n for n in written if schema[n].is_out}
     made = _tensors([arguments[n] for n in written])
-    made += [one for one in _tensors(result) if not any(_same(one, other) for other in made)]
+    made += [tensor for tensor in _tensors(result) if not any(_same(tensor, other) for other in made)]
     return OperatorCall(
         name=name,
         arguments={n: _plain(value) for n, value in arguments.items()},
@@ -125,8 +125,8 @@ def _call_of(name: str, func: Any, arguments: dict[str, Any], result: Any) -> Op
     )
 
 
-def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return one is other or one.untyped_storage()._cdata == other.untyped_storage()._cdata  # noqa: SLF001
+def _same(tensor: torch.Tensor, other: torch.Tensor) -> bool:
+    return tensor is other or tensor.untyped_storage()._cdata == other.untyped_storage()._cdata  # noqa: SLF001
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:

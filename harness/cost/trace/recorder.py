@@ -81,7 +81,9 @@ class Recorder:
         parameters = self._parameters()
         self.timeline.claim(parameters, "parameters")
         self.timeline.claim(self._of_modules("_buffers"), "buffers")
-        self.timeline.claim((one.grad for one in parameters if one.grad is not None), "gradients")
+        self.timeline.claim(
+            (parameter.grad for parameter in parameters if parameter.grad is not None), "gradients"
+        )
         states = [leaf for optimizer in self.optimizers for leaf in tree_leaves(dict(optimizer.state))]
         self.timeline.claim((leaf for leaf in states if isinstance(leaf, torch.Tensor)), "optimizer")
 
@@ -230,7 +232,7 @@ class Recorder:
 
     def _parameter_count(self) -> int:
         parameters = self._parameters()
-        pieces = {id(self.timeline.saw(one)): one.numel() for one in parameters}
+        pieces = {id(self.timeline.saw(parameter)): parameter.numel() for parameter in parameters}
         return sum(pieces.values())
 
 

@@ -53,7 +53,7 @@ def speedups(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Chart | 
     ]
     if len(ticks) > _MOST_TICKS:
         ticks = []
-    order = [str(one["row"]) for one in means]
+    order = [str(mean["row"]) for mean in means]
     shown = [float(str(tick["speedup"])) for tick in ticks] + [suite.speedup for _, suite, _ in suites]
     ends = [end for _, _, interval in suites for end in interval if end is not None]
     x = log_axis("speedup", "speed-up over the base", " x", [1.0, *shown, *ends], form="~r")

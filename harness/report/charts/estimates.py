@@ -26,7 +26,7 @@ _BANDS = (0.10, 0.25)
 
 def scatter(run: Run) -> Chart | None:
     """Each held-out step: measured across, expected up, with its 90 % interval."""
-    said = {one.case: one for one in run.header.estimates}
+    said = {estimate.case: estimate for estimate in run.header.estimates}
     values = [
         {
             "case": one.case,
@@ -129,7 +129,7 @@ def speedups(run: Run) -> Chart | None:
     shown = optimizations[:MOST_ROWS]
     if not shown:
         return None
-    names = labels(one.base for one in optimizations)
+    names = labels(optimization.base for optimization in optimizations)
     values = [_row(one, names[one.base]) for one in shown]
     order = list(dict.fromkeys(str(value["name"]) for value in values))
     x = alt.X(

@@ -22,7 +22,7 @@ def roofline(run: Run) -> Chart | None:
         return None
     roofs = _roofs(run, [float(str(point["intensity"])) for point in points])
     rates, intensities = (
-        [float(str(one[name])) for one in (*points, *roofs)] for name in ("rate", "intensity")
+        [float(str(point[name])) for point in (*points, *roofs)] for name in ("rate", "intensity")
     )
     x = alt.X(
         **log_axis("intensity", "arithmetic intensity, compulsory bytes (FLOP/B)", "", intensities, form="~r")

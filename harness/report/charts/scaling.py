@@ -66,11 +66,11 @@ _SIZES = ("m", "n", "k")
 
 def heatmap(run: Run) -> Chart | None:
     """A cell for each shape and dtype, with the fraction of the dtype's peak; None without products of matrices."""
-    products = [one for one in run.measured if _is_product(one) and run.of_peak(one) is not None]
+    products = [result for result in run.measured if _is_product(result) and run.of_peak(result) is not None]
     if not products:
         return None
     products.sort(key=lambda one: one.case.cost.flops if one.case.cost else 0)
-    values = [_cell(run, one) for one in products]
+    values = [_cell(run, product) for product in products]
     shapes = list(dict.fromkeys(str(value["shape"]) for value in values))
     base = alt.Chart(data(values)).encode(
         y=alt.Y("shape:N", sort=shapes, axis=alt.Axis(title="m x n x k", labelOverlap=False, labelLimit=200)),

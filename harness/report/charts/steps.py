@@ -24,7 +24,7 @@ def footprints(run: Run) -> Chart | None:
     cases = sorted(
         weighed(run), key=lambda one: -(one.measurement.peak_memory_bytes or 0) if one.measurement else 0
     )
-    shown, names = cases[:MOST_ROWS], labels(one.case.id for one in cases)
+    shown, names = cases[:MOST_ROWS], labels(case.case.id for case in cases)
     parts: list[dict[str, object]] = []
     peaks: list[dict[str, object]] = []
     for one in shown:
@@ -57,7 +57,7 @@ def footprints(run: Run) -> Chart | None:
     if not parts:
         return None
     order = [str(peak["step"]) for peak in peaks]
-    used = [one for one in CATEGORIES if any(part["category"] == one for part in parts)]
+    used = [category for category in CATEGORIES if any(part["category"] == category for part in parts)]
     x = alt.X(
         "bytes:Q",
         axis=alt.Axis(title="bytes at the peak", labelExpr="format(datum.value, '~s') + 'B'", tickCount=5),
@@ -100,7 +100,7 @@ def phases(run: Run) -> Chart | None:
     """Stacked shares of each step's phases, with its MFU; None where no step was timed by phase."""
     cases = [one for one in stepped(run) if one.measurement and one.measurement.phase_seconds]
     cases.sort(key=lambda one: -(run.mfu(one) or 0.0))
-    shown, names = cases[:MOST_ROWS], labels(one.case.id for one in cases)
+    shown, names = cases[:MOST_ROWS], labels(case.case.id for case in cases)
     parts: list[dict[str, object]] = []
     ends: list[dict[str, object]] = []
     for one in shown:

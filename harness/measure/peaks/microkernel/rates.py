@@ -131,7 +131,7 @@ def reader() -> Reader | None:
     if executable.unavailable_reason() is not None:
         return None
     known = features.flags_here()
-    return next((one for one in READERS if known.issuperset(one.flags)), None)
+    return next((reader for reader in READERS if known.issuperset(reader.flags)), None)
 
 
 def bandwidth(loop: Reader, bytes_per_thread: int, threads: int, seconds: float = 0.02) -> Rate:
