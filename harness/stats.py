@@ -4,14 +4,21 @@ Robust ones only. A mean or a standard deviation of times says more about the ne
 about the machine.
 """
 
+from __future__ import annotations
+
 import math
 import statistics
-from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector = NDArray[np.float64]
 
 median = statistics.median
 
@@ -195,24 +202,25 @@ def t975(freedom: int) -> float:
     return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
-Vector = NDArray[np.float64]
-
 # Up to so many pairs the exact distribution is counted.
 EXACT_PAIRS = 300
 
 
 def mann_whitney(vector: Vector, other: Vector) -> float:
-    """The two-sided p value of `one` and `other` coming from one distribution; 1 where either is empty.
+    """The two-sided p value of two samples coming from one distribution; 1 where either is empty.
 
     Exact for few values without ties (Mann and Whitney, "On a test of whether one of two random variables is
     stochastically larger than the other", 1947), else by the normal approximation with correction for ties and continuity.
 
+    >>> import numpy as np
     >>> mann_whitney(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]))
     0.1
     """
     m, n = len(vector), len(other)
     if not m or not n:
         return 1.0
+    import numpy as np  # noqa: PLC0415 - the command line starts without it
+
     differences = np.sign(vector[:, None] - other[None, :])
     wins = float(np.sum(differences)) / 2.0 + m * n / 2.0
     extreme = min(wins, m * n - wins)

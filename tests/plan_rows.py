@@ -61,7 +61,7 @@ class Within:
     def slack(self, printed: str) -> float:
         """In the row's unit.
 
-        >>> Within().slack("1.80e20"), Within(digits=3).slack("3640.0"), Within(share=0.01).slack("50")
+        >>> Within().slack("1.80e20"), Within(digits=3).slack("3640.0"), Within(fraction=0.01).slack("50")
         (5e+17, 5.0, 0.5)
         """
         value = Decimal(printed)

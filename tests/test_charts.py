@@ -300,7 +300,7 @@ def test_the_bars_of_a_hierarchy_are_its_peak_levels(name: str) -> None:
 
     assert set(hierarchies) <= set(told)
     for title, hierarchy in hierarchies.items():
-        assert [(row["peak level"], row["rate"], row["by"]) for row in told[title]] == [
+        assert [(row["peak_level"], row["rate"], row["by"]) for row in told[title]] == [
             (one.peak_level, one.flops_per_second, one.method) for one in hierarchy
         ]
 
@@ -315,7 +315,7 @@ def test_the_bars_of_bandwidths_are_those_of_the_run_s_own_threads(name: str) ->
         if one.threads == run.header.settings.threads
     )
 
-    assert Counter((row["level"], row["peak level"], row["rate"]) for row in rows_of(chart, "bar")) == wanted
+    assert Counter((row["level"], row["peak_level"], row["rate"]) for row in rows_of(chart, "bar")) == wanted
 
 
 @pytest.mark.parametrize("name", [*KEPT, "everything", "many"])
@@ -371,7 +371,7 @@ def test_the_phases_of_a_step_are_the_whole_of_it(name: str) -> None:
     by_id = {result.case.id: result for result in run.measured}
     fractions: dict[str, dict[str, float]] = {}
     for row in rows_of(drawn(name)["steps"][0], "bar"):
-        fractions.setdefault(row["case"], {})[row["phase"]] = row["share"]
+        fractions.setdefault(row["case"], {})[row["phase"]] = row["fraction"]
 
     assert fractions
     for case, told in fractions.items():
@@ -461,7 +461,7 @@ def test_products_by_shape_are_shares_of_their_peak(name: str) -> None:
             if (c.dtype, c.threads) == (one.case.dtype, run.header.settings.threads) and c.peak_level.achieved
         )
         assert one.flops_per_second is not None
-        assert cell["share"] == pytest.approx(one.flops_per_second / best)
+        assert cell["fraction"] == pytest.approx(one.flops_per_second / best)
         sizes = [int(part) for part in cell["shape"].split(" x ")]
         assert cell["label"].endswith("*") == any(size % 8 for size in sizes if size != 1)
 

@@ -109,7 +109,7 @@ def test_memory_limits_and_state_from_files(tmp_path: Path) -> None:
     assert state.load_average == (0.5, 1.25, 2.0)
     assert (state.runnable_tasks, state.uptime_seconds) == (3, 3600.5)
     assert state.cpu_pressure_some_avg10 == 0.125
-    assert state.steal_share_since_boot == 10 / 200
+    assert state.steal_fraction_since_boot == 10 / 200
     assert state.throttled_periods is None
     assert "throttled_periods" in gaps.reasons
 

@@ -14,8 +14,8 @@ from typing import Any
 from harness.measure import runner
 from harness.measure.pool import WorkerPool
 from harness.measure.protocol import Taken
-from harness.pytest_plugin.bench import run
 from harness.pytest_plugin.collection import Request
+from harness.pytest_plugin.pipeline import run
 
 SELECTED = {
     "quick": "float32 and not (m64 and triad)",

@@ -50,8 +50,8 @@ def bench(
     ] = None,
 ) -> None:
     """Measure, record, fit, check and report."""
-    from harness.pytest_plugin.bench import run
     from harness.pytest_plugin.collection import Request
+    from harness.pytest_plugin.pipeline import run
 
     request = Request(
         suites=tuple(suite or ()),
@@ -78,8 +78,8 @@ def calibrate(
     results: Results = RESULTS,
 ) -> None:
     """Calibrate the cost model that says how long a model takes here: about two minutes (quick)."""
-    from harness.pytest_plugin.bench import run
     from harness.pytest_plugin.collection import Request
+    from harness.pytest_plugin.pipeline import run
 
     request = Request(
         suites=("calibration",), profile=profile.value, device=device, threads=threads, results=results

@@ -109,7 +109,7 @@ class Numerics(Record, frozen=True):
 class State(Record, frozen=True):
     """What went on at the moment of capture; no two captures agree in it.
 
-    `cpu_pressure_some_avg10` and `steal_share_since_boot` are ratios, `reported_clock_hertz` is the
+    `cpu_pressure_some_avg10` and `steal_fraction_since_boot` are ratios, `reported_clock_hertz` is the
     fastest "cpu MHz" the kernel tells (in a virtual machine often the nominal one), the throttled
     counters add up those of the enclosing control groups.
     """
@@ -119,7 +119,7 @@ class State(Record, frozen=True):
     uptime_seconds: float | None
     cpu_pressure_some_avg10: float | None
     runnable_tasks: int | None
-    steal_share_since_boot: float | None
+    steal_fraction_since_boot: float | None
     reported_clock_hertz: float | None
     quota_periods: int | None
     throttled_periods: int | None

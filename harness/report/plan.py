@@ -76,7 +76,7 @@ def _sections(plan: Plan) -> Iterator[Section | None]:
         "Counts",
         (
             table(
-                ("component", "parameters", "share", "forward FLOPs of the batch"),
+                ("component", "parameters", "fraction", "forward FLOPs of the batch"),
                 _components(plan),
                 "Components",
             ),

@@ -68,6 +68,7 @@ _RENAMED = {
     b"moved": b"round_spread",
     b"rung": b"peak_level",
     b"steal_share": b"steal_fraction",
+    b"steal_share_since_boot": b"steal_fraction_since_boot",
     b"typical": b"median",
     b"vector_flops": b"elementwise_flops",
 }

@@ -15,7 +15,7 @@ MATTERS = (
     "processor.model_name",
     "memory.total_bytes",
     "memory.transparent_huge_pages",
-    "state.steal_share_since_boot",
+    "state.steal_fraction_since_boot",
     "state.cpu_pressure_some_avg10",
     "state.throttled_seconds",
     "code.commit",

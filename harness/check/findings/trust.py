@@ -128,7 +128,7 @@ def _quota(run: Run) -> tuple[str, str]:
 def _steal(run: Run) -> tuple[str, str]:
     fractions = [m.sensors.steal_fraction for m in measurements(run) if m.sensors.steal_fraction is not None]
     if not fractions:
-        return _unknown_reason(run, "state.steal_share_since_boot")
+        return _unknown_reason(run, "state.steal_fraction_since_boot")
     over = sum(fraction > STOLEN for fraction in fractions)
     told = f"at most {units.percent(max(fractions))} of the CPU time during a batch"
     return told, BAD if fraction(over, len(fractions)) > MANY else FINE

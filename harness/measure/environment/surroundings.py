@@ -102,7 +102,7 @@ def read_state(root: Path, gaps: Gaps) -> State:
             "cpu_pressure_some_avg10", _cpu_pressure(root), "no pressure information in this kernel"
         ),
         runnable_tasks=gaps.known("runnable_tasks", runnable, _UNKNOWN),
-        steal_share_since_boot=gaps.known("steal_share_since_boot", _steal_fraction(root), _UNKNOWN),
+        steal_fraction_since_boot=gaps.known("steal_fraction_since_boot", _steal_fraction(root), _UNKNOWN),
         reported_clock_hertz=gaps.known("reported_clock_hertz", reported_clock_hertz(root), _UNKNOWN),
         quota_periods=throttling.periods if throttling else None,
         throttled_periods=throttling.throttled_periods if throttling else None,

@@ -28,7 +28,7 @@ def _hierarchy(run: Run, dtype: str, threads: int) -> Chart | None:
     top = max(step.flops_per_second for step in steps)
     values = [
         {
-            "peak level": step.peak_level,
+            "peak_level": step.peak_level,
             "rate": step.flops_per_second,
             "shown": units.work_rate(step.flops_per_second),
             "label": f"{units.work_rate(step.flops_per_second)}{_loss(step.to_above)}",
@@ -39,7 +39,7 @@ def _hierarchy(run: Run, dtype: str, threads: int) -> Chart | None:
         }
         for step in steps
     ]
-    base = alt.Chart(data(values)).encode(y=rows_axis("peak level", [step.peak_level for step in steps]))
+    base = alt.Chart(data(values)).encode(y=rows_axis("peak_level", [step.peak_level for step in steps]))
     rate = alt.X("rate:Q", axis=None, scale=alt.Scale(domain=[0, 1.9 * top]))
     kind = alt.Color(
         "kind:N", scale=alt.Scale(domain=["told", "reached"], range=[FAINT, PALETTE[0]]), legend=None
@@ -68,7 +68,7 @@ def bandwidth(run: Run) -> Chart | None:
     values = [
         {
             "level": one.level,
-            "peak level": one.peak_level.value,
+            "peak_level": one.peak_level.value,
             "rate": one.bytes_per_second,
             "label": units.bandwidth(one.bytes_per_second),
             "by": one.method,
@@ -82,16 +82,16 @@ def bandwidth(run: Run) -> Chart | None:
     peak_levels = [
         peak_level.value
         for peak_level in PeakLevel
-        if any(value["peak level"] == peak_level.value for value in values)
+        if any(value["peak_level"] == peak_level.value for value in values)
     ]
     top = max(one.bytes_per_second for one in run.peaks.bandwidth)
     base = alt.Chart(data(values)).encode(
-        y=rows_axis("level", names), yOffset=alt.YOffset("peak level:N", sort=peak_levels)
+        y=rows_axis("level", names), yOffset=alt.YOffset("peak_level:N", sort=peak_levels)
     )
     bars = base.mark_bar(height=12).encode(
         x=alt.X("rate:Q", axis=None, scale=alt.Scale(domain=[0, 1.35 * top])),
         color=alt.Color(
-            "peak level:N",
+            "peak_level:N",
             sort=peak_levels,
             scale=alt.Scale(domain=peak_levels, range=list(PALETTE[: len(peak_levels)])),
             legend=alt.Legend(title=None),

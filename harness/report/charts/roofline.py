@@ -99,7 +99,7 @@ def _point(run: Run, result: Result) -> dict[str, object]:
         "rate": rate,
         "shown": units.work_rate(rate),
         "median": units.seconds(measurement.median),
-        "share": "" if fraction is None else units.percent(fraction),
+        "fraction": "" if fraction is None else units.percent(fraction),
         "bound": (result.prediction.bound if result.prediction else None) or "",
         "flags": ", ".join(measurement.flags),
     }

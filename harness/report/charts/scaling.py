@@ -78,7 +78,7 @@ def heatmap(run: Run) -> Chart | None:
     )
     cells = base.mark_rect(aria=False).encode(
         color=alt.Color(
-            "share:Q",
+            "fraction:Q",
             scale=alt.Scale(scheme="cividis", domain=[0, 1], clamp=True),
             legend=alt.Legend(title="of peak", format=".0%", gradientLength=180),
         ),
@@ -108,7 +108,7 @@ def _cell(run: Run, result: Result) -> dict[str, object]:
     return {
         "shape": " x ".join(map(str, sizes)),
         "dtype": result.case.dtype,
-        "share": fraction,
+        "fraction": fraction,
         "shown": shown,
         "label": f"{shown}{' *' if uneven else ''}",
         "case": result.case.id,

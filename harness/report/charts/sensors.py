@@ -89,7 +89,7 @@ def disturbance(run: Run) -> tuple[Chart, ...]:
             "place": place,
             "case": one.case.id,
             "waited": 1.0 - measurement.view.clean_fraction,
-            "share": units.percent(1.0 - measurement.view.clean_fraction),
+            "fraction": units.percent(1.0 - measurement.view.clean_fraction),
             "others": measurement.sensors.other_cpus,
             "cpus": ""
             if measurement.sensors.other_cpus is None
@@ -98,7 +98,7 @@ def disturbance(run: Run) -> tuple[Chart, ...]:
         for place, one in enumerate(run.measured, start=1)
         if (measurement := one.measurement) is not None
     ]
-    waited = _along(values, "waited", "share", "Samples that waited for a core", ".0%")
+    waited = _along(values, "waited", "fraction", "Samples that waited for a core", ".0%")
     others = _along(
         [v for v in values if v["others"] is not None], "others", "cpus", "CPUs used by other programs", "~g"
     )

@@ -114,13 +114,13 @@ def phases(run: Run) -> Chart | None:
             "mfu": "" if mfu is None else units.percent(mfu),
             "hfu": "" if hfu is None else units.percent(hfu),
         }
-        ends.append({**told, "share": 1.0, "label": f"MFU {told['mfu']}" if told["mfu"] else ""})
+        ends.append({**told, "fraction": 1.0, "label": f"MFU {told['mfu']}" if told["mfu"] else ""})
         parts += [
             {
                 **told,
                 "phase": phase,
                 "order": place,
-                "share": seconds[phase] / whole,
+                "fraction": seconds[phase] / whole,
                 "took": f"{units.seconds(seconds[phase])} ({units.percent(seconds[phase] / whole)})",
             }
             for place, phase in enumerate(PHASES)
@@ -130,7 +130,7 @@ def phases(run: Run) -> Chart | None:
         return None
     order = [str(end["step"]) for end in ends]
     x = alt.X(
-        "share:Q",
+        "fraction:Q",
         scale=alt.Scale(domain=[0, 1.18], nice=False),
         axis=alt.Axis(title="fraction of the step", format=".0%", values=[0, 0.25, 0.5, 0.75, 1.0]),
     )
