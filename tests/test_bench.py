@@ -449,15 +449,18 @@ def test_a_killed_run_is_read_and_resumed(suite: Suite, tmp_path: Path) -> None:
 
 
 _SCRIPT = """
-from harness.measure import peaks, worker pool, device, environment, foresight, selection
 from harness.cli import main
+from harness.measure import pool, selection
+from harness.measure.devices import base
+from harness.measure.environment import capture
+from harness.measure.peaks import compute
 from tests import made_up, simulated
-device.opened = lambda *_: simulated.CURRENT
-worker pool.WorkerProcess = simulated.InProcess
-selection.CHAPTER_SECONDS = 0.0
-foresight.CaseTracer.of = lambda self, work, case: case  # they would do to the tracer what they do
-peaks.measure_peaks = lambda *_: made_up.CEILINGS
-environment.capture = lambda *_: made_up.environment()
+base.opened = lambda *_: simulated.CURRENT
+pool.WorkerProcess = simulated.InProcess
+selection.BATCH_SECONDS = 0.0
+selection.CaseTracer.of = lambda self, work, case: case  # they would do to the tracer what they do
+compute.measure_peaks = lambda *_: made_up.PEAKS
+capture.capture = lambda *_: made_up.environment()
 main()
 """
 

@@ -32,7 +32,7 @@ from tests import made_up
 from tests.made_up import markdown_of
 from tests.simulated import Simulated
 
-PEAK = 190e9  # the highest peak level of made_up.CEILINGS that code reached
+PEAK = 190e9  # the highest peak level of made_up.PEAKS that code reached
 
 
 def step(*, said: int = 1000, measured: int = 1000, fused: bool = False, **changes: Any) -> Result:

@@ -126,13 +126,13 @@ def test_a_newer_schema_is_refused_by_name(tmp_path: Path) -> None:
     (folder / store.HEADER).write_text(json.dumps(header))
 
     with pytest.raises(
-        RecordError, match=r"written by a newer Plumbline \(schema 3, this one reads up to 2\)"
+        RecordError, match=r"written by a newer Plumbline \(schema 4, this one reads up to 3\)"
     ):
         store.read(folder)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'{"schema_version": "one"}', b'{"schema_version": 1}', b"\xff"]
+    "content", [b"", b"{", b"[]", b'{"schema_version": "one"}', b'{"schema_version": 2}', b"\xff"]
 )
 def test_a_header_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
     folder = written(tmp_path, made_up.run())

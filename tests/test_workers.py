@@ -83,7 +83,7 @@ from harness.cli import main
 from harness.measure import runner
 from tests import made_up
 def no_peaks(self):
-    rounds = (*self.header.peaks, made_up.CEILINGS)
+    rounds = (*self.header.peaks, made_up.PEAKS)
     self._writer.put(msgspec.structs.replace(self.header, peaks=rounds))
 runner.Runner.measure_peaks = no_peaks
 runner.SAMPLING["quick"] = msgspec.structs.replace(made_up.SAMPLING, limit_seconds=LIMIT)

@@ -137,7 +137,7 @@ def surroundings(run: Run) -> str:
 
 def sustained(run: Run) -> list[tuple[str, str, str]]:
     """Rows of what the machine sustains, of what, and how well theory predicted it: the report in short."""
-    return [*_rates(run), *_foretold(run), *_weighed(run)]
+    return [*_rates(run), *_predicted(run), *_weighed(run)]
 
 
 def _rates(run: Run) -> Iterator[tuple[str, str, str]]:
@@ -173,7 +173,7 @@ def _rates(run: Run) -> Iterator[tuple[str, str, str]]:
         yield f"{last} bandwidth", units.bandwidth(memory.bytes_per_second), round_spread
 
 
-def _foretold(run: Run) -> Iterator[tuple[str, str, str]]:
+def _predicted(run: Run) -> Iterator[tuple[str, str, str]]:
     """How far off the expected times of whole steps were, in each suite."""
     for validation in run.header.validations:
         by = {way.way: way for way in validation.ways}

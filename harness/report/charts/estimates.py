@@ -152,7 +152,7 @@ def speedups(run: Run) -> Chart | None:
             case="base",
             shown="speed-up",
             interval="95 %",
-            foretold="expected",
+            predicted="expected",
             memory="memory",
         ),
     )

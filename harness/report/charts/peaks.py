@@ -72,7 +72,7 @@ def bandwidth(run: Run) -> Chart | None:
             "rate": one.bytes_per_second,
             "label": units.bandwidth(one.bytes_per_second),
             "by": one.method,
-            "moved": "" if one.round_spread is None else units.percent(one.round_spread),
+            "round_spread": "" if one.round_spread is None else units.percent(one.round_spread),
         }
         for one in run.peaks.bandwidth
         if one.threads == threads and one.level in names
