@@ -289,7 +289,7 @@ def test_more_than_can_be_looked_through_is_listed(
 ) -> None:
     nights(tmp_path / "results", [1.0] * 12)
     plumbline("compact", "--to", "kept")
-    monkeypatch.setattr("harness.cli.keeping.MOST_POINTS", 10)
+    monkeypatch.setattr("harness.cli.history.MOST_POINTS", 10)
     status, output, _ = plumbline("history", "--store", "kept")
     assert status == 0
     assert "1 series, 12 points: name a case to see its steps" in output

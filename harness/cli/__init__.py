@@ -6,6 +6,7 @@ failed or nothing was measured; 130 interrupted, with everything finished kept.
 Imports stand inside the commands: `plumbline --help` and `plumbline report` must not load torch.
 """
 
+import importlib
 import io
 import os
 import sys
@@ -13,11 +14,16 @@ import traceback
 
 import typer
 
-from harness.cli import comparing, foreseeing, keeping, measuring, reading
 from harness.cli.app import app
 from harness.errors import PlumblineError, StorageError, UsageError
 
-__all__ = ["app", "comparing", "foreseeing", "keeping", "main", "measuring", "reading"]
+__all__ = ["app", "main"]
+
+# One module a command, in the order of the help.
+_COMMANDS = "bench calibrate selftest list_ env predict plan ab gate compare report check fit history compact export import_"
+for _command in _COMMANDS.split():
+    importlib.import_module(f"harness.cli.{_command}")
+
 # Typer's own root of "the user typed something wrong"; it moved between versions of Typer.
 _CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
 

@@ -57,3 +57,12 @@ def print_json(value: Any) -> None:
     import msgspec
 
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value).decode(), indent=2) + "\n")
+
+
+# The data set of a results folder.
+DATA_SET = "history"
+
+
+def note_line(text: object) -> None:
+    """Prints a line on standard error."""
+    typer.echo(f"plumbline: {text}", file=sys.stderr)

@@ -1,7 +1,5 @@
-"""Commands of history: series over runs, the data set they are kept in, and other tools' files."""
+"""`plumbline history`."""
 
-import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,15 +12,19 @@ if TYPE_CHECKING:
 
     from harness.records.history import History
     from harness.store.table import Row
+from harness.cli.app import DATA_SET, note_line
 
-DATA_SET, METRIC = "history", "median_seconds"
 # Of a data set with more points than this the series are listed, unless one is named.
+METRIC = "median_seconds"
 MOST_POINTS = 50_000
+
+
 # What a series needs of a row besides the metric.
 COLUMNS = {
     *("run", "started_at", "case", "series", "host", "machine", "threads"),
     *("stack", "torch", "cuda", "driver", "commit", "dirty"),
 }
+
 
 Store = Annotated[
     str | None,
@@ -32,15 +34,6 @@ Store = Annotated[
         help=f"A data set alone (default: the runs of --results, and its {DATA_SET}/).",
     ),
 ]
-
-
-class Format(StrEnum):
-    """Other tools' files."""
-
-    PYTEST_BENCHMARK = "pytest-benchmark"
-    GITHUB_ACTION_BENCHMARK = "github-action-benchmark"
-    BENCHER = "bencher"
-    OTAVA = "otava"
 
 
 @app.command()
@@ -108,7 +101,7 @@ def _rows(
     columns = COLUMNS | {metric}
     if store is not None:
         return iter(
-            DataSet(store, _complain).rows(case=case or None, host=host, since=since, columns=columns)
+            DataSet(store, note_line).rows(case=case or None, host=host, since=since, columns=columns)
         )
     kept = str(results / DATA_SET)
     sources: list[str | Path] = [
@@ -118,7 +111,7 @@ def _rows(
     if not sources:
         raise UsageError(f"no run in {results}: `plumbline bench` makes one")
     return rows_of(
-        *sources, case=case or None, host=host, since=since, results=results, columns=columns, note=_complain
+        *sources, case=case or None, host=host, since=since, results=results, columns=columns, note=note_line
     )
 
 
@@ -128,7 +121,7 @@ def _listed(store: str, *, json: bool) -> bool:
     from harness.report.terminal import screen, show_page
     from harness.store import DataSet
 
-    found = DataSet(store, _complain).series()
+    found = DataSet(store, note_line).series()
     points = sum(one.points for one in found)
     if points <= MOST_POINTS:
         return False
@@ -188,119 +181,3 @@ def _tell(found: "Sequence[History]", *, json: bool, alone: bool = False) -> Non
         print_json(found[0] if alone else {"series": found})
     else:
         show_page(page(found), screen())
-
-
-def _complain(text: object) -> None:
-    typer.echo(f"plumbline: {text}", file=sys.stderr)
-
-
-@app.command()
-def compact(
-    sources: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[RESULTS...]",
-            help="Results folders, or single runs (default: results).",
-            show_default=False,
-        ),
-    ] = None,
-    *,
-    to: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR | URL",
-            help=f"The data set (default: {DATA_SET}/ in the first results folder).",
-            show_default=False,
-        ),
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Add the complete runs of results folders to a Parquet data set, each once."""
-    from harness.store import compact as compacted
-
-    places = sources or [RESULTS]
-    done = compacted(places, to or str(places[0] / DATA_SET), lambda text: typer.echo(text, file=sys.stderr))
-    for what, why in done.unreadable:
-        _complain(f"{what}: {why}; left out")
-    if done.incomplete:
-        _complain(f"not complete, and left out: {', '.join(done.incomplete)}")
-    if json:
-        print_json(done)
-    else:
-        typer.echo(
-            f"{done.added} runs added ({done.rows:,} rows), {done.known} known before, {len(done.incomplete)} incomplete"
-        )
-
-
-@app.command()
-def export(
-    references: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Paths, ids or latest; several for otava.")
-    ],
-    *,
-    form: Annotated[Format, typer.Option("--format", help="The tool that is to read it.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="- is standard output.")
-    ] = Path("-"),
-    results: Results = RESULTS,
-) -> None:
-    """Write runs for other tools: pytest-benchmark, github-action-benchmark, Bencher, Otava."""
-    from harness import store
-    from harness.exchange import exported, not_in_all
-    from harness.report.publish import check_places, put
-
-    check_places([output])
-    folders = dict.fromkeys(store.find(reference, results) for reference in references)
-    runs = [store.read(folder) for folder in folders]
-    text = exported(form.value, runs)
-    if form is Format.OTAVA and (partial := not_in_all(runs)):
-        _complain(
-            f"{len(partial)} cases are not in all of these runs, and left out: {', '.join(partial[:4])}"
-        )
-    put(output, text.encode())
-
-
-@app.command("import")
-def import_history(
-    sources: Annotated[
-        list[Path],
-        typer.Argument(metavar="PATH...", help="A file or folder of pytest-benchmark, or results of asv."),
-    ],
-    *,
-    to: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR | URL", help=f"The data set (default: {DATA_SET}/ in --results).", show_default=False
-        ),
-    ] = None,
-    results: Results = RESULTS,
-    json: Json = False,
-) -> None:
-    """Take what other tools measured before into the history, each run once."""
-    from harness.exchange import read
-    from harness.store import add
-
-    told = []
-    for source in sources:
-        found = read(source)
-        done = add(found.rows, to or str(results / DATA_SET))
-        told.append(
-            {
-                "source": str(source),
-                "added": done.added,
-                "known": done.known,
-                "rows": done.rows,
-                "left_out": found.left_out,
-            }
-        )
-        for wrong in found.unreadable:
-            _complain(f"{wrong}; left out")
-        if not json:
-            left = (
-                f"; neither time nor memory, left out: {', '.join(found.left_out)}" if found.left_out else ""
-            )
-            typer.echo(
-                f"{source}: {done.added} runs added ({done.rows:,} rows), {done.known} known before{left}"
-            )
-    if json:
-        print_json(told)

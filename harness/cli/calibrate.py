@@ -1,0 +1,33 @@
+"""`plumbline calibrate`."""
+
+from typing import Annotated
+
+import typer
+
+from harness.cli.app import (
+    RESULTS,
+    Profile,
+    ProfileOption,
+    Results,
+    app,
+)
+
+
+@app.command()
+def calibrate(
+    *,
+    profile: ProfileOption = Profile.QUICK,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(help="Threads (default: the physical cores this process may use).")
+    ] = None,
+    results: Results = RESULTS,
+) -> None:
+    """Calibrate the cost model that says how long a model takes here: about two minutes (quick)."""
+    from harness.pytest_plugin.collection import Request
+    from harness.pytest_plugin.pipeline import run
+
+    request = Request(
+        suites=("calibration",), profile=profile.value, device=device, threads=threads, results=results
+    )
+    raise typer.Exit(run(request))

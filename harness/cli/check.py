@@ -1,0 +1,20 @@
+"""`plumbline check`."""
+
+import typer
+
+from harness.cli.app import RESULTS, Json, Results, RunArgument, app, print_json
+
+
+@app.command()
+def check(reference: RunArgument = "latest", *, results: Results = RESULTS, json: Json = False) -> None:
+    """Judge a run's claims anew; exit status 1 when one fails."""
+    from harness import store
+    from harness.check.judge import exit_status, judge
+    from harness.report.terminal import screen, show_claims
+
+    run = judge(store.read(store.find(reference, results)))
+    if json:
+        print_json({"run": run.header.id, "complete": run.complete, "verdicts": run.header.verdicts})
+    else:
+        show_claims(run, screen())
+    raise typer.Exit(exit_status(run))

@@ -1,0 +1,32 @@
+"""`plumbline predict`."""
+
+import sys
+from contextlib import redirect_stdout
+from typing import Annotated
+
+import typer
+
+from harness.cli.app import RESULTS, Json, ModelArgument, Results, app, print_json
+
+
+@app.command()
+def predict(
+    model: ModelArgument,
+    *,
+    optimizer: Annotated[str, typer.Option(help="sgd, momentum, adam or adamw.")] = "adamw",
+    dtype: Annotated[str, typer.Option(help="float32, or bfloat16 (by autocast in training).")] = "float32",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    results: Results = RESULTS,
+    json: Json = False,
+) -> None:
+    """Say what your own model needs, without running it: FLOPs, bytes, memory, time at least."""
+    from harness.measure.prediction import forecast
+    from harness.report.prediction import as_json, show_forecast
+    from harness.report.terminal import screen
+
+    with redirect_stdout(sys.stderr):  # what the model's code prints is no part of the answer
+        found = forecast(model, device=device, optimizer=optimizer, dtype=dtype, results=results)
+    if json:
+        print_json(as_json(found))
+    else:
+        show_forecast(found, screen())
