@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
-BUNDLED_SUITES = Path(__file__).resolve().parent.parent / "suites"
 _HARNESS = Path(__file__).resolve().parent
+# In a wheel the bundled suites lie inside of the package.
+_INSTALLED_SUITES = _HARNESS / "_suites"
+BUNDLED_SUITES = _INSTALLED_SUITES if _INSTALLED_SUITES.is_dir() else _HARNESS.parent / "suites"
 
 
 def reach_beside(file: Path) -> None:

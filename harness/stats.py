@@ -105,7 +105,7 @@ def drift(values: Sequence[float]) -> float:
 
 
 # What processes on one machine differ by where nothing else is known, as a standard deviation of the logarithm,
-# and how many processes' worth of knowledge that is. Seen: 0.2 to 4 % (docs/benchmarks.md).
+# and how many processes' worth of knowledge that is. Seen: 0.2 to 4 % (docs/pages/explanation/measured).
 PRIOR_SIGMA, PRIOR_WEIGHT = 0.01, 3
 
 

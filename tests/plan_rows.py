@@ -1,6 +1,6 @@
 """Every row of the published cases beside what a plan says, and what counts as the same.
 
-`python -m tests.plan_rows` writes the table of docs/plan-cases.md anew.
+`python -m tests.plan_rows` writes the table of docs/pages/explanation/plan-cases.md anew.
 """
 
 import csv
@@ -30,7 +30,7 @@ from harness.records.architecture import Architecture, Layout, Parts, Recipe
 from harness.records.plan import Plan, TimeNeed
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "plan-cases.md"
+PAGE = HERE.parent / "docs" / "pages" / "explanation" / "plan-cases.md"
 ROWS: dict[str, dict[str, str]] = {
     row["id"]: row for row in csv.DictReader((HERE / "reference_cases.csv").read_text().splitlines())
 }

@@ -418,7 +418,7 @@ def test_an_interpreter_without_what_a_worker_needs_is_refused(tmp_path: Path) -
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E "$@"\n')
     bare.chmod(0o755)
-    with pytest.raises(UsageError, match=r"has no torch, msgspec, .*: install plumbline-bench there"):
+    with pytest.raises(UsageError, match=r"has no torch, msgspec, .*: install torch-plumbline there"):
         probed(str(bare))
     assert any(path.endswith("site-packages") for path in probed(sys.executable))
 

@@ -360,7 +360,7 @@ def test_a_missing_package_is_one_line_that_says_how_to_get_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
 
-    with pytest.raises(UsageError, match=rf"{package}: pip install 'plumbline-bench\[history\]'"):
+    with pytest.raises(UsageError, match=rf"{package}: pip install 'torch-plumbline\[history\]'"):
         store.compact([written(tmp_path / "results", made())], "memory://bucket/never")
 
 

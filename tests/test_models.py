@@ -233,7 +233,7 @@ def test_a_library_that_is_not_there_skips_a_case_and_says_how_to_get_it(
 
     monkeypatch.setattr(importlib, "import_module", absent)
 
-    with pytest.raises(Unsupported, match=r"it needs .*: pip install 'plumbline-bench\[models\]'"):
+    with pytest.raises(Unsupported, match=r"it needs .*: pip install 'torch-plumbline\[models\]'"):
         build(name, SIZES[name], CPU)
 
 

@@ -1,4 +1,4 @@
-"""How well whole steps are predicted from operators measured alone: what runs say, as the tables of docs/benchmarks.md.
+"""How well whole steps are predicted from operators measured alone: what runs say, as the tables of docs/pages/explanation/measured.
 
     plumbline bench calibration train_step inference --threads 1 --results /tmp/one
     plumbline bench calibration train_step inference --results /tmp/all

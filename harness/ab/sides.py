@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.ab.worktree import commit_of, head, toplevel, unchanged_since, worktree
-from harness.errors import UsageError
+from harness.errors import DISTRIBUTION, UsageError
 from harness.measure.pool import Launch
 
 # What a worker and the collection of suites load besides the harness.
@@ -191,7 +191,7 @@ def probed(python: str) -> list[str]:
         raise UsageError(f"--base-python {python} is Python {version}: at least 3.11 is needed")
     if told["missing"]:
         raise UsageError(
-            f"--base-python {python} has no {', '.join(told['missing'])}: install plumbline-bench there"
+            f"--base-python {python} has no {', '.join(told['missing'])}: install {DISTRIBUTION} there"
         )
     return [str(one) for one in told["path"]]
 

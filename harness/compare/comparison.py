@@ -1,7 +1,7 @@
 """Stored runs compared: of several machines, or of one machine at several times.
 
 Runs that were not measured side by side share no minute: what their machine does differently from hour to hour is in a speed-up, and in its
-interval only where a self-test has told it (docs/decisions/0005-what-an-interval-says.md).
+interval only where a self-test has told it (docs/pages/explanation/decisions/0005-what-an-interval-covers.md).
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,7 +2,7 @@
 
 The unit is the pair of fresh processes. Pooling the samples of processes and testing them against each other
 finds a difference between two copies of the same code in most comparisons: samples of one process resemble
-each other, and processes differ for good (docs/benchmarks.md).
+each other, and processes differ for good (docs/pages/explanation/measured).
 """
 
 import math

@@ -24,7 +24,7 @@ MARGIN = 2.0
 FEW = 3
 # Calls up to so long dodge what disturbs the machine in their median sample; from so long on each has its share.
 DODGES, SUFFERS = 5e-4, 2e-2
-# What a step is off from the sum of its operators even where each is known: docs/benchmarks.md.
+# What a step is off from the sum of its operators even where each is known: docs/pages/explanation/measured.
 SUMMATION = 0.10
 
 

@@ -4,7 +4,7 @@ libgomp's threads spin for milliseconds at a barrier before they sleep. As soon 
 wants a core, that turns a product of 7 µs into one of 32 ms, with a spread so small that noise
 statistics see nothing. Waiting passively (`OMP_WAIT_POLICY=PASSIVE`) cures it and costs a wake-up
 a call: 5 µs became 77 µs on a virtual machine. A short spin costs nothing when quiet and bounds the
-loss otherwise: docs/benchmarks.md has the table.
+loss otherwise: docs/pages/explanation/measured has the table.
 """
 
 import os

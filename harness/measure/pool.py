@@ -1,7 +1,7 @@
 """The runner's hold on its workers: starts them, asks them, and replaces those that are lost.
 
 Process control is the standard library's `subprocess` and `multiprocessing.connection`, and psutil for
-killing what a workload started in turn: docs/decisions/0004 says why not a pool.
+killing what a workload started in turn: docs/pages/explanation/decisions/0004 says why not a pool.
 """
 
 import contextlib

@@ -6,7 +6,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UsageError, one_line
+from harness.errors import UsageError, one_line, pip_install
 from harness.models.subject import Subject
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def configured(
         library = importlib.import_module("transformers")
     except ImportError as error:
         raise UsageError(
-            "a time on this machine needs transformers: pip install 'plumbline-bench[models]'"
+            f"a time on this machine needs transformers: {pip_install('models')}"
         ) from error
     library.logging.set_verbosity_error()
     # Whatever it is stored in, it is trained from weights in float32.

@@ -12,7 +12,7 @@ import os
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import Unsupported, UsageError
+from harness.errors import Unsupported, UsageError, pip_install
 from harness.models.shapes import CLASSES, Sizes, configuration
 from harness.models.subject import Subject
 
@@ -75,7 +75,7 @@ def _transformers() -> Any:
     try:
         library = importlib.import_module("transformers")
     except ImportError as error:
-        raise Unsupported("it needs transformers: pip install 'plumbline-bench[models]'") from error
+        raise Unsupported(f"it needs transformers: {pip_install('models')}") from error
     library.utils.logging.set_verbosity_error()  # random weights are meant
     return library
 
@@ -84,7 +84,7 @@ def _pytorchcv(module: str) -> Any:
     try:
         return importlib.import_module(f"pytorchcv.models.{module}")
     except ImportError as error:
-        raise Unsupported("it needs pytorchcv: pip install 'plumbline-bench[models]'") from error
+        raise Unsupported(f"it needs pytorchcv: {pip_install('models')}") from error
 
 
 def _mlp(sizes: Sizes, loss: str = "cross_entropy") -> Subject:

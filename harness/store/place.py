@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.errors import StorageError, UsageError, one_line
+from harness.errors import StorageError, UsageError, one_line, pip_install
 from harness.store.runs import write_whole
 
 SCHEMA = "schema=1"
@@ -32,7 +32,7 @@ def needed(package: str) -> Any:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"a data set needs {error.name or package}: pip install 'plumbline-bench[history]'"
+            f"a data set needs {error.name or package}: {pip_install('history')}"
         ) from error
 
 

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from harness.errors import RecordError, StorageError, UsageError
+from harness.errors import DISTRIBUTION, RecordError, StorageError, UsageError
 from harness.records import (
     CaseOperators,
     CaseReplay,
@@ -393,7 +393,7 @@ def _load_header(path: Path) -> tuple[Header, int]:
         if version > SCHEMA_VERSION:
             raise RecordError(
                 f"{path} was written by a newer Plumbline (schema {version}, this one reads up to "
-                f"{SCHEMA_VERSION}): upgrade plumbline-bench"
+                f"{SCHEMA_VERSION}): upgrade {DISTRIBUTION}"
             )
         if version < OLDEST_VERSION:
             raise RecordError(f"{path} has schema {version}, which is no longer read: measure again")

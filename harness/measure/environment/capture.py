@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pynvml
 import torch
 
+from harness.errors import DISTRIBUTION
 from harness.measure.environment.cpu import read_processor
 from harness.measure.environment.files import Gaps
 from harness.measure.environment.gpu import TorchDevice, read_accelerators
@@ -36,7 +37,7 @@ class _Checkout(NamedTuple):
 def read_code(directory: Path, arguments: Sequence[str], redactor: Redactor, gaps: Gaps) -> Code:
     """The command line, and the commit `directory` stands at, with whether tracked files differ from it."""
     try:
-        version = importlib.metadata.version("plumbline-bench")
+        version = importlib.metadata.version(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
         version = None
     checkout = _checkout(directory, gaps)

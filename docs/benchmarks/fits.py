@@ -1,6 +1,6 @@
 """The fitter against made-up machines whose model is known, beside Extra-P and an unweighted `scipy.optimize.curve_fit`.
 
-    python docs/benchmarks/models.py [PYTHON] > results/reference/benchmarks/models.json
+    python docs/benchmarks/fits.py [PYTHON] > results/reference/benchmarks/fits.json
 PYTHON is an interpreter that has extrap (`python -m venv v; v/bin/pip install extrap`); without one that peer is left out.
 The table goes to standard error. Nothing is timed but the fits themselves: any machine gives the same errors.
 
