@@ -16,6 +16,8 @@ from harness.workload import (
     powers_of_two,
 )
 
+__version__: str
+
 __all__ = [
     "ITEM_BYTES",
     "Bench",
@@ -27,6 +29,7 @@ __all__ = [
     "Sweep",
     "Unsupported",
     "Workload",
+    "__version__",
     "build",
     "check_dtype",
     "check_positive",
@@ -37,3 +40,12 @@ __all__ = [
     "require_tf32",
     "training",
 ]
+
+
+def __getattr__(name: str) -> str:
+    """The version, asked for when it is needed."""
+    if name != "__version__":
+        raise AttributeError(f"module 'harness' has no attribute {name!r}")
+    from harness.version import version  # noqa: PLC0415 - the metadata of packages takes long to load
+
+    return version()

@@ -1,10 +1,15 @@
 """Workloads on their way from one process to another."""
 
+import runpy
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import cloudpickle
 import pytest
 import torch
 
@@ -64,18 +69,60 @@ def test_a_workload_of_a_file_arrives_where_that_file_was_never_loaded(
 
 
 def test_what_cannot_travel_is_named() -> None:
-    with pytest.raises(UsageError, match="cannot be handed to a worker process"):
-        pack_workload(Holding(lambda: None))
+    with pytest.raises(UsageError, match="cannot be handed to a worker process: TypeError"):
+        pack_workload(Holding(threading.Lock()))
 
 
-def test_a_class_of_a_function_is_named() -> None:
+def test_a_class_and_a_function_of_a_function_travel_by_value() -> None:
+    factor = 3
+
     @dataclass(frozen=True)
     class Local(Workload):
-        def prepare(self, device: torch.device) -> Call:
-            raise NotImplementedError
+        n: int
+        function: Callable[[int], int]
 
-    with pytest.raises(UsageError, match="local to a function"):
-        pack_workload(Local())
+        def prepare(self, device: torch.device) -> Call:
+            return lambda: torch.full((self.n,), self.function(self.n))
+
+    there = load_workload(*pack_workload(Local(2, lambda n: factor * n)))
+
+    assert (str(there).partition("-")[0], there.prepare(torch.device("cpu"))().tolist()) == ("local", [6, 6])
+
+
+def test_what_a_notebook_or_a_script_defines_travels_by_value(tmp_path: Path) -> None:
+    """A notebook's cells and a script are `__main__`, which is another module in a worker."""
+    script = tmp_path / "script.py"
+    script.write_text(f"{SUITE}\nimport sys\nfrom harness.measure.pickling import pack_workload\n")
+    namespace = runpy.run_path(str(script))
+    namespace["Mine"].__module__ = "__main__"
+
+    packed, module, file = pack_workload(namespace["Mine"](7))
+
+    assert (module, file) == ("", None)
+    assert str(load_workload(packed, module, file)) == "mine-n7"
+
+
+def test_a_module_that_nothing_can_import_travels_by_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ModuleType("made_by_hand")
+    exec(  # noqa: S102 - as a notebook makes them
+        "def twice(x):\n    return add(x, x)\ndef add(x, y):\n    return x + y\n",
+        made.__dict__,
+    )
+    monkeypatch.setitem(sys.modules, "made_by_hand", made)
+    packed = pack_workload(Holding(made.twice))
+    monkeypatch.delitem(sys.modules, "made_by_hand")
+
+    there: Any = load_workload(*packed)
+
+    assert there.what(4) == 8
+    assert "made_by_hand" not in cloudpickle.list_registry_pickle_by_value()
+
+
+def test_what_can_be_imported_travels_by_reference() -> None:
+    packed, module, file = pack_workload(Matmul("float32", 1, 2, 3))
+
+    assert (module, Path(file or "").name) == ("suites.matmul", "matmul.py")
+    assert b"prepare" not in packed  # no code is in it
 
 
 def test_a_module_that_breaks_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,17 @@ from harness.errors import DISTRIBUTION, UsageError
 from harness.measure.pool import Launch
 
 # What a worker and the collection of suites load besides the harness.
-NEEDED = ("torch", "msgspec", "numpy", "psutil", "pynvml", "pytest", "pytest_benchmark", "threadpoolctl")
+NEEDED = (
+    "torch",
+    "msgspec",
+    "cloudpickle",
+    "numpy",
+    "psutil",
+    "pynvml",
+    "pytest",
+    "pytest_benchmark",
+    "threadpoolctl",
+)
 _PROBE = f"""
 import importlib.util, json, sys
 missing = [name for name in {NEEDED!r} if importlib.util.find_spec(name) is None]

@@ -20,7 +20,7 @@ from harness.errors import PlumblineError, StorageError, UsageError
 __all__ = ["app", "main"]
 
 # One module a command, in the order of the help.
-_COMMANDS = "bench calibrate selftest list_ env predict plan ab gate compare report check fit history compact export import_"
+_COMMANDS = "bench time calibrate selftest list_ env predict plan ab gate compare report check fit history compact export import_"
 for _command in _COMMANDS.split():
     importlib.import_module(f"harness.cli.{_command}")
 

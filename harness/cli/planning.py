@@ -59,6 +59,16 @@ def answer(wish: Wish) -> object | None:
     return _swept(wish, asked, found)
 
 
+def planned(options: Options, results: Path = store.DEFAULT_RESULTS) -> Plan:
+    """The answer to a question about one model, on a device by name or on the machine of a run.
+
+    Raises:
+        UsageError: what is asked cannot be.
+    """
+    run = _run(options.on, results)
+    return _planned(_question(Wish(options, results=results), run), options, run)
+
+
 def _swept(wish: Wish, asked: Question, found: Plan) -> object | None:
     """The answer where curves are wanted."""
     try:

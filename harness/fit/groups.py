@@ -3,7 +3,7 @@
 import contextlib
 import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -175,7 +175,15 @@ def fit_table(path: Path) -> tuple[Group, ...]:
     Raises:
         UsageError: it cannot be read as such a table; names the row and the column.
     """
-    header, rows = _read(path)
+    return fit_rows(path, *_read(path))
+
+
+def fit_rows(path: Path, header: list[str], rows: Iterable[tuple[int, list[str]]]) -> tuple[Group, ...]:
+    """Fits rows of cells, each with its number; `path` names the table in messages.
+
+    Raises:
+        UsageError: names the row and the column.
+    """
     columns = _work_columns(path, header)
     at = {name: header.index(name) for name in (*columns, TIME)}
     group = header.index(GROUP) if GROUP in header else None

@@ -66,8 +66,11 @@ class _Case:
 class Handler:
     """Answers requests with one device and the cases prepared on it."""
 
-    def __init__(self, note: Callable[[Note], None]) -> None:
-        self._note = note
+    def __init__(
+        self, note: Callable[[Note], None], load: Callable[[bytes, str, str | None], Workload] = load_workload
+    ) -> None:
+        """`load` gives the workload that a request names; by default it unpickles it."""
+        self._note, self._load = note, load
         self._cases: dict[str, _Case] = {}
         self._device: Device | None = None
 
@@ -119,7 +122,7 @@ class Handler:
     def _follow(self, request: Follow) -> Followed:
         """What a case costs, found without computing it. What goes wrong here goes wrong again when it is tried."""
         try:
-            workload = load_workload(request.pickled, request.module, request.path)
+            workload = self._load(request.pickled, request.module, request.path)
             return follow(workload, self.device.torch_device)
         except KeyboardInterrupt:
             raise
@@ -130,7 +133,7 @@ class Handler:
         reply: Prepared | Declined | Spoiled
         try:
             self.device.use_threads(request.threads)
-            workload = load_workload(request.pickled, request.module, request.path)
+            workload = self._load(request.pickled, request.module, request.path)
             self._set_aside()
             with workload.context():
                 reply = self._tried(request, workload)

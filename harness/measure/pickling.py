@@ -1,41 +1,84 @@
-"""Brings a workload from the process that collected it into one that measures it.
+"""Brings a workload from the process that made it into one that measures it.
 
-A workload travels as a pickle in which the classes of its own module stand by name. That module is a
-file that pytest loaded under a name of its own: on the other side it is loaded from the same file under
-the same name.
+Classes and functions travel by reference where a worker can import their module, or load the file that the workload's
+class is in: pytest and the command line load suites under names of their own, and a worker loads the same file under
+the same name. All else (a notebook, a script, a local class, a lambda, a module that was made by hand) travels by
+value, by cloudpickle.
 """
 
 import importlib
 import io
 import pickle
 import sys
+from contextlib import suppress
+from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 from operator import attrgetter
 from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any, Self
+
+import cloudpickle
 
 from harness.errors import UsageError, one_line
 from harness.loading import load_file
 from harness.workload import Workload
 
+MAIN = "__main__"
+
 
 def pack_workload(workload: Workload) -> tuple[bytes, str, str | None]:
     """The workload as a pickle, the module its class is in, and the file of that.
 
+    The module is empty where its class travels by value.
+
     Raises:
-        UsageError: it holds something that no other process can be given, or its class is local to a function.
+        UsageError: it holds something that no other process can be given, such as an open file.
     """
     module = type(workload).__module__
+    path = None if module == MAIN else getattr(sys.modules.get(module), "__file__", None)
     packed = io.BytesIO()
     try:
-        _Pickler(packed, module).dump(workload)
+        with _Pickler(packed, module if path else "") as pickler:
+            pickler.dump(workload)
     except Exception as error:
         raise UsageError(f"{workload} cannot be handed to a worker process: {one_line(error)}") from error
-    return packed.getvalue(), module, getattr(sys.modules.get(module), "__file__", None)
+    return packed.getvalue(), module if path or importable(module) else "", path
 
 
 def load_workload(packed: bytes, module: str, path: str | None) -> Workload:
     """The workload again; its module is loaded once, and stays."""
-    workload: Workload = _Unpickler(io.BytesIO(packed), module, path).load()
+    if module and module not in sys.modules:
+        if path is None:
+            importlib.import_module(module)
+        else:
+            load_file(module, Path(path))
+    workload: Workload = pickle.loads(packed)  # noqa: S301 - from a process of our own
     return workload
+
+
+def importable(module: str) -> bool:
+    """Whether another process with this one's module path can import a module by its name.
+
+    >>> importable("harness.workload"), importable("sys"), importable("__main__")
+    (True, True, False)
+    """
+    if module in {"", MAIN}:
+        return False
+    path: Any = None
+    name = ""
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        finders = (BuiltinImporter, FrozenImporter, PathFinder) if path is None else (PathFinder,)
+        found = None
+        for finder in finders:
+            with suppress(ImportError, ValueError):
+                found = found or finder.find_spec(name, path)
+        if found is None:
+            # What an importable package makes itself, such as torch.ops, comes with it.
+            parent = sys.modules.get(module.partition(".")[0])
+            return name != part and getattr(parent, "__spec__", None) is not None
+        path = found.submodule_search_locations
+    return True
 
 
 def modules_below(directory: str) -> tuple[str, ...]:
@@ -69,30 +112,45 @@ def packages_beside(directory: str) -> dict[str, str]:
     }
 
 
-class _Pickler(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, module: str) -> None:
+def of_module(module: str, name: str) -> Any:
+    """A class or function of a module that is loaded, by its qualified name."""
+    return attrgetter(name)(sys.modules[module])
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
+    """Pickles by value what a worker cannot import; `own` is the module that it loads from the same file."""
+
+    def __init__(self, file: io.BytesIO, own: str) -> None:
         super().__init__(file)
-        self._module = module
+        self._own = own
+        self._known = {own}
+        self._by_value: list[ModuleType] = []
 
-    def persistent_id(self, thing: object) -> str | None:
-        """The name of a class of the workload's module; None for anything else."""
-        if not isinstance(thing, type) or thing.__module__ != self._module:
-            return None
-        if "<locals>" in thing.__qualname__:
-            raise pickle.PicklingError(f"{thing.__qualname__} is local to a function")
-        return thing.__qualname__
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        for module in self._by_value:
+            cloudpickle.unregister_pickle_by_value(module)
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, module: str, path: str | None) -> None:
-        super().__init__(file)
-        self._module, self._path = module, path
+    def reducer_override(self, thing: Any) -> Any:
+        """How a thing travels: by its name in the workload's own module; else as cloudpickle has it, once it is settled whether its module goes by value."""
+        if isinstance(thing, ModuleType):
+            self._settle(thing.__name__)
+        elif isinstance(thing, type | FunctionType):
+            if thing.__module__ == self._own and "<locals>" not in thing.__qualname__:
+                # Nothing imports a module that was loaded from a file under a name of its own.
+                with suppress(AttributeError):
+                    if of_module(self._own, thing.__qualname__) is thing:
+                        return of_module, (self._own, thing.__qualname__)
+            self._settle(thing.__module__)
+        return super().reducer_override(thing)
 
-    def persistent_load(self, name: str) -> object:
-        """The class of that name."""
-        if self._module not in sys.modules:
-            if self._path is None:
-                importlib.import_module(self._module)
-            else:
-                load_file(self._module, Path(self._path))
-        return attrgetter(name)(sys.modules[self._module])
+    def _settle(self, name: str) -> None:
+        if name in self._known:
+            return
+        self._known.add(name)
+        module = sys.modules.get(name)
+        if module is not None and name != MAIN and not importable(name):
+            cloudpickle.register_pickle_by_value(module)
+            self._by_value.append(module)

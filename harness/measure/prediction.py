@@ -52,7 +52,7 @@ def forecast(
         UsageError: no such model, optimizer or precision, or a model that cannot be followed without computing.
     """
     name, threads = named(device)
-    machine = _Machine(results, name, threads)
+    machine = Machine(results, name, threads)
     step = OwnTraining(reference, dtype, optimizer)
     inference = _pass(Own(reference, dtype), name, reference)
     try:
@@ -81,7 +81,7 @@ def _pass(workload: Workload, device: str, reference: str) -> tuple[Pass, tuple[
     return Pass(traced.cost, traced.trace), traced.operators
 
 
-class _Machine:
+class Machine:
     """What earlier runs tell of this machine and device: the peaks of the latest, and the latest cost model."""
 
     def __init__(self, results: Path, device: str, threads: int) -> None:

@@ -43,9 +43,7 @@ def configured(
     try:
         library = importlib.import_module("transformers")
     except ImportError as error:
-        raise UsageError(
-            f"a time on this machine needs transformers: {pip_install('models')}"
-        ) from error
+        raise UsageError(f"a time on this machine needs transformers: {pip_install('models')}") from error
     library.logging.set_verbosity_error()
     # Whatever it is stored in, it is trained from weights in float32.
     values = {name: value for name, value in config.items() if name not in {"dtype", "torch_dtype"}}

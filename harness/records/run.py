@@ -198,6 +198,13 @@ class Run(Record, frozen=True, dict=True):
     operators: dict[str, tuple[Operator, ...]] = msgspec.field(default_factory=dict)
     replays: dict[str, CaseReplay] = msgspec.field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """What it is, in one line: all of it would fill hundreds of screens."""
+        counts = {"measured": self.measured, "skipped": self.skipped, "failed": self.failed}
+        told = ", ".join(f"{len(several)} {name}" for name, several in counts.items() if several)
+        state = "complete" if self.complete else "not complete"
+        return f"Run {self.header.id} on {self.header.settings.device}: {told or 'no case'}; {state}"
+
     @property
     def complete(self) -> bool:
         """Whether the run came to its end, and every case it planned is on record."""

@@ -31,9 +31,7 @@ def needed(package: str) -> Any:
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        raise UsageError(
-            f"a data set needs {error.name or package}: {pip_install('history')}"
-        ) from error
+        raise UsageError(f"a data set needs {error.name or package}: {pip_install('history')}") from error
 
 
 class Place(Protocol):

@@ -69,14 +69,19 @@ class HostCalls:
 
 
 class NotCounted:
-    """What runs meanwhile is no work of the traced call."""
+    """Leaves what runs inside out of the traced call; the profiler of somebody else stays in place."""
 
     def __enter__(self) -> None:
         self._before = sys.getprofile()
-        sys.setprofile(None)
+        if self._counts():
+            sys.setprofile(None)
 
     def __exit__(self, *_: object) -> None:
-        sys.setprofile(self._before)
+        if self._counts():
+            sys.setprofile(self._before)
+
+    def _counts(self) -> bool:
+        return isinstance(getattr(self._before, "__self__", None), HostCalls)
 
 
 # Integer tensors up to this many elements are computed for real: token ids, positions, lengths, masks.

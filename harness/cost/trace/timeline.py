@@ -130,7 +130,7 @@ class Timeline:
         if piece is None:
             piece = self._alive[key] = self._piece(storage.nbytes(), made=made)
             self._events.append((self.phase, piece, piece.nbytes))
-            weakref.finalize(storage, self._gone, key, piece).atexit = False
+            self._watch(storage, key, piece)
         elif piece.nbytes != storage.nbytes():  # resized
             self._events.append((self.phase, piece, storage.nbytes() - piece.nbytes))
             piece.nbytes = storage.nbytes()
@@ -138,6 +138,9 @@ class Timeline:
 
     def _piece(self, nbytes: int, *, made: bool) -> Piece:
         return Piece(nbytes, self.phase, slot=self.reuse.slot(nbytes), foreign=not made)
+
+    def _watch(self, storage: torch.UntypedStorage, key: int, piece: Piece) -> None:
+        weakref.finalize(storage, self._gone, key, piece).atexit = False
 
     def _gone(self, key: int, piece: Piece) -> None:
         if self._alive.get(key) is piece and not self._over:

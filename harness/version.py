@@ -1,0 +1,24 @@
+"""The version of this software, and the name it is installed under."""
+
+import importlib.metadata
+import tomllib
+from pathlib import Path
+
+DISTRIBUTION = "torch-plumbline"
+
+
+def version() -> str:
+    """That of the installed package; in a bare checkout, which nothing installed, that of its `pyproject.toml`.
+
+    >>> version().partition("+")[0].count(".")
+    2
+    """
+    try:
+        return importlib.metadata.version(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    try:
+        project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+        return f"{project['version']}+checkout"
+    except (OSError, KeyError, tomllib.TOMLDecodeError):
+        return "0.0.0+unknown"

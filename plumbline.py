@@ -1,0 +1,86 @@
+"""Plumbline from Python: `import plumbline as pl`.
+
+`bench` and `compare` time functions, `count` counts what code does, `predict` and `plan` say what a model needs,
+`load`, `read`, `fit` and `report` work on stored runs. The other names are those of suites. Nothing is loaded before
+it is used; `import plumbline` loads no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness import (
+        ITEM_BYTES,
+        Bench,
+        Call,
+        Cost,
+        Series,
+        Step,
+        Subject,
+        Sweep,
+        Unsupported,
+        Workload,
+        __version__,
+        build,
+        check_dtype,
+        check_positive,
+        decoding,
+        forward,
+        powers_of_two,
+        precision_of,
+        require_tf32,
+        training,
+    )
+    from harness.api.counting import count, predict
+    from harness.api.results import fit, load, plan, read, report
+    from harness.api.timing import bench, compare
+
+__all__ = [
+    "ITEM_BYTES",
+    "Bench",
+    "Call",
+    "Cost",
+    "Series",
+    "Step",
+    "Subject",
+    "Sweep",
+    "Unsupported",
+    "Workload",
+    "__version__",
+    "bench",
+    "build",
+    "check_dtype",
+    "check_positive",
+    "compare",
+    "count",
+    "decoding",
+    "fit",
+    "forward",
+    "load",
+    "plan",
+    "powers_of_two",
+    "precision_of",
+    "predict",
+    "read",
+    "report",
+    "require_tf32",
+    "training",
+]
+
+_MODULES = {
+    **dict.fromkeys(("bench", "compare"), "harness.api.timing"),
+    **dict.fromkeys(("count", "predict"), "harness.api.counting"),
+    **dict.fromkeys(("fit", "load", "plan", "read", "report"), "harness.api.results"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'plumbline' has no attribute {name!r}")
+    value = getattr(import_module(_MODULES.get(name, "harness")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
