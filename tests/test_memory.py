@@ -2,10 +2,14 @@
 
 import gc
 
+import pytest
 import torch
 
 from harness.measure.memory import weigh_on_cpu
-from harness.workload import Call
+from harness.workload import Call, phases_of
+from tests.allocations import measured_peaks
+
+CPU = torch.device("cpu")
 
 
 def test_inputs_and_outputs_count_to_the_byte() -> None:
@@ -58,3 +62,21 @@ def test_the_call_and_its_output_come_back() -> None:
     assert isinstance(weighed.output, torch.Tensor)
     assert weighed.output.tolist() == [7.0, 7.0]
     assert weighed.call().tolist() == [7.0, 7.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_peak_holds_the_buffers_of_a_kernel(dtype: torch.dtype) -> None:
+    """They differ from one CPU to the next; the tensors do not."""
+
+    def prepare(device: torch.device) -> Call:
+        image = torch.ones(2, 16, 32, 32, dtype=dtype, device=device)
+        weight = torch.ones(8, 16, 3, 3, dtype=dtype, device=device)
+        return lambda: torch.conv2d(image, weight)
+
+    weighed = weigh_on_cpu(prepare)
+    real = measured_peaks(lambda: phases_of(prepare(CPU)))
+    (tensors,) = real.kept.values()
+    (total,) = real.total.values()
+
+    assert tensors == dtype.itemsize * (2 * 16 * 32**2 + 8 * 16 * 3**2 + 2 * 8 * 30**2)
+    assert weighed.peak_bytes == total >= tensors
