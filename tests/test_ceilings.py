@@ -117,6 +117,7 @@ def test_a_width_that_is_not_believed_is_named(monkeypatch: pytest.MonkeyPatch) 
     assert "129 GFLOP/s fits no width of a core" in found.unmeasured[f"clock-true {kernel.dtype}"]
 
 
+@pytest.mark.instructions
 def test_a_small_round_on_this_cpu_fills_the_hierarchy(monkeypatch: pytest.MonkeyPatch) -> None:
     """That every peak level is there and lies in a sane order of magnitude; no speed is claimed."""
     monkeypatch.setitem(peaks.SIDES, "cpu", (32, 64))

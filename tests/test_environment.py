@@ -23,6 +23,8 @@ from harness.measure.privacy import Redactor
 from harness.records.environment import Difference, Environment
 from harness.records.machine import Accelerator
 
+pytestmark = pytest.mark.instructions
+
 NOBODY = Redactor(home="/nowhere", user="", host="")
 GPU = Accelerator(name="NVIDIA H200", index=0, torch_index=0, mig_enabled=False)
 

@@ -9,6 +9,8 @@ from harness.measure.memory import weigh_on_cpu
 from harness.workload import Call, phases_of
 from tests.allocations import measured_peaks
 
+pytestmark = pytest.mark.instructions
+
 CPU = torch.device("cpu")
 
 

@@ -52,7 +52,14 @@ def test_every_operator_of_a_training_step_has_a_formula(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name not in LARGE])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.instructions if name in {"mlp", "resnet18"} else ())
+        for name in ARCHITECTURES
+        if name not in LARGE
+    ],
+)
 def test_the_peak_of_a_step_is_what_the_trace_says(
     name: str, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +177,7 @@ def _optimizer(step: Step) -> torch.optim.Optimizer:
     return next(c.cell_contents for c in cells if isinstance(c.cell_contents, torch.optim.Optimizer))
 
 
+@pytest.mark.instructions
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_steps_train_a_classifier_of_vectors(dtype: str) -> None:
     torch.manual_seed(1)

@@ -118,6 +118,7 @@ def test_memory_agrees_with_the_trace(workload: Workload) -> None:
         assert cost.memory_bytes == found
 
 
+@pytest.mark.instructions
 @pytest.mark.parametrize("workload", [*RUN, *SMALL], ids=str)
 def test_a_call_gives_a_finite_tensor_in_the_memory_that_was_said(workload: Workload) -> None:
     cost = workload.cost()

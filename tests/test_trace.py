@@ -664,6 +664,7 @@ def test_saved_activations_are_those_of_a_real_run(name: str, dtype: str) -> Non
 COPIES = {("cnn", "bfloat16"): {"forward": 8 * 16 * 12 * 12 * FP32}}
 
 
+@pytest.mark.instructions
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", REAL)
 def test_the_peak_of_each_phase_is_that_of_a_real_run(
