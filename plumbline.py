@@ -31,9 +31,11 @@ if TYPE_CHECKING:
         require_tf32,
         training,
     )
-    from harness.api.counting import count, predict
+    from harness.api.comparing import compare
+    from harness.api.counting import count
+    from harness.api.predicting import predict
     from harness.api.results import fit, load, plan, read, report
-    from harness.api.timing import bench, compare
+    from harness.api.timing import bench
 
 __all__ = [
     "ITEM_BYTES",
@@ -68,8 +70,10 @@ __all__ = [
 ]
 
 _MODULES = {
-    **dict.fromkeys(("bench", "compare"), "harness.api.timing"),
-    **dict.fromkeys(("count", "predict"), "harness.api.counting"),
+    "bench": "harness.api.timing",
+    "compare": "harness.api.comparing",
+    "count": "harness.api.counting",
+    "predict": "harness.api.predicting",
     **dict.fromkeys(("fit", "load", "plan", "read", "report"), "harness.api.results"),
 }
 

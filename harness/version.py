@@ -1,10 +1,10 @@
-"""The version of this software, and the name it is installed under."""
+"""The version of this software."""
 
 import importlib.metadata
 import tomllib
 from pathlib import Path
 
-DISTRIBUTION = "torch-plumbline"
+from harness.errors import DISTRIBUTION
 
 
 def version() -> str:

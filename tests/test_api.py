@@ -20,7 +20,7 @@ from torch import nn
 import harness
 import plumbline as pl
 from harness import store
-from harness.api import calls, counting, timing
+from harness.api import calls, comparing, counting, timing
 from harness.compare.decision import Effect
 from harness.cost.trace import trace
 from harness.cost.trace.live import LiveCount
@@ -275,8 +275,8 @@ def test_noisy_readings_decide_nothing_small() -> None:
     noisy = Effect(ratio=1.08, low=1.03, high=1.5, p=0.01, pairs=9, alpha=0.05)
     large = Effect(ratio=2.0, low=1.9, high=2.1, p=0.01, pairs=9, alpha=0.05)
 
-    assert timing._decided(noisy, 0.02) is Decision.INCONCLUSIVE
-    assert timing._decided(large, 0.02) is Decision.REGRESSED
+    assert comparing._decided(noisy, 0.02) is Decision.INCONCLUSIVE
+    assert comparing._decided(large, 0.02) is Decision.REGRESSED
 
 
 @pytest.mark.parametrize(

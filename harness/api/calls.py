@@ -39,6 +39,8 @@ QUICK_SIDES = {"cpu": (512, 1024)}
 QUICK_SIDES_OF_AN_ACCELERATOR = (4096, 8192)
 QUICK_LOOK = Glance(warmup_seconds=0.02, seconds=0.06, least_samples=3)
 QUICK_DTYPES = ("float64", "float32", "bfloat16", "float16")
+# A name, what is called, and its arguments.
+Function = tuple[str, Any, tuple[Any, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -349,3 +351,8 @@ def quick_peak(place: Place, dtype: str) -> float:
             kernels = kernels or [kernel for kernel in known if kernel.dtype == "float32"]
         rates += [microkernel.peak(kernel, place.threads).per_second for kernel in kernels]
     return max(rates)
+
+
+def label_of(function: Any) -> str:
+    """What results call a function or a workload."""
+    return str(function) if isinstance(function, Workload) else name_of(function)

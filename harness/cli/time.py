@@ -94,7 +94,7 @@ def timed(
     functions = [FunctionType(code, namespace, "call") for code in codes]
     for expression, function in zip(expressions, functions, strict=True):
         _run(function, f"expression {expression!r}", setup)
-    from harness.api.timing import interleaved
+    from harness.api.comparing import interleaved
     from harness.api.timing import timed as measured
     from harness.compare.decision import PRACTICAL_FLOOR
 
