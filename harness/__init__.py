@@ -1,4 +1,4 @@
-"""The front door of the harness: all that a suite needs. Loads no torch."""
+"""What a suite imports, and the version. Loads no torch."""
 
 from harness.errors import Unsupported
 from harness.models import Subject, build, decoding, forward, training

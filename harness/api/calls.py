@@ -98,7 +98,7 @@ class Place(NamedTuple):
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """What a function is called in results.
+    """Names a function for results.
 
     >>> name_of(name_of), name_of(partial(name_of, 1)), name_of(lambda: 1), name_of(torch.mm)
     ('name_of', 'name_of', '<lambda>', 'mm')
@@ -112,7 +112,7 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def checked(what: str, function: object) -> None:
-    """Refuses what cannot be called, or returns before its work is done.
+    """Refuses an object that cannot be called, or that returns before its work is done.
 
     Raises:
         UsageError: names the argument, and what to write instead.
@@ -130,7 +130,7 @@ def checked(what: str, function: object) -> None:
 
 
 def check_budget(seconds: float, processes: int, threads: int | None) -> None:
-    """Refuses numbers that no measurement can have.
+    """Refuses impossible durations and counts.
 
     Raises:
         UsageError: names the argument and what is allowed.
@@ -146,7 +146,7 @@ def check_budget(seconds: float, processes: int, threads: int | None) -> None:
 def counted(
     name: str, function: Any, args: tuple[Any, ...], named: Mapping[str, Any], device: str | None
 ) -> tuple[Workload, LiveCount]:
-    """The workload of a function, and what one call of it does: it runs once, here.
+    """Runs a function once, and returns it as a workload with the counts of one call.
 
     Raises:
         UsageError: a `Workload` with arguments. Whatever the function raises, too.
@@ -176,7 +176,7 @@ def _plain(output: object, device: str | None) -> bool:
 
 
 def place_of(counts: Sequence[LiveCount], device: str | None, threads: int | None) -> Place:
-    """Where calls run: the device they use most, unless one is named.
+    """Chooses where calls run: the device they use most, unless one is named.
 
     Raises:
         UsageError: no such device here, or the calls do not use the one that is named.
@@ -212,14 +212,14 @@ def sampling(seconds: float, processes: int) -> Sampling:
 
 
 class LocalWorker:
-    """A worker that is no process: it measures here, on the objects themselves."""
+    """A worker in this process: it measures the objects themselves."""
 
     pids: tuple[int, ...] = ()
     printed = b""
 
     def __init__(self, workloads: Mapping[bytes, Workload]) -> None:
         self._replies: list[Reply] = []
-        self._desk = Handler(self._note, lambda key, _module, _path: workloads[key])
+        self._handler = Handler(self._note, lambda key, _module, _path: workloads[key])
         self._open = True
 
     def _note(self, note: Note) -> None:
@@ -229,7 +229,7 @@ class LocalWorker:
         """Answers at once. Memory is known from the count, and weighing it would load a profiler."""
         if isinstance(request, Prepare):
             request = msgspec.structs.replace(request, weigh=False)
-        self._replies.append(self._desk.answer(request))
+        self._replies.append(self._handler.answer(request))
 
     def receive(self, limit_seconds: float, meanwhile: Callable[[], object] | None) -> Reply:
         """The reply that waits."""
@@ -251,7 +251,7 @@ class LocalWorker:
 def opened_pool(
     place: Place, workloads: Sequence[Workload], *, here: bool
 ) -> Iterator[tuple[WorkerPool, list[Order]]]:
-    """Workers without a process among them (`here`) or with one each, none started yet; and an order for each workload.
+    """Opens a pool of workers, in this process (`here`) or fresh ones, with an order for each workload.
 
     Raises:
         UsageError: a workload cannot be handed to another process.

@@ -58,7 +58,7 @@ class Contrast(Shown):
     processes: int
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it for programs, in base units."""
+        """Returns every figure for programs, in base units."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def _shown(self) -> tuple[str, Sequence[tuple[str, str]]]:

@@ -141,7 +141,7 @@ def _planned(options: Options, results: Path) -> Plan:
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as the command line has them.
+    """Options named as on the command line.
 
     >>> _options({"seq": 128, "tokens": 1e9, "flash": True})
     {'sequence': 128, 'tokens': '1000000000', 'flash': True}
@@ -194,7 +194,7 @@ def read(reference: str | Path = "latest", *, results: str | Path = DEFAULT_RESU
 
 @dataclass(frozen=True, repr=False)
 class Fits(Shown):
-    """A scaling law for each group of sizes, or the reason why there is none. Iterable; a group by its name: `fits["matmul"]`."""
+    """A scaling law for each group of sizes, or the reason why it is missing. Iterable; index it by the name of a group: `fits["matmul"]`."""
 
     groups: tuple[Group, ...]
 

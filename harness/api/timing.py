@@ -129,7 +129,7 @@ class Timing(Shown):
         return tuple(flag.value for flag in self.measurement.flags)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it for programs, in base units."""
+        """Returns every figure for programs, in base units."""
         low, high = self.interval
         names = (
             "name", "device", "threads", "processes", "median", "best", "relative_iqr", "samples", "flops",
@@ -241,7 +241,7 @@ def timed(
     device: str | None,
     results: Path = DEFAULT_RESULTS,
 ) -> Timing:
-    """The same of a function with its name and its arguments."""
+    """Measures a named function with its arguments; see `bench`."""
     check_budget(seconds, processes, threads)
     with settings_kept():
         workload, count = counted(*function, device)
