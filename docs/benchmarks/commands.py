@@ -1,7 +1,8 @@
-"""How long the commands take that people wait for.
+"""Time the commands that a user waits for.
 
     python docs/benchmarks/commands.py > results/reference/benchmarks/commands.json
-The table goes to standard error. Needs one run under results/.
+
+The table goes to standard error. At least one run must exist in `results`.
 """
 
 import json
@@ -24,14 +25,14 @@ COMMANDS = (
 
 
 def main() -> None:
-    found: dict[str, list[float]] = {}
+    seconds: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
         for arguments in COMMANDS:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             subprocess.run(["plumbline", *arguments], capture_output=True, check=False)
-            found.setdefault(" ".join(arguments), []).append(time.perf_counter() - begun)
-    json.dump(found, sys.stdout, indent=1)
-    for command, values in found.items():
+            seconds.setdefault(" ".join(arguments), []).append(time.perf_counter() - start)
+    json.dump(seconds, sys.stdout, indent=1)
+    for command, values in seconds.items():
         cells = " | ".join(units.seconds(v) for v in (stats.median(values), min(values), max(values)))
         print(f"| `plumbline {command}` | {cells} |", file=sys.stderr)
 

@@ -1,10 +1,10 @@
-"""How well whole steps are predicted from operators measured alone: what runs say, as the tables of docs/pages/explanation/measured.
+"""Measure how well the cost model estimates whole steps: the tables of docs/pages/explanation/measured/steps.md.
 
     plumbline bench calibration train_step inference --threads 1 --results /tmp/one
     plumbline bench calibration train_step inference --results /tmp/all
     python docs/benchmarks/costmodel.py /tmp/one/* /tmp/all/*
 
-Keeps every step's numbers in results/reference/benchmarks/costmodel.json.
+The script writes the numbers of every step to results/reference/benchmarks/costmodel.json.
 """
 
 import sys
@@ -22,41 +22,43 @@ KEPT = (
 
 
 def main(folders: list[str]) -> None:
-    """Judges each run anew, and prints and keeps what came out."""
+    """Judges each run again, prints the tables and writes the raw numbers."""
     runs = [judge(store.read(Path(folder))) for folder in folders]
-    kept = [kept_of(run) for run in runs]
-    KEPT.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
+    records = [record_of(run) for run in runs]
+    KEPT.write_bytes(msgspec.json.format(msgspec.json.encode(records), indent=1) + b"\n")
     print(
-        "| threads | steps | way | mean error | bias | worst | in the 90 % interval |\n|---|---|---|---|---|---|---|"
+        "| threads | steps | method | mean error | bias | worst | coverage of the 90% interval |\n|---|---|---|---|---|---|---|"
     )
     for run in runs:
         for validation in run.header.validations:
             for way in validation.ways:
                 inside = units.percent(validation.coverage) if way.way == "cost model" else ""
-                told = (str(run.header.settings.threads), f"{way.cases} of {validation.suite}", way.way)
+                subject = (str(run.header.settings.threads), f"{way.cases} of {validation.suite}", way.way)
                 errors = (
                     units.percent(way.mape),
                     units.signed_percent(way.bias),
                     units.signed_percent(way.worst),
                 )
-                print(f"| {' | '.join((*told, *errors, inside))} |")
+                print(f"| {' | '.join((*subject, *errors, inside))} |")
     print("\n| step | " + " | ".join(f"{run.header.settings.threads} threads" for run in runs) + " |")
     print("|---|" + "---|" * len(runs))
-    for case in dict.fromkeys(one.case for run in runs for v in run.header.validations for one in v.cases):
+    for case in dict.fromkeys(
+        judged.case for run in runs for validation in run.header.validations for judged in validation.cases
+    ):
         print(f"| {case} | {' | '.join(error_of(run, case) for run in runs)} |")
     print(
         "\n| operators | dtype | "
-        + " | ".join(f"left out, {r.header.settings.threads} threads" for r in runs)
+        + " | ".join(f"left-out error, {run.header.settings.threads} threads" for run in runs)
         + " |"
     )
     print("|---|---|" + "---|" * len(runs))
-    models = dict.fromkeys((model.kind, model.dtype) for run in runs for model in model_models(run))
+    models = dict.fromkeys((model.kind, model.dtype) for run in runs for model in operator_models(run))
     for kind, dtype in models:
         cells = [
             next(
                 (
                     units.percent(model.median)
-                    for model in model_models(run)
+                    for model in operator_models(run)
                     if (model.kind, model.dtype) == (kind, dtype)
                 ),
                 "",
@@ -66,23 +68,22 @@ def main(folders: list[str]) -> None:
         print(f"| {kind} | {dtype} | {' | '.join(cells)} |")
 
 
-def model_models(run: Run):  # noqa: ANN201 - a tuple of models
-    """The models of a run's cost model."""
+def operator_models(run: Run):  # noqa: ANN201 - a tuple of operator models
+    """Returns the operator models of the run's cost model."""
     return run.header.cost_model.models if run.header.cost_model else ()
 
 
 def error_of(run: Run, case: str) -> str:
-    """Expected over measured, less one; in brackets where the interval does not hold it."""
+    """Returns estimated over measured minus one, in brackets where the interval does not cover the measurement."""
     for validation in run.header.validations:
-        for one in validation.cases:
-            if one.case == case:
-                told = units.signed_percent(one.error)
-                return told if one.inside else f"({told})"
+        for judged in validation.cases:
+            if judged.case == case:
+                error = units.signed_percent(judged.error)
+                return error if judged.inside else f"({error})"
     return ""
 
 
-def kept_of(run: Run) -> dict[str, object]:
-    """The raw numbers."""
+def record_of(run: Run) -> dict[str, object]:
     header = run.header
     return {
         "run": header.id,

@@ -1,13 +1,17 @@
-"""A gate beside others: false alarms, and true slowdowns of 5 % found, quiet and with another program on the machine.
+"""Measure false alarms and detected slowdowns of 5% for `plumbline gate` and other rules, quiet and with background load.
 
     python docs/benchmarks/gate.py [PAIRS] > results/reference/benchmarks/gate.json
     python docs/benchmarks/gate.py --table results/reference/benchmarks/gate.json
-The table goes to standard error. One thread. In each pair of fresh processes: base in one, the same and the same made 5 % longer
-in the other, as `plumbline ab` measures them; after each pair two fresh processes of pytest-benchmark measure the same work. A trial is
-10 of the pairs (and 10 more where nothing can be said), drawn again and again; which side of a pair of the same thing is called candidate makes no difference, so
-both count. pytest-benchmark compares two of its processes at a gate of 5 and of 2 %; Mann-Whitney's test gets the pooled samples of five of them against those of five others.
 
-Synthetic: processes that differ by 5 % for good, samples by 20 %, each like the one before it (AR 0.5).
+The table goes to standard error. All work runs on one thread. In each pair of fresh processes, one measures the base. The other
+measures the same work, and the same work made 5% longer, as `plumbline ab` does. After each pair, two fresh processes of
+pytest-benchmark measure the same work.
+
+A trial draws 10 of the pairs, and 10 more where it is undecided. In a pair of equal work either side can be the candidate, so
+both count. pytest-benchmark compares two of its processes at a gate of 5% and of 2%. Mann-Whitney's test compares the pooled
+samples of five processes with those of five others.
+
+Synthetic: processes differ by 5% permanently, samples by 20%, and each sample resembles the previous one (AR 0.5).
 """
 
 import json
@@ -62,15 +66,15 @@ def test_call(name, benchmark):
 out = sys.argv[1] + "/out.json"
 options = ["-p", "no:cacheprovider", "-c", "/dev/null", "--benchmark-max-time=0.8"]
 pytest.main([sys.argv[1] + "/test_peer.py", *options, "--benchmark-json=" + out, "--benchmark-quiet"])
-found = {entry["param"]: entry["stats"]["data"] for entry in json.load(open(out))["benchmarks"]}
-json.dump(found, open(sys.argv[1] + "/found.json", "w"))
+samples = {entry["param"]: entry["stats"]["data"] for entry in json.load(open(out))["benchmarks"]}
+json.dump(samples, open(sys.argv[1] + "/samples.json", "w"))
 """
 
 
 def pair() -> dict[str, dict[str, list[Burst]]]:
-    """The bursts of one fresh pair of processes: by work, then base, same and slower."""
+    """Returns the bursts of a fresh pair of processes: by work, then by arm (base, same, slower)."""
     pool = WorkerPool("cpu", 1, lambda _: None)
-    found: dict[str, dict[str, list[Burst]]] = {}
+    bursts: dict[str, dict[str, list[Burst]]] = {}
     try:
         pool.grow(2)
         for name, work in WORK.items():
@@ -82,55 +86,55 @@ def pair() -> dict[str, dict[str, list[Burst]]]:
             for _ in range(ROUNDS):
                 pairs.round([base, same, slower])
             pairs.release([base, same, slower])
-            found[name] = {"base": base.bursts, "same": same.bursts, "slower": slower.bursts}
+            bursts[name] = {"base": base.bursts, "same": same.bursts, "slower": slower.bursts}
     finally:
         pool.close()
-    return found
+    return bursts
 
 
 def peer() -> dict[str, dict[str, float | list[float]]]:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-c", PEER, folder], stdout=subprocess.DEVNULL, check=True)
-        found = json.loads((Path(folder) / "found.json").read_text())
-    # A thousand samples, evenly spaced, stand for all in the pooled test; median and fastest are of all.
+        samples = json.loads((Path(folder) / "samples.json").read_text())
+    # The pooled test uses a thousand evenly spaced samples; median and fastest use all of them.
     return {
         name: {
             "median": float(np.median(data)),
             "min": min(data),
-            "samples": [float(f"{one:.5g}") for one in data[:: max(1, len(data) // 1000)]],
+            "samples": [float(f"{seconds:.5g}") for seconds in data[:: max(1, len(data) // 1000)]],
         }
-        for name, data in found.items()
+        for name, data in samples.items()
     }
 
 
-def measured(pairs: int, hogs: int) -> dict[str, list[object]]:
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(hogs)]
-    kept: dict[str, list[object]] = {"pairs": [], "peers": []}
+def measured(pairs: int, programs: int) -> dict[str, list[object]]:
+    loads = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(programs)]
+    raw: dict[str, list[object]] = {"pairs": [], "peers": []}
     try:
         for number in range(pairs):
-            kept["pairs"].append(pair())
-            kept["peers"] += [peer(), peer()]
-            print(f"{hogs} hogs: pair {number + 1} of {pairs}", file=sys.stderr, flush=True)
+            raw["pairs"].append(pair())
+            raw["peers"] += [peer(), peer()]
+            print(f"{programs} other programs: pair {number + 1} of {pairs}", file=sys.stderr, flush=True)
     finally:
-        for other in others:
-            other.kill()
-    return kept
+        for load in loads:
+            load.kill()
+    return raw
 
 
-def verdict(log_ratios: Sequence[float], looks: int) -> tuple[bool, bool, bool]:
-    """Whether it is called a regression, whether that stops a gate, and whether more pairs are wanted."""
-    found = effect(log_ratios, ALPHA / looks)
-    decision = decide({"": found}, {"": PRACTICAL_FLOOR})[""]
-    regressed, stops = decision is Decision.REGRESSED, gates(found, PRACTICAL_FLOOR)
-    return regressed, regressed and stops, decision is Decision.INCONCLUSIVE or not stops
+def verdict(log_ratios: Sequence[float], evaluations: int) -> tuple[bool, bool, bool]:
+    """Returns whether the decision is a regression, whether that fails a gate, and whether more pairs are needed."""
+    measured_effect = effect(log_ratios, ALPHA / evaluations)
+    decision = decide({"": measured_effect}, {"": PRACTICAL_FLOOR})[""]
+    regressed, fails = decision is Decision.REGRESSED, gates(measured_effect, PRACTICAL_FLOOR)
+    return regressed, regressed and fails, decision is Decision.INCONCLUSIVE or not fails
 
 
 def trial(log_ratios: Sequence[float], *, doubled: bool) -> tuple[bool, bool]:
-    """Whether 10 pairs (and 10 more, if nothing can be said) call it a regression, and whether that stops a gate."""
-    regressed, stops, more = verdict(log_ratios[:PAIRS], 1 + doubled)
+    """Returns whether 10 pairs, and 10 more if undecided, decide on a regression, and whether that fails a gate."""
+    regressed, fails, more = verdict(log_ratios[:PAIRS], 1 + doubled)
     if doubled and more:
-        regressed, stops, _ = verdict(log_ratios[: 2 * PAIRS], 2)
-    return regressed, stops
+        regressed, fails, _ = verdict(log_ratios[: 2 * PAIRS], 2)
+    return regressed, fails
 
 
 def fraction(outcomes: Sequence[tuple[bool, bool]]) -> tuple[float, float]:
@@ -140,47 +144,48 @@ def fraction(outcomes: Sequence[tuple[bool, bool]]) -> tuple[float, float]:
 
 
 def rates(same: Sequence[float], slower: Sequence[float], *, doubled: bool) -> tuple[float, ...]:
-    """How often pairs drawn at random are called a regression and stop a gate: of the same thing, and of one made slower."""
+    """Returns how often random pairs are decided as a regression and fail a gate: of equal work, and of slower work."""
     chance = random.Random(0)  # noqa: S311
-    alarms, found = [], []
+    alarms, detected = [], []
     for _ in range(DRAWS):
         drawn = chance.sample(range(len(same)), min(2 * PAIRS, len(same)))
         alarms.append(trial([chance.choice((1, -1)) * same[k] for k in drawn], doubled=doubled))
-        found.append(trial([slower[k] for k in drawn], doubled=doubled))
-    return (*fraction(alarms), *fraction(found))
+        detected.append(trial([slower[k] for k in drawn], doubled=doubled))
+    return (*fraction(alarms), *fraction(detected))
 
 
 def readings(pairs: Sequence[dict[str, list[Burst]]], arm: str) -> CaseTrial:
-    """The trial of an arm against the base, of all pairs."""
-    told = tuple(
-        Pair(number, tuple(Burst(*b) for b in one["base"]), tuple(Burst(*b) for b in one[arm]))
-        for number, one in enumerate(pairs)
+    """Returns the trial of all pairs of an arm against the base."""
+    readings_of_pairs = tuple(
+        Pair(number, tuple(Burst(*b) for b in bursts["base"]), tuple(Burst(*b) for b in bursts[arm]))
+        for number, bursts in enumerate(pairs)
     )
-    return CaseTrial(CASE, told)
+    return CaseTrial(CASE, readings_of_pairs)
 
 
 def peers(data: Sequence[dict[str, list[float]]]) -> dict[str, tuple[float, float]]:
-    """False alarms and slowdowns found, for each rule."""
-    found: dict[str, tuple[float, float]] = {}
+    """Returns false alarms and detected slowdowns for each rule."""
+    rules: dict[str, tuple[float, float]] = {}
     for name in ("median", "min"):
-        values = [one[name] for one in data]
+        values = [process[name] for process in data]
         ratios = [b / a for a, b in permutations(values, 2)]
         for gate in (0.05, 0.02):
             alarms = sum(r > 1 + gate for r in ratios) / len(ratios)
-            caught = sum(r * (1 + SLOWER) > 1 + gate for r in ratios) / len(ratios)
-            found[f"pytest-benchmark {name} {gate:.0%}"] = alarms, caught
-    chance, alarms, caught, draws = random.Random(0), 0, 0, 200  # noqa: S311
+            detected = sum(r * (1 + SLOWER) > 1 + gate for r in ratios) / len(ratios)
+            rules[f"pytest-benchmark {name} {gate:.0%}"] = alarms, detected
+    chance, alarms, detected, draws = random.Random(0), 0, 0, 200  # noqa: S311
     for _ in range(draws):
-        drawn = [one["samples"] for one in chance.sample(list(data), 10)]
-        one, other = (np.concatenate(half) for half in (drawn[:5], drawn[5:]))
-        slower = np.median(other) > np.median(one)
-        alarms += bool(scipy.stats.mannwhitneyu(one, other).pvalue < 0.05 and slower)
-        other = (1 + SLOWER) * other
-        caught += bool(
-            scipy.stats.mannwhitneyu(one, other).pvalue < 0.05 and np.median(other) > np.median(one)
-        )
-    found["Mann-Whitney, pooled"] = alarms / draws, caught / draws
-    return found
+        drawn = [process["samples"] for process in chance.sample(list(data), 10)]
+        base, candidate = (np.concatenate(half) for half in (drawn[:5], drawn[5:]))
+        alarms += _slower(base, candidate)
+        detected += _slower(base, (1 + SLOWER) * candidate)
+    rules["Mann-Whitney, pooled"] = alarms / draws, detected / draws
+    return rules
+
+
+def _slower(base: np.ndarray, candidate: np.ndarray) -> bool:
+    significant = scipy.stats.mannwhitneyu(base, candidate).pvalue < 0.05
+    return bool(significant and np.median(candidate) > np.median(base))
 
 
 def synthetic(count: int = 300) -> dict[str, tuple[float, ...]]:
@@ -191,17 +196,17 @@ def synthetic(count: int = 300) -> dict[str, tuple[float, ...]]:
         return slower * math.exp(chance.normal(0, 0.05)) * np.exp(0.2 * noise).reshape(2 * ROUNDS, 40)
 
     def bursts(slower: float) -> tuple[Burst, ...]:
-        return tuple(reading([float(one) for one in burst]) for burst in process(slower))
+        return tuple(reading([float(seconds) for seconds in burst]) for burst in process(slower))
 
     def many(slower: float) -> list[float]:
         pairs = tuple(Pair(k, bursts(1.0), bursts(slower)) for k in range(2 * PAIRS))
         return list(CaseTrial(CASE, pairs).log_ratios)
 
-    found: dict[str, tuple[float, ...]] = {}
+    rules: dict[str, tuple[float, ...]] = {}
     for doubled in (False, True):
         same = [trial(many(1.0), doubled=doubled) for _ in range(count)]
         slower = [trial(many(1.10), doubled=doubled) for _ in range(count)]
-        found["doubled" if doubled else "10 pairs"] = (*fraction(same), *fraction(slower))
+        rules["doubled" if doubled else "10 pairs"] = (*fraction(same), *fraction(slower))
     pooled = [
         scipy.stats.mannwhitneyu(
             *(np.concatenate([process(1.0).ravel() for _ in range(10)]) for _ in range(2))
@@ -209,34 +214,34 @@ def synthetic(count: int = 300) -> dict[str, tuple[float, ...]]:
         < 0.05
         for _ in range(count)
     ]
-    found["Mann-Whitney, pooled"] = (float(np.mean(pooled)),)
-    return found
+    rules["Mann-Whitney, pooled"] = (float(np.mean(pooled)),)
+    return rules
 
 
 def row(condition: str, name: str, rule: str, cells: Sequence[float]) -> None:
-    """False alarms, those that stop a gate, slowdowns found, those that stop it; of a peer, alarms and found."""
-    told = " | ".join(f"{100 * cell:.1f} %" for cell in cells)
-    print(f"| {condition} | {name} | {rule} | {told} |", file=sys.stderr, flush=True)
+    """Prints false alarms, those that fail a gate, detected slowdowns, and those that fail it; for a peer, alarms and detected."""
+    text = " | ".join(f"{100 * cell:.1f}%" for cell in cells)
+    print(f"| {condition} | {name} | {rule} | {text} |", file=sys.stderr, flush=True)
 
 
-def table(kept: dict[str, dict[str, list]]) -> dict[str, object]:
-    """The rates of every rule, printed as they are found."""
-    found: dict[str, object] = {}
-    for condition, raw in kept.items():
+def table(conditions: dict[str, dict[str, list]]) -> dict[str, object]:
+    """Computes and prints the rates of every rule."""
+    results: dict[str, object] = {}
+    for condition, raw in conditions.items():
         for name in WORK:
-            pairs = [one[name] for one in raw["pairs"]]
+            pairs = [bursts[name] for bursts in raw["pairs"]]
             trials = readings(pairs, "same"), readings(pairs, "slower")
             rows: dict[str, tuple[float, ...]] = {}
-            for doubled, called in ((False, "10 pairs"), (True, "10 pairs, 10 more where undecided")):
-                rows[called] = rates(trials[0].log_ratios, trials[1].log_ratios, doubled=doubled)
-            rows |= peers([one[name] for one in raw["peers"]])
+            for doubled, rule in ((False, "10 pairs"), (True, "10 pairs, 10 more where undecided")):
+                rows[rule] = rates(trials[0].log_ratios, trials[1].log_ratios, doubled=doubled)
+            rows |= peers([process[name] for process in raw["peers"]])
             for rule, cells in rows.items():
                 row(condition, f"{name} ({trials[0].reading})", rule, cells)
-            found[f"{condition}, {name}"] = rows
-    found["synthetic"] = synthetic()
-    for rule, cells in found["synthetic"].items():
+            results[f"{condition}, {name}"] = rows
+    results["synthetic"] = synthetic()
+    for rule, cells in results["synthetic"].items():
         row("synthetic", "", rule, cells)
-    return found
+    return results
 
 
 def main() -> None:
@@ -244,7 +249,9 @@ def main() -> None:
         table(json.loads(Path(sys.argv[2]).read_text())["raw"])
         return
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 24
-    raw = {condition: measured(pairs, hogs) for condition, hogs in (("quiet", 0), ("one hog", 1))}
+    raw = {
+        condition: measured(pairs, programs) for condition, programs in (("quiet", 0), ("background load", 1))
+    }
     json.dump({"raw": raw, "rates": table(raw)}, sys.stdout)
 
 

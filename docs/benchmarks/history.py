@@ -1,15 +1,18 @@
-"""The history detector beside simpler ones, on made-up series whose steps are known.
+"""Compare the detector of change points with simpler ones on synthetic series whose change points are known.
 
     python docs/benchmarks/history.py > results/reference/benchmarks/history.json
-The table goes to standard error, with what Plumbline found of large and small steps below it. Nothing is timed but the detectors: any machine finds the same.
 
-Each series has 60 to 400 points and a noise of 0.3 to 6 % (standard deviation, log-uniform). Stepped ones have one to four steps in either
-direction, of 5 % or 2.5 standard deviations, whichever is more, times 1 to 3; eight points or more before the first, ten or more
-between two. A step counts as found where an alarm is raised at most six points after its first, and names that to within two.
-A clean series counts as alarmed where any alarm is raised at any time. The seeds are not those that the detector was tuned on.
+The table goes to standard error. Below it stands how many large and small change points Plumbline found. Only the detectors are
+timed: every machine gives the same results.
 
-The others, from their published rules: previous point, 5 %; z above 5 against the last 100 points; a t test of 12 points against the 12
-before, weighted towards the change, t above 7 and 2 %, as Treeherder's: it can tell 12 points after a step at the earliest.
+Each series has 60 to 400 points and a noise of 0.3 to 6% (standard deviation, log-uniform). Stepped series have one to four
+steps in either direction, of 5% or 2.5 standard deviations, whichever is more, times 1 to 3. There are eight points or more
+before the first step and ten or more between two. A step is found if an alarm comes at most six points after the first point of
+the step and names that point to within two. A clean series is alarmed if any alarm comes at any time. The detector was not tuned
+on these seeds.
+
+The other detectors follow published rules: the previous point, 5%; z above 5 against the last 100 points; Treeherder's t test of
+12 points against the 12 before, weighted towards the change, with t above 7 and 2%. The t test needs 12 points after a step.
 """
 
 import json
@@ -30,13 +33,15 @@ Random = np.random.Generator
 SERIES, SEED = 60, 27182
 SOON, NEAR = 6, 2
 LATEST = 24
-# Standard deviations from which on a step is large, and points up to which a level is young.
+# The standard deviations from which a step is large, and the points below which a level is young.
 LARGE, YOUNG = 3.5, 20
+# Names of kinds of series in the printed table.
+LABELS = {"steps": "change points"}
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """A change told of: its first point, the point at which it was told, and its direction."""
+    """A reported change: its first point, the point at which it was reported, and its direction."""
 
     index: int
     at: int
@@ -71,22 +76,22 @@ def plain(random: Random, count: int, family: str) -> Vector:
 
 
 def autoregressive(random: Random, count: int, correlation: float) -> Vector:
-    told = random.normal(size=count) * math.sqrt(1.0 - correlation**2)
-    told[0] = random.normal()
+    noise = random.normal(size=count) * math.sqrt(1.0 - correlation**2)
+    noise[0] = random.normal()
     for index in range(1, count):
-        told[index] += correlation * told[index - 1]
-    return told
+        noise[index] += correlation * noise[index - 1]
+    return noise
 
 
 def spiked(random: Random, logs: Vector) -> Vector:
-    """Spikes of one or two points at 3 % of places."""
+    """Adds spikes of one or two points at 3% of places."""
     for place in np.flatnonzero(random.random(len(logs)) < 0.03):
         logs[place : place + random.integers(1, 3)] += math.log(random.uniform(1.2, 4.0))
     return logs
 
 
 def excursions(random: Random, logs: Vector) -> Vector:
-    """Groups of two to five points that come back, mostly slower."""
+    """Adds groups of two to five points that deviate and come back, mostly slower."""
     place = 10 + int(random.exponential(40))
     while place < len(logs):
         logs[place : place + random.integers(2, 6)] += math.log(random.uniform(1.05, 1.5)) * random.choice(
@@ -97,7 +102,7 @@ def excursions(random: Random, logs: Vector) -> Vector:
 
 
 def jitter(random: Random, logs: Vector) -> Vector:
-    """Builds with levels of their own, of one to three points, 2.5 % apart."""
+    """Adds builds of one to three points that have their own levels, 2.5% apart."""
     place = 0
     while place < len(logs):
         width = int(random.integers(1, 4))
@@ -112,13 +117,13 @@ def bimodal(random: Random, logs: Vector) -> Vector:
 
 
 def wander(random: Random, logs: Vector) -> Vector:
-    """A slow wander of up to 3 % (standard deviation) below the noise."""
+    """Adds a slow wander of up to 3% (standard deviation), smaller than the noise."""
     size = min(0.03, random.uniform(0.3, 1.0) * float(np.std(logs)))
     return logs + size * autoregressive(random, len(logs), 0.97)
 
 
 def ticks(random: Random, logs: Vector) -> Vector:
-    """Whole ticks of a coarse timer."""
+    """Rounds to whole ticks of a coarse timer."""
     return np.log(np.maximum(1.0, np.round(random.integers(8, 60) * np.exp(logs / 2.0))))
 
 
@@ -164,7 +169,7 @@ def stepped(random: Random, family: str) -> Series:
 
 
 def drifting(random: Random) -> Series:
-    """A level, then a ramp of 0.2 to 0.6 % a point over 30 to 100 points, then a level; its truth is where the ramp begins and how far it goes."""
+    """Returns a level, a ramp of 0.2 to 0.6% a point over 30 to 100 points, and a level; the truth is the start and size of the ramp."""
     count = int(random.integers(100, 300))
     begin = int(random.integers(20, count - 60))
     length = int(random.integers(30, min(100, count - begin)))
@@ -193,17 +198,17 @@ def previous(values: Vector) -> list[Alarm]:
 
 
 def z_score(values: Vector) -> list[Alarm]:
-    found = []
+    alarms = []
     for index in range(10, len(values)):
         last = values[max(0, index - 100) : index]
         z = (values[index] - np.mean(last)) / (np.std(last, ddof=1) or 1e-12)
         if abs(z) > 5.0:
-            found.append(Alarm(index, index, bool(z > 0.0)))
-    return found
+            alarms.append(Alarm(index, index, bool(z > 0.0)))
+    return alarms
 
 
 def t_test(values: Vector) -> list[Alarm]:
-    """Alarms where t is the largest within the windows."""
+    """Raises an alarm where t is the largest within the windows."""
     wide = 12
     weights = np.linspace(1.0, 1.0 / wide, wide)
     weights /= np.sum(weights)
@@ -223,7 +228,7 @@ def t_test(values: Vector) -> list[Alarm]:
 
 DETECTORS = {
     "Plumbline": plumbline,
-    "previous point, 5 %": previous,
+    "previous point, 5%": previous,
     "z > 5 of last 100": z_score,
     "t > 7, 12 against 12": t_test,
 }
@@ -231,7 +236,11 @@ DETECTORS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of a detector on a family: the delay of each true step, with its size in standard deviations and the points since the one before; for each series its alarms, and those that are near no true step."""
+    """The results of a detector on a family.
+
+    Each true step has its delay, its size in standard deviations and its distance from the previous step. Each series has its
+    alarms, and those that are near no true step.
+    """
 
     kind: str
     family: str
@@ -245,36 +254,36 @@ class Outcome:
 
 
 def delays(series: Series, alarms: list[Alarm]) -> Iterator[int | None]:
-    """For each true step how many points after its first it was told of; None where that was not within two dozen."""
+    """Yields the delay of each true step in points, or None if it was not reported within two dozen points."""
     for place, size in series.truth:
-        told = [
+        reported = [
             alarm.at - place
             for alarm in alarms
             if abs(alarm.index - place) <= NEAR
             and alarm.up == (size > 0.0)
             and 0 <= alarm.at - place <= LATEST
         ]
-        yield min(told, default=None)
+        yield min(reported, default=None)
 
 
 def outcome(kind: str, family: str, made: list[Series], detector: str) -> Outcome:
-    begun = time.perf_counter()
-    told = [DETECTORS[detector](series.values) for series in made]
-    took = time.perf_counter() - begun
-    after = [delay for series, alarms in zip(made, told, strict=True) for delay in delays(series, alarms)]
+    start = time.perf_counter()
+    reported = [DETECTORS[detector](series.values) for series in made]
+    seconds = time.perf_counter() - start
+    after = [delay for series, alarms in zip(made, reported, strict=True) for delay in delays(series, alarms)]
     elsewhere = [
         sum(all(abs(alarm.index - place) > NEAR + SOON for place, _ in series.truth) for alarm in alarms)
-        for series, alarms in zip(made, told, strict=True)
+        for series, alarms in zip(made, reported, strict=True)
     ]
     points = sum(len(series.values) for series in made)
     sizes = [abs(size) / series.sigma for series in made for _, size in series.truth]
     ages = [
         place - before
         for series in made
-        for (place, _), before in zip(series.truth, (0, *(one for one, _ in series.truth)), strict=False)
+        for (place, _), before in zip(series.truth, (0, *(start for start, _ in series.truth)), strict=False)
     ]
-    counts = [len(alarms) for alarms in told]
-    return Outcome(kind, family, detector, after, sizes, ages, counts, elsewhere, took / points)
+    counts = [len(alarms) for alarms in reported]
+    return Outcome(kind, family, detector, after, sizes, ages, counts, elsewhere, seconds / points)
 
 
 def cells(rows: list[Outcome]) -> str:
@@ -291,7 +300,7 @@ def cells(rows: list[Outcome]) -> str:
 
 
 def soon_enough(rows: list[Outcome]) -> str:
-    """The share found in time of large and small steps, and of those soon after the one before."""
+    """Returns the fraction found in time of large steps, of small steps, and of small steps soon after the previous one."""
     steps = [
         (delay is not None and delay <= SOON, size, age)
         for row in rows
@@ -300,7 +309,7 @@ def soon_enough(rows: list[Outcome]) -> str:
     groups = {
         f"from {LARGE} standard deviations on": [hit for hit, size, _ in steps if size >= LARGE],
         "smaller": [hit for hit, size, _ in steps if size < LARGE],
-        f"smaller, and fewer than {YOUNG} points after the one before": [
+        f"smaller, and fewer than {YOUNG} points after the previous step": [
             hit for hit, size, age in steps if size < LARGE and age < YOUNG
         ],
     }
@@ -318,17 +327,19 @@ def main() -> None:
     rows: list[Outcome] = []
     for number, (kind, family, make) in enumerate(makers):
         made = [make(np.random.default_rng([SEED, number, each])) for each in range(SERIES)]
-        told = [outcome(kind, family, made, detector) for detector in DETECTORS]
-        rows += told
+        outcomes = [outcome(kind, family, made, detector) for detector in DETECTORS]
+        rows += outcomes
         print(
-            f"| {kind}: {family} | {' | '.join(cells([row]) for row in told)} |", file=sys.stderr, flush=True
+            f"| {LABELS.get(kind, kind)}: {family} | {' | '.join(cells([row]) for row in outcomes)} |",
+            file=sys.stderr,
+            flush=True,
         )
     for kind in ("clean", "steps"):
         totals = [
             cells([row for row in rows if row.kind == kind and row.detector == detector])
             for detector in DETECTORS
         ]
-        print(f"| **{kind}: all** | {' | '.join(totals)} |", file=sys.stderr)
+        print(f"| **{LABELS.get(kind, kind)}: all** | {' | '.join(totals)} |", file=sys.stderr)
     ours = [row for row in rows if row.kind == "steps" and row.detector == "Plumbline"]
     print(f"found in time, {soon_enough(ours)}", file=sys.stderr)
     json.dump(

@@ -1,7 +1,8 @@
-"""How long a case takes, and how much of a run is neither a worker's time nor its start.
+"""Measure how long a case takes, and how much of a run is neither measurement nor preparation in a worker.
 
     python docs/benchmarks/overhead.py > results/reference/benchmarks/overhead.json
-The table goes to standard error. Runs `plumbline bench` on some of the bundled cases in profiles quick and standard.
+
+The table goes to standard error. The script runs some of the bundled cases in the profiles quick and standard.
 """
 
 import json
@@ -24,33 +25,34 @@ SELECTED = {
 
 
 def main() -> None:
-    found: dict[str, Any] = {}
+    profiles: dict[str, Any] = {}
     for profile, expression in SELECTED.items():
         with tempfile.TemporaryDirectory() as folder:
-            found[profile] = timed(Request(expression=expression, profile=profile, results=Path(folder)))
-    json.dump(found, sys.stdout, indent=1)
-    for profile, one in found.items():
-        batchs, asking, measuring = one["batch_seconds"], one["asking_seconds"], one["measuring_seconds"]
+            profiles[profile] = timed(Request(expression=expression, profile=profile, results=Path(folder)))
+    json.dump(profiles, sys.stdout, indent=1)
+    for profile, total in profiles.items():
+        batches, asking = total["batch_seconds"], total["asking_seconds"]
+        measuring = total["measuring_seconds"]
         print(
-            f"| {profile} | {one['cases']} | {batchs / one['cases']:.2f} s | {one['longest_case_seconds']:.2f} s | "
-            f"{100 * (batchs - asking) / batchs:.1f} % | {100 * (asking - measuring) / batchs:.1f} % |",
+            f"| {profile} | {total['cases']} | {batches / total['cases']:.2f} s | {total['longest_case_seconds']:.2f} s | "
+            f"{100 * (batches - asking) / batches:.1f}% | {100 * (asking - measuring) / batches:.1f}% |",
             file=sys.stderr,
         )
 
 
 def timed(request: Request) -> dict[str, float]:
-    """Runs a bench; in seconds: all batches with their recording, all questions in them, all work of workers."""
+    """Runs a bench and returns seconds: of all batches with their recording, of all requests in them, of all work in workers."""
     total = {"batch_seconds": 0.0, "asking_seconds": 0.0, "measuring_seconds": 0.0}
     by_case: dict[str, float] = {}
     ask, measure, peaks = WorkerPool.ask, runner.Runner.measure, runner.Runner.measure_peaks
 
     def asked(self: WorkerPool, index: int, question: Any, kind: Any, limit: float) -> Any:
-        began = time.perf_counter()
+        start = time.perf_counter()
         reply = ask(self, index, question, kind, limit)
-        seconds = time.perf_counter() - began
-        if type(question).__name__ != "MeasureCeilings":
+        seconds = time.perf_counter() - start
+        if type(question).__name__ != "MeasurePeaks":
             total["asking_seconds"] += seconds
-            # What a worker does not time itself (making tensors, warming up) counts as measuring.
+            # Work that a worker does not time (making tensors, warming up) counts as measurement.
             total["measuring_seconds"] += reply.elapsed_seconds if isinstance(reply, Taken) else seconds
             if getattr(question, "case", None):
                 by_case[question.case] = by_case.get(question.case, 0.0) + seconds
@@ -59,17 +61,17 @@ def timed(request: Request) -> dict[str, float]:
     inside = [False]
 
     def measured(self: runner.Runner, *arguments: Any) -> None:
-        began, inside[0] = time.perf_counter(), True
+        start, inside[0] = time.perf_counter(), True
         measure(self, *arguments)
         inside[0] = False
-        total["batch_seconds"] += time.perf_counter() - began
+        total["batch_seconds"] += time.perf_counter() - start
 
     def rounds(self: runner.Runner) -> None:
-        """A round of peaks is no part of a batch, though a batch may begin with one."""
-        began = time.perf_counter()
+        """Excludes a round of peaks from its batch, even where a batch begins with the round."""
+        start = time.perf_counter()
         peaks(self)
         if inside[0]:
-            total["batch_seconds"] -= time.perf_counter() - began
+            total["batch_seconds"] -= time.perf_counter() - start
 
     WorkerPool.ask, runner.Runner.measure = asked, measured  # type: ignore[method-assign]
     runner.Runner.measure_peaks = rounds  # type: ignore[method-assign]

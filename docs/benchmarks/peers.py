@@ -1,6 +1,7 @@
-"""The measured peaks beside likwid-bench (Debian: likwid), interleaved in one run.
+"""Compare the measured peaks with likwid-bench (Debian: likwid), interleaved in one run.
 
     python docs/benchmarks/peers.py > results/reference/benchmarks/peers.json
+
 The table goes to standard error.
 """
 
@@ -23,7 +24,7 @@ from harness.measure.peaks.bandwidth import best_stream  # noqa: E402
 from harness.measure.timer import Timer  # noqa: E402
 
 ROUNDS = 5
-# Working sets for torch's streams: inside the shared cache, in main memory.
+# Working sets for torch's streams: in the shared cache and in main memory.
 SIZES = {"16 MiB a thread": 2**24, "512 MiB a thread": 2**29}
 KERNELS = {
     "read": ("load_avx512",),
@@ -32,23 +33,23 @@ KERNELS = {
 }
 
 
-def likwid(kernel: str, bytes_in_all: int, threads: int, unit: str) -> float:
-    """What likwid-bench says, in base units per second; it runs for at least a second."""
-    size = f"{bytes_in_all // 1000}kB"
+def likwid(kernel: str, total_bytes: int, threads: int, unit: str) -> float:
+    """Runs likwid-bench for at least a second and returns its rate in base units per second."""
+    size = f"{total_bytes // 1000}kB"
     command = ["likwid-bench", "-s", "1", "-t", kernel, "-w", f"S0:{size}:{threads}"]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.search(rf"^{unit}:\s+([\d.]+)", output, re.MULTILINE)
-    if found is None:
-        raise SystemExit(f"{' '.join(command)} said:\n{output}")
-    return float(found[1]) * 1e6
+    rate = re.search(rf"^{unit}:\s+([\d.]+)", output, re.MULTILINE)
+    if rate is None:
+        raise SystemExit(f"{' '.join(command)}: no line {unit} in the output:\n{output}")
+    return float(rate[1]) * 1e6
 
 
 def main() -> None:
     kernel = next(k for k in microkernel.kernels() if k.name == "fma-float32-avx512")
     rounds: dict[str, dict[str, list[float]]] = {}
 
-    def note(what: str, who: str, rate: float) -> None:
-        rounds.setdefault(what, {}).setdefault(who, []).append(rate)
+    def note(quantity: str, tool: str, rate: float) -> None:
+        rounds.setdefault(quantity, {}).setdefault(tool, []).append(rate)
 
     for _ in range(ROUNDS):
         for threads in (1, 2):
@@ -62,13 +63,13 @@ def main() -> None:
         reads(note)
         bandwidths(note)
     json.dump(rounds, sys.stdout, indent=1)
-    for what, who in rounds.items():
-        best = {name: max(values) for name, values in who.items()}
+    for quantity, tools in rounds.items():
+        best = {name: max(values) for name, values in tools.items()}
         ratio = best["plumbline"] / best["likwid-bench"] - 1
         cells = [
-            f"{best[n] / 1e9:.1f} ({stats.median(who[n]) / 1e9:.1f})" for n in ("plumbline", "likwid-bench")
+            f"{best[n] / 1e9:.1f} ({stats.median(tools[n]) / 1e9:.1f})" for n in ("plumbline", "likwid-bench")
         ]
-        print(f"| {what} | {' | '.join(cells)} | {100 * ratio:+.1f} % |", file=sys.stderr)
+        print(f"| {quantity} | {' | '.join(cells)} | {100 * ratio:+.1f}% |", file=sys.stderr)
 
 
 def reads(note: Callable[[str, str, float], None]) -> None:

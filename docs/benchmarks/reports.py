@@ -1,7 +1,8 @@
-"""How long a report takes, and how large it is: of the reference run, of one of 2,000 cases, and of twenty machines.
+"""Measure the time and size of a report: of the reference run, of a run with 2,000 cases, and of twenty runs.
 
     python docs/benchmarks/reports.py > results/reference/benchmarks/reports.json
-The table goes to standard error. The larger runs are the reference run's cases again under other names; nothing is measured.
+
+The table goes to standard error. The larger runs are the cases of the reference run under other names; nothing is benchmarked.
 """
 
 import json
@@ -29,18 +30,22 @@ def main() -> None:
         ]
         subjects = {"reference run, 437 cases": [REFERENCE], "one run, 2,000 cases": fleet[:1]}
         subjects["20 runs of 2,000 cases"] = fleet
-        found = {name: timed(name, runs, Path(folder) / name) for name, runs in subjects.items()}
-        found["first page on a machine"] = first(Path(folder))
-    json.dump(found, sys.stdout, indent=1)
+        times = {name: timed(name, runs, Path(folder) / name) for name, runs in subjects.items()}
+        times["first page on a machine"] = first(Path(folder))
+    json.dump(times, sys.stdout, indent=1)
 
 
 def repeated(run: Run, tag: str) -> Run:
-    """The same cases again and again under other names."""
+    """Returns a run of `CASES` cases: those of `run`, repeated under other names."""
     copies = range(-(-CASES // len(run.results)))
-    cases = [(f"{one.case.id}-copy{i}" if i else one.case.id, one) for i in copies for one in run.results]
+    cases = [
+        (f"{result.case.id}-copy{i}" if i else result.case.id, result)
+        for i in copies
+        for result in run.results
+    ]
     results = tuple(
-        msgspec.structs.replace(one, case=msgspec.structs.replace(one.case, id=name))
-        for name, one in cases[:CASES]
+        msgspec.structs.replace(result, case=msgspec.structs.replace(result.case, id=name))
+        for name, result in cases[:CASES]
     )
     planned = tuple(result.case.id for result in results)
     header = msgspec.structs.replace(run.header, id=f"{run.header.id[:-6]}{tag}", planned=planned)
@@ -57,31 +62,31 @@ def saved(run: Run, folder: Path) -> Path:
 
 
 def first(folder: Path) -> dict[str, object]:
-    """Seconds of the reference run's page where the library that draws is not in the cache yet."""
+    """Times the page of the reference run while the library that draws charts is not in the cache yet."""
     seconds = []
     for place in range(ROUNDS):
-        known = {**os.environ, "XDG_CACHE_HOME": str(folder / f"cache{place}")}
-        begun = time.perf_counter()
+        environment = {**os.environ, "XDG_CACHE_HOME": str(folder / f"cache{place}")}
+        start = time.perf_counter()
         command = ["plumbline", "report", REFERENCE, "--html", folder / "first.html"]
-        subprocess.run(command, capture_output=True, check=True, env=known)
-        seconds.append(time.perf_counter() - begun)
+        subprocess.run(command, capture_output=True, check=True, env=environment)
+        seconds.append(time.perf_counter() - start)
     cells = " | ".join(units.seconds(v) for v in (stats.median(seconds), min(seconds), max(seconds)))
     print(f"| reference run, the first page on a machine | html | {cells} | |", file=sys.stderr)
     return {"seconds": {"html": seconds}}
 
 
 def timed(name: str, runs: list[Path], out: Path) -> dict[str, object]:
-    """Seconds of each form, in turns, and its bytes; the library's script is in the user's cache from the first on."""
+    """Times each form of a report, interleaved, and returns its bytes; after the first page the library is in the cache."""
     seconds: dict[str, list[float]] = {}
     size: dict[str, int] = {}
     for _ in range(ROUNDS):
         for form in ("html", "markdown", "json"):
             path = out.with_suffix(f".{form}")
-            begun = time.perf_counter()
+            start = time.perf_counter()
             subprocess.run(
                 ["plumbline", "report", *map(str, runs), f"--{form}", path], capture_output=True, check=True
             )
-            seconds.setdefault(form, []).append(time.perf_counter() - begun)
+            seconds.setdefault(form, []).append(time.perf_counter() - start)
             size[form] = path.stat().st_size
     for form, values in seconds.items():
         cells = " | ".join(units.seconds(v) for v in (stats.median(values), min(values), max(values)))

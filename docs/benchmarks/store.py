@@ -1,8 +1,10 @@
-"""How long a data set of a million results takes: to make from run folders, and to ask.
+"""Measure how long it takes to make a data set of a million results from run folders, and to query it.
 
     python docs/benchmarks/store.py > results/reference/benchmarks/store.json
-The table goes to standard error. 1,000 hosts x 25 runs x 40 cases, made of the reference run's header and lines with other hosts, times of day and
-times; in a temporary folder of about 6 GB, removed at the end. Files were just written, so they are read from the page cache. Nothing is measured.
+
+The table goes to standard error. The runs are synthetic: 1,000 hosts x 25 runs x 40 cases, with the header and lines of the
+reference run and other hosts, dates and times. They need about 6 GB in a temporary folder, which is removed at the end. The
+files were just written, so they are read from the page cache. Nothing is benchmarked.
 """
 
 import json
@@ -28,7 +30,7 @@ REFERENCE = Path(__file__).parent.parent.parent / "results" / "reference" / "epy
 HOSTS, RUNS, CASES, ROUNDS, VARIANTS = 1000, 25, 40, 7, 50
 FIRST, APART = datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=14)
 MODELS = ("AMD EPYC", "Intel(R) Xeon(R) Processor", "Neoverse-V2", "AMD EPYC 9554 64-Core Processor")
-# The command line's own question: `CASE` and the data set are put in.
+# The commands to time; CASE, DIR and HOST are replaced.
 COMMANDS = {
     "one_host": ("history", "CASE", "--store", "DIR", "--host", "HOST", "--json"),
     "all_hosts": ("history", "CASE", "--store", "DIR", "--json"),
@@ -38,7 +40,7 @@ AGGREGATE = (
     " quantile_cont(median_seconds, 0.75) - quantile_cont(median_seconds, 0.25), count(*)"
     ' FROM results GROUP BY "case", host'
 )
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 _TIMES = re.compile(
     rb'("(?:median|p05|p25|p75|p95|p99|fastest|slowest|mean)":)([0-9.e-]+)|("block_medians":\[)([^\]]*)'
 )
@@ -48,27 +50,27 @@ _LAST_DIGITS = re.compile(
 
 
 def main() -> None:
-    chance = random.Random(7)  # noqa: S311 - made-up times
+    chance = random.Random(7)  # noqa: S311 - synthetic times
     with tempfile.TemporaryDirectory() as name:
         results, data = Path(name) / "results", Path(name) / "data"
-        needs, free = 8 << 30, shutil.disk_usage(name).free
-        if free < needs:
-            sys.exit(f"{name} has {units.size(free)} free, {units.size(needs)} are needed")
+        needed, free = 8 << 30, shutil.disk_usage(name).free
+        if free < needed:
+            sys.exit(f"{name}: {units.size(free)} free; {units.size(needed)} are needed")
         cases = written(results, chance)
-        found: dict[str, object] = {
+        record: dict[str, object] = {
             "hosts": HOSTS,
             "runs": HOSTS * RUNS,
             "results": HOSTS * RUNS * CASES,
             "bytes_of_folders": size(results),
             "load_average_before": os.getloadavg()[0],
         }
-        found |= compacted(results, data) | asked(data, cases, chance)
-        found["command_seconds"] = commanded(data, chance.choice(cases))
-    json.dump(found, sys.stdout, indent=1)
+        record |= compacted(results, data) | queried(data, cases, chance)
+        record["command_seconds"] = commanded(data, chance.choice(cases))
+    json.dump(record, sys.stdout, indent=1)
 
 
 def written(results: Path, chance: random.Random) -> list[str]:
-    """The run folders; the ids of their cases."""
+    """Writes the run folders and returns the ids of their cases."""
     lines = [line for line in (REFERENCE / store.CASES).read_bytes().splitlines() if b'"measurement"' in line]
     chosen = lines[:: len(lines) // CASES][:CASES]
     cases = [str(msgspec.json.decode(line)["case"]["id"]) for line in chosen]
@@ -79,11 +81,17 @@ def written(results: Path, chance: random.Random) -> list[str]:
         for run in range(RUNS):
             at = FIRST + run * APART + shift
             name = f"{at:%Y%m%dT%H%M%SZ}-{host:08x}-{chance.getrandbits(40):010x}"
-            told = (name, at.isoformat(), f"{host:016x}", MODELS[host % len(MODELS)], f"2.{13 + run // 13}.0")
+            values = (
+                name,
+                at.isoformat(),
+                f"{host:016x}",
+                MODELS[host % len(MODELS)],
+                f"2.{13 + run // 13}.0",
+            )
             folder = results / name
             folder.mkdir(parents=True)
             content = text
-            for mark, value in zip(marks, told, strict=True):
+            for mark, value in zip(marks, values, strict=True):
                 content = content.replace(mark, value.encode())
             (folder / store.HEADER).write_bytes(content)
             (folder / store.CASES).write_bytes(
@@ -93,34 +101,34 @@ def written(results: Path, chance: random.Random) -> list[str]:
 
 
 def scaled(line: bytes, factor: float) -> bytes:
-    """A line with all times of a call multiplied, and room for last digits in those that rows are made of."""
+    """Multiplies all times of a line, and leaves room for other last digits in the times that rows use."""
 
-    def other(match: re.Match[bytes]) -> bytes:
+    def multiplied(match: re.Match[bytes]) -> bytes:
         values = [f"{float(value) * factor!r}" for value in (match[2] or match[4]).split(b",")]
         return (match[1] or match[3]) + ",".join(values).encode()
 
-    return _LAST_DIGITS.sub(rb"\1%08d", _TIMES.sub(other, line).replace(b"%", b"%%")) + b"\n"
+    return _LAST_DIGITS.sub(rb"\1%08d", _TIMES.sub(multiplied, line).replace(b"%", b"%%")) + b"\n"
 
 
 def digits(line: bytes, chance: random.Random) -> bytes:
-    """A line of its own: no two runs agree in the last digits of a time."""
+    """Fills in last digits, so that no two runs have the same times."""
     return line % tuple(chance.getrandbits(26) for _ in range(line.count(b"%08d")))
 
 
 def header(cases: list[str]) -> tuple[bytes, tuple[bytes, ...]]:
-    """The header of a run of these cases, and what in it stands for: id, time, host, processor, torch."""
-    known = store.read(REFERENCE).header
+    """Returns the header of a run of these cases, and its marks for id, time, host, processor and torch."""
+    reference = store.read(REFERENCE).header
     marks = ("%ID%", "%TIME%", "%HOST%", "%MODEL%", "%TORCH%")
-    told = msgspec.to_builtins(known) | {"id": marks[0], "started_at": marks[1], "planned": cases}
-    told["finished_at"] = marks[1]
-    told["environment"]["host"]["id"] = marks[2]
-    told["environment"]["processor"]["model_name"] = marks[3]
-    told["environment"]["software"]["torch"]["version"] = marks[4]
-    told["estimates"] = [one for one in told["estimates"] if one["case"] in cases]
-    told["verdicts"] = [one for one in told["verdicts"] if one["subject"] in cases]
-    told |= {"fits": [], "validations": [], "optimizations": [], "findings": [], "cost_model": None}
-    msgspec.convert(told, Header)
-    return msgspec.json.format(msgspec.json.encode(told), indent=1), tuple(mark.encode() for mark in marks)
+    fields = msgspec.to_builtins(reference) | {"id": marks[0], "started_at": marks[1], "planned": cases}
+    fields["finished_at"] = marks[1]
+    fields["environment"]["host"]["id"] = marks[2]
+    fields["environment"]["processor"]["model_name"] = marks[3]
+    fields["environment"]["software"]["torch"]["version"] = marks[4]
+    fields["estimates"] = [estimate for estimate in fields["estimates"] if estimate["case"] in cases]
+    fields["verdicts"] = [verdict for verdict in fields["verdicts"] if verdict["subject"] in cases]
+    fields |= {"fits": [], "validations": [], "optimizations": [], "findings": [], "cost_model": None}
+    msgspec.convert(fields, Header)
+    return msgspec.json.format(msgspec.json.encode(fields), indent=1), tuple(mark.encode() for mark in marks)
 
 
 def compacted(results: Path, data: Path) -> dict[str, object]:
@@ -130,12 +138,12 @@ def compacted(results: Path, data: Path) -> dict[str, object]:
     before = {path: path.stat().st_mtime_ns for path in data.rglob("*.parquet")}
     second, again = timed(lambda: store.compact([results], str(data)))
     if (outcome.rows, again.known, again.rows) != (HOSTS * RUNS * CASES, HOSTS * RUNS, 0):
-        sys.exit(f"compaction lost something: {outcome}, {again}")
+        sys.exit(f"compaction lost rows: {outcome}, {again}")
     if before != {path: path.stat().st_mtime_ns for path in data.rglob("*.parquet")}:
         sys.exit("the second compaction changed a file")
     show("made from run folders", first)
-    show("CPU time of that, all processes", cpu)
-    show("the same again, nothing new", second)
+    show("CPU time of all processes for that", cpu)
+    show("the same again, without new runs", second)
     print(f"| size | {units.size(size(data))} in {len(before)} files |", file=sys.stderr)
     return {
         "compact_seconds": first,
@@ -146,7 +154,7 @@ def compacted(results: Path, data: Path) -> dict[str, object]:
     }
 
 
-def asked(data: Path, cases: list[str], chance: random.Random) -> dict[str, object]:
+def queried(data: Path, cases: list[str], chance: random.Random) -> dict[str, object]:
     seconds: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
         case, host = chance.choice(cases), f"{chance.randrange(HOSTS):016x}"
@@ -159,19 +167,19 @@ def asked(data: Path, cases: list[str], chance: random.Random) -> dict[str, obje
         took, groups = timed(lambda opened=opened: opened.sql(AGGREGATE))  # type: ignore[misc]
         seconds.setdefault("aggregate", []).append(took)
         if (len(rows), len(all_hosts), len(groups)) != (RUNS, HOSTS * RUNS, HOSTS * CASES):
-            sys.exit(f"a query lost something: {len(rows)}, {len(all_hosts)}, {len(groups)}")
+            sys.exit(f"a query lost rows: {len(rows)}, {len(all_hosts)}, {len(groups)}")
     for name, values in seconds.items():
         show(name.replace("_", " "), *values)
     return {f"{name}_seconds": values for name, values in seconds.items()}
 
 
 def commanded(data: Path, case: str) -> dict[str, list[float]]:
-    """Seconds of the command line's questions."""
-    named = {"CASE": case, "DIR": str(data), "HOST": f"{HOSTS // 2:016x}"}
-    found: dict[str, list[float]] = {}
+    """Times the commands."""
+    replaced = {"CASE": case, "DIR": str(data), "HOST": f"{HOSTS // 2:016x}"}
+    seconds: dict[str, list[float]] = {}
     for _ in range(ROUNDS):
         for name, command in COMMANDS.items():
-            words = [named.get(word, word) for word in command]
+            words = [replaced.get(word, word) for word in command]
             took, done = timed(
                 lambda words=words: subprocess.run(  # type: ignore[misc]
                     [sys.executable, "-m", "harness.cli", *words], capture_output=True, check=False
@@ -179,16 +187,16 @@ def commanded(data: Path, case: str) -> dict[str, list[float]]:
             )
             if done.returncode:
                 sys.exit(f"plumbline history: {done.stderr.decode().strip()[-200:]}")
-            found.setdefault(name, []).append(took)
-    for name, values in found.items():
+            seconds.setdefault(name, []).append(took)
+    for name, values in seconds.items():
         show(f"plumbline history, {name.replace('_', ' ')}", *values)
-    return found
+    return seconds
 
 
-def timed(work: Callable[[], _Found]) -> tuple[float, _Found]:
-    begun = time.perf_counter()
-    found = work()
-    return time.perf_counter() - begun, found
+def timed(work: Callable[[], _Result]) -> tuple[float, _Result]:
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
 
 
 def size(folder: Path) -> int:

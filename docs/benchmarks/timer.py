@@ -1,8 +1,8 @@
-"""The timer beside torch.utils.benchmark and pytest-benchmark's own timing, on the same calls.
+"""Compare the timer with torch.utils.benchmark and the timing of pytest-benchmark on the same calls.
 
-Rounds of all three alternate in one process, so drift hits all alike. Run on a quiet machine:
     python docs/benchmarks/timer.py > results/reference/benchmarks/timer.json
-The table goes to standard error.
+
+Rounds of all three alternate in one process, so drift affects all alike. Run it on a quiet machine. The table goes to standard error.
 """
 
 import json
@@ -26,7 +26,7 @@ from harness.measure.timer import Glance, Timer  # noqa: E402
 ROUNDS = 7
 SIZES = (("float32", 64), ("float32", 256), ("float32", 1024), ("bfloat16", 512))
 CALLS = {}
-# As long as the other two look.
+# The same time as the other two tools use.
 LOOK = Glance(warmup_seconds=0.1, seconds=0.5, least_samples=5, most_samples=512, min_sample_seconds=2e-4)
 
 PYTEST = """
@@ -65,9 +65,9 @@ def main() -> None:
         for name, call in CALLS.items():
             ours = stats.median(timer.glance(call, LOOK).trusted_seconds)
             timer = benchmark.Timer("call()", globals={"call": call}, num_threads=device.threads)
-            theirs = timer.blocked_autorange(min_run_time=0.5).median
+            torch_median = timer.blocked_autorange(min_run_time=0.5).median
             medians[name].setdefault("plumbline", []).append(ours)
-            medians[name].setdefault("torch.utils.benchmark", []).append(theirs)
+            medians[name].setdefault("torch.utils.benchmark", []).append(torch_median)
         with tempfile.TemporaryDirectory() as folder:
             for name, median in with_pytest_benchmark(Path(folder)).items():
                 medians[name].setdefault("pytest-benchmark", []).append(median)
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def cost(device: Cpu) -> dict[str, float]:
-    """What a sample costs beside the calls in it, in seconds."""
+    """Returns the cost of a sample in addition to its calls, in seconds."""
     timer = Timer(device)
     before = device.host_seconds()
     count = 2000
@@ -93,7 +93,7 @@ def show(medians: dict[str, dict[str, list[float]]]) -> None:
             middle = stats.median(values)
             print(
                 f"| {name} | {tool} | {units.seconds(middle)} | {units.seconds(min(values))} to "
-                f"{units.seconds(max(values))} | {100 * (middle / reference - 1):+.1f} % |",
+                f"{units.seconds(max(values))} | {100 * (middle / reference - 1):+.1f}% |",
                 file=sys.stderr,
             )
 

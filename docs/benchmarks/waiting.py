@@ -1,6 +1,7 @@
-"""How OpenMP threads wait: small products under each policy, quiet and with another program on the machine.
+"""Time small products under each policy of how OpenMP threads wait, quiet and with background load.
 
     python docs/benchmarks/waiting.py > results/reference/benchmarks/waiting.json
+
 The table goes to standard error.
 """
 
@@ -18,25 +19,25 @@ POLICIES = {
 CALL = """
 import json, time, torch
 torch.set_num_threads(2)
-found = {}
+medians = {}
 for n in (64, 128, 256, 512):
     a, b = torch.randn(n, n), torch.randn(n, n)
     c = torch.empty(n, n)
     times, until = [], time.perf_counter() + 0.5
     while time.perf_counter() < until:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         torch.mm(a, b, out=c)
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - start)
     times.sort()
-    found[n] = times[len(times) // 2]
-print(json.dumps(found))
+    medians[n] = times[len(times) // 2]
+print(json.dumps(medians))
 """
 
 
 def main() -> None:
-    found: dict[str, dict[str, list[float]]] = {}
-    for hogs in (0, 1, 2):
-        others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(hogs)]
+    medians: dict[str, dict[str, list[float]]] = {}
+    for programs in (0, 1, 2):
+        loads = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(programs)]
         try:
             for _ in range(ROUNDS):
                 for policy, variables in POLICIES.items():
@@ -45,13 +46,13 @@ def main() -> None:
                         command, env=os.environ | variables, capture_output=True, text=True, check=True
                     )
                     for n, median in json.loads(output.stdout).items():
-                        key = f"{hogs} other programs, {policy}"
-                        found.setdefault(key, {}).setdefault(n, []).append(median)
+                        key = f"{programs} other program{'' if programs == 1 else 's'}, {policy}"
+                        medians.setdefault(key, {}).setdefault(n, []).append(median)
         finally:
-            for other in others:
-                other.kill()
-    json.dump(found, sys.stdout, indent=1)
-    for key, sizes in found.items():
+            for load in loads:
+                load.kill()
+    json.dump(medians, sys.stdout, indent=1)
+    for key, sizes in medians.items():
         cells = [f"{min(v) * 1e6:.1f} to {max(v) * 1e6:.1f} µs" for v in sizes.values()]
         print(f"| {key} | {' | '.join(cells)} |", file=sys.stderr)
 
