@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from harness import stats, store
-from harness.check.trust import check_trust
+from harness.check.judge import check_trust
 from harness.records import Answer, Flag
 from harness.records.noise import KindNoise, NoiseProfile, Repeat, TimerReading
 from harness.selftest import run

@@ -37,10 +37,10 @@ class Polynomial:
         """Its value."""
         return sum((c * size**power for power, c in enumerate(self.coefficients)), Fraction(0))
 
-    def told(self, variable: str) -> str:
+    def formula(self, variable: str) -> str:
         """As a formula.
 
-        >>> Polynomial((Fraction(0), Fraction(0), Fraction(12)), 64).told("n")
+        >>> Polynomial((Fraction(0), Fraction(0), Fraction(12)), 64).formula("n")
         '12 n^2'
         """
         names = {0: "", 1: f" {variable}"}
@@ -55,7 +55,7 @@ class Polynomial:
 def exact_model(sizes: Sequence[int], values: Sequence[int]) -> Polynomial | None:
     """The polynomial of the lowest degree that the largest sizes follow to the last digit; None where there is none, or sizes are too few.
 
-    >>> exact_model([1, 2, 4, 8], [107, 114, 128, 156]).told("batch")
+    >>> exact_model([1, 2, 4, 8], [107, 114, 128, 156]).formula("batch")
     '100 + 7 batch'
     """
     known = sorted(set(zip(sizes, values, strict=True)), reverse=True)

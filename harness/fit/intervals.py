@@ -13,8 +13,8 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
 
+from harness import stats
 from harness.fit.models import RATES, Columns, Model, Vector, exponentials
 from harness.fit.points import Points
 from harness.fit.selection import DECISIVE, EXACT, MANY, PLAUSIBLE, Choice
@@ -63,7 +63,7 @@ class Uncertainty:
     @property
     def quantile(self) -> float:
         """Student's t, 97.5 %."""
-        return float(student_t.ppf(0.975, max(self.freedom, 1)))
+        return stats.students_t(0.975, self.freedom)
 
     @cached_property
     def covariance(self) -> Matrix:
