@@ -235,7 +235,10 @@ def test_causal_attention_is_counted_by_what_it_masks() -> None:
     attended = 102 * 10**6
     run = made_up.run((step(flops=6 * 10**9 + attended, masked=98 * 10**6, sequence=50),))
 
-    assert f"attention adds {units.percent(0.017)}, parameters that multiply no token take {units.percent(0.0)}" in only(run, "6ND").reason
+    assert (
+        f"attention adds {units.percent(0.017)}, parameters that multiply no token take {units.percent(0.0)}"
+        in only(run, "6ND").reason
+    )
 
 
 @pytest.mark.parametrize(
