@@ -10,8 +10,8 @@ import pytest
 
 from harness.check.judge import judge
 from harness.costmodel import calibrated, estimate, validated
-from harness.costmodel.calibration import priced
 from harness.costmodel.demand import BLOCK, FAR, Demand, demand_of, framework_seconds
+from harness.costmodel.estimate import priced
 from harness.costmodel.kinds import kind_of
 from harness.costmodel.operator_models import Measured, Roof, fit_model, seconds_of
 from harness.records import (
@@ -148,7 +148,7 @@ def test_a_model_is_recovered_from_its_own_times() -> None:
     assert model.overhead == pytest.approx(5e-6, rel=0.05)
     assert model.flops_per_second == pytest.approx(100e9, rel=0.05)
     assert model.bytes_per_second == pytest.approx(60e9, rel=0.1)
-    assert model.told == ("flops", "bytes")  # no case tells of memory
+    assert model.identified == ("flops", "bytes")  # no case tells of memory
     assert model.median < 0.03
 
 

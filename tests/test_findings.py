@@ -16,13 +16,13 @@ from harness.records import (
     Answer,
     BandwidthPeak,
     Case,
+    CaseAccuracy,
     ComputePeak,
     Cost,
     CostModel,
     Estimate,
     Finding,
     FindingKind,
-    Judged,
     MemoryLevel,
     Operator,
     Optimization,
@@ -185,7 +185,7 @@ def test_a_claim_that_fails_anywhere_is_one_finding() -> None:
 
 
 def steps(missed: int, of: int) -> Validation:
-    cases = tuple(Judged(f"step{i}", 2.0 if i < missed else 1.0, 1.0, i >= missed) for i in range(of))
+    cases = tuple(CaseAccuracy(f"step{i}", 2.0 if i < missed else 1.0, 1.0, i >= missed) for i in range(of))
     return Validation("train_step", cases, (), (of - missed) / of)
 
 

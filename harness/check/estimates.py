@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from harness import units
 from harness.check import verdict
-from harness.costmodel.validation import MODEL, REPLAY
+from harness.costmodel.estimate import MODEL, REPLAY
 from harness.records import Answer, Estimate, Measurement, Result, Run, Trace, Validation, Verdict
 
 RULE, RATIO = "6ND", "backward to forward"

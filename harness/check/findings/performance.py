@@ -102,8 +102,8 @@ def _measured(pairs: list[Optimization], paying: list[Optimization]) -> str:
 
 
 def _predicted(paying: list[Optimization]) -> str:
-    predicted = {pair.way: pair for pair in paying if pair.expected is not None}
-    speedups = [pair.expected for pair in paying if pair.expected is not None]
+    predicted = {pair.way: pair for pair in paying if pair.predicted is not None}
+    speedups = [pair.predicted for pair in paying if pair.predicted is not None]
     memory = [pair.memory for pair in paying if pair.memory is not None]
     return joined(
         f"predicted {stats.median(speedups):.2f} times as fast ({', '.join(predicted)})" if speedups else "",

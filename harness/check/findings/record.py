@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness import stats, units
 from harness.check.findings.common import Ranked, fraction, ids, number, wrong
-from harness.records import Answer, Failed, Judged, Run
+from harness.records import Answer, CaseAccuracy, Failed, Run
 
 # One step in ten lies outside its 90% interval by chance. A number outside that chance reaches in less than one of a hundred runs is a finding.
 OUTSIDE, BY_CHANCE = 0.10, 0.01
@@ -172,7 +172,7 @@ def _chance(steps: int, outside: int) -> float:
     )
 
 
-def _why_missed(run: Run, outside: list[Judged]) -> str:
+def _why_missed(run: Run, outside: list[CaseAccuracy]) -> str:
     if not outside:
         return "the steps have costs that the cost model does not contain, or its intervals are too narrow"
     longer = sum(step.measured > step.estimated for step in outside)
