@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from harness.fit.exponents import exact_model
+from harness.fit.fitted import exact_model
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,7 @@ from itertools import pairwise
 
 from harness import units
 from harness.check import verdict
-from harness.fit.exponents import Polynomial, exact_model
-from harness.fit.fitted import CROOKED
+from harness.fit.fitted import CROOKED, Polynomial, exact_model
 from harness.fit.selection import DECISIVE, EQUAL, PLAUSIBLE
 from harness.fit.sweeps import CERTAIN, TOLERANCE
 from harness.records import Answer, Fit, Parameter, Result, Rival, Run, Verdict
