@@ -1,7 +1,7 @@
 """Statistics of samples: floats in, floats out.
 
-Robust ones only. A mean or a standard deviation of times says more about the neighbours than
-about the machine.
+Times are summarised by medians and quantiles: other programs shift a mean or a standard deviation
+more than the machine does.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ def mad(values: Sequence[float]) -> float:
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float]:
-    """A 95 % interval of the median from order statistics: no distribution is assumed.
+    """A 95% interval of the median from order statistics: no distribution is assumed.
 
     The ranks come from the binomial(n, 1/2) by its normal approximation, widened to whole ranks
     (Conover, Practical Nonparametric Statistics, 3rd ed., section 3.2). Below six samples no
-    pair of ranks reaches 95 %: the whole range is returned.
+    pair of ranks reaches 95%: the whole range is returned.
 
     >>> median_interval([float(v) for v in range(1, 101)])
     (40.0, 61.0)
@@ -77,7 +77,7 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def lag1_autocorrelation(values: Sequence[float]) -> float:
-    """How much one sample says about the next, -1 to 1; 0 where it is undefined (constant, short).
+    """Correlation of each sample with the next, -1 to 1; 0 where it is undefined (constant, short).
 
     >>> round(lag1_autocorrelation([1.0, -1.0] * 50), 2)
     -0.99
@@ -104,24 +104,24 @@ def drift(values: Sequence[float]) -> float:
     return median(values[-quarter:]) / median(values[:quarter]) - 1.0
 
 
-# What processes on one machine differ by where nothing else is known, as a standard deviation of the logarithm,
-# and how many processes' worth of knowledge that is. Seen: 0.2 to 4 % (docs/pages/explanation/measured).
+# Prior of the standard deviation (of the logarithm) between processes on one machine, and its weight in processes.
+# Measured: 0.2% to 4% (docs/pages/explanation/measured/trust.md).
 PRIOR_SIGMA, PRIOR_WEIGHT = 0.01, 3
 
 
 def repeat_interval(blocks: Sequence[Sequence[float]], drift: float = 0.0) -> tuple[float, float] | None:
-    """Where the median time of an independent repeat lies, in 95 of 100 cases. None for one process.
+    """The 95% interval for the median time of an independent repeat; None for one process.
 
-    `blocks` are the medians of the blocks of each process, in the order they were taken; the median time is
-    the median over processes of the medians over blocks. The repeat has fresh processes, and as many.
+    `blocks` are the medians of the blocks of each process, in the order they were taken. The median time is
+    the median over processes of the medians over blocks. The repeat has as many processes, all of them new.
 
-    On logarithms, as times spread by factors: the variance between processes, moderated by a prior because
-    two to five processes tell little of it (Smyth, "Linear models and empirical Bayes methods", 2004), and
-    what blocks scatter by (robust, times pi / 2 for a median of them). Student's t with the degrees of freedom
-    of both. Twice the variance: the repeat errs as much as this one does.
+    Everything is computed on logarithms, as times spread by factors. The variance between processes is moderated
+    by a prior, because two to five processes determine it badly (Smyth, "Linear models and empirical Bayes
+    methods", 2004). The scatter of blocks is robust, times pi / 2 for a median of them. Student's t has the degrees
+    of freedom of both. The variance counts twice, as the repeat errs as much as this measurement.
 
-    None of that sees what changes more slowly than the blocks are spread: `drift` is what repeats at other
-    times differ by, as a standard deviation of the logarithm, where a self-test has found it.
+    Changes that are slower than the blocks do not appear in them. `drift` adds those: the standard deviation of
+    the logarithm between repeats at different times, as a self-test measured it.
     """
     if len(blocks) < 2:
         return None
@@ -138,26 +138,18 @@ def repeat_interval(blocks: Sequence[Sequence[float]], drift: float = 0.0) -> tu
         * math.sqrt(count / max(1, count - processes))
     )
     variance = process_variance / processes + math.pi / 2 * sigma**2 / count + drift**2
-    half = t975(freedom) * math.sqrt(2.0 * variance)
+    half = students_t(0.975, freedom) * math.sqrt(2.0 * variance)
     centre = median([median(process) for process in blocks])
     return centre * math.exp(-half), centre * math.exp(half)
 
 
-# Student's t, 97.5 %, for 1, 2, 3, ... degrees of freedom.
-T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145)
-
-# The same for 80 %, one-sided.
-T80 = (1.376, 1.061, 0.978, 0.941, 0.920, 0.906, 0.896, 0.889, 0.883, 0.879, 0.876, 0.873, 0.870, 0.868)
-
-
 def detectable(sigma: float, count: int) -> float:
-    """The least shift that `count` readings of standard deviation `sigma` show: power 80 %, level 5 %, two-sided.
+    """The smallest shift that `count` readings of standard deviation `sigma` detect: power 80%, level 5%, two-sided.
 
     >>> round(detectable(0.01, 5), 4)
     0.0166
     """
-    row = min(max(count, 2) - 1, len(T80)) - 1
-    return (t975(count - 1) + T80[row]) * sigma / math.sqrt(count)
+    return (students_t(0.975, count - 1) + students_t(0.8, count - 1)) * sigma / math.sqrt(count)
 
 
 def deviation(values: Sequence[float]) -> float:
@@ -172,7 +164,7 @@ def deviation(values: Sequence[float]) -> float:
 
 
 def hodges_lehmann(values: Sequence[float]) -> float:
-    """Median of the means of all pairs, each value with itself too: a centre that one outlier cannot move.
+    """Median of the means of all pairs (each value with itself too): a centre that one outlier cannot move.
 
     Hodges and Lehmann, "Estimates of location based on rank tests", 1963.
 
@@ -183,26 +175,26 @@ def hodges_lehmann(values: Sequence[float]) -> float:
 
 
 def spread_of_repeats(sigma: float, count: int) -> float:
-    """Half of the interval in which the difference of two repeats lies in 95 of 100 cases.
+    """Half of the 95% interval for the difference of two repeats.
 
-    `sigma` is the standard deviation that `count` repeats showed.
+    `sigma` is the standard deviation over `count` repeats.
     """
-    return t975(count - 1) * math.sqrt(2.0) * sigma
+    return students_t(0.975, count - 1) * math.sqrt(2.0) * sigma
 
 
-def t975(freedom: int) -> float:
-    """Student's t, 97.5 %: from the table, and beyond it by two terms of its expansion (Abramowitz and Stegun, 26.7.5).
+@cache
+def students_t(probability: float, freedom: int) -> float:
+    """The quantile of Student's t distribution; fewer than one degree of freedom count as one.
 
-    >>> t975(2), round(t975(15), 3), round(t975(1000), 3)
-    (4.303, 2.131, 1.962)
+    >>> round(students_t(0.975, 2), 3), round(students_t(0.8, 14), 3)
+    (4.303, 0.868)
     """
-    if freedom <= len(T975):
-        return T975[max(freedom, 1) - 1]
-    z = 1.959964
-    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    from scipy.special import stdtrit  # noqa: PLC0415 - the command line starts without it
+
+    return float(stdtrit(max(freedom, 1), probability))
 
 
-# Up to so many pairs the exact distribution is counted.
+# Up to this many pairs the exact distribution is counted.
 EXACT_PAIRS = 300
 
 
@@ -238,7 +230,7 @@ def mann_whitney(vector: Vector, other: Vector) -> float:
 
 @cache
 def _ways(m: int, n: int) -> tuple[int, ...]:
-    """In how many orders of m and n values the former win 0, 1, 2, ... of the m n pairs.
+    """The number of orders of m and n values in which the former win 0, 1, 2, ... of the m n pairs.
 
     The coefficients of the Gaussian binomial: a product of (1 - q^(n + i)) / (1 - q^i).
     """

@@ -1,4 +1,10 @@
-"""Text from outside (names, reasons, variables), made fit to be shown."""
+"""Text from outside: names, reasons and variables made safe to show, and tables of cells."""
+
+import csv
+import io
+from pathlib import Path
+
+from harness.errors import UsageError
 
 
 def visible(text: str) -> str:
@@ -26,3 +32,28 @@ def shortened(text: str, most: int) -> str:
         return text
     head = (most - 1) // 2
     return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
+
+
+_DELIMITERS = ",;\t"
+
+
+def read_csv(path: Path, missing: str) -> list[tuple[int, list[str]]]:
+    """The rows of a CSV file that are not empty, each with the number of its last line; cells without white space around them.
+
+    The delimiter is the most frequent of comma, semicolon and tab in the first line.
+
+    Raises:
+        UsageError: there is no such file (`missing` names what was looked for), or it cannot be read as CSV.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        first = next((line for line in io.StringIO(text) if line.strip()), "")
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=first.count))
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except FileNotFoundError:
+        raise UsageError(f"{missing}: {str(path)!r}") from None
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} is not a CSV table in UTF-8: {error}") from error
+    return [(line, cells) for line, cells in rows if any(cells)]

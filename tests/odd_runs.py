@@ -12,6 +12,7 @@ from harness.records import (
     Accuracy,
     BandwidthPeak,
     Case,
+    CaseAccuracy,
     ComputePeak,
     Cost,
     Estimate,
@@ -19,7 +20,6 @@ from harness.records import (
     Fit,
     FitPoint,
     Footprint,
-    Judged,
     Measurement,
     MemoryLevel,
     Optimization,
@@ -154,7 +154,8 @@ def words(text: str = "made") -> Source:
         for case in cases
     )
     judged = tuple(
-        Judged(case, 0.1 * n, 0.09 * n, n < 3, 0.01, 0.05, 0.08) for n, case in enumerate(cases, start=1)
+        CaseAccuracy(case, 0.1 * n, 0.09 * n, n < 3, 0.01, 0.05, 0.08)
+        for n, case in enumerate(cases, start=1)
     )
     ways = (
         Accuracy("cost model", 3, 0.1, -0.1, 0.2, cases[0]),

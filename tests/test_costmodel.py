@@ -10,8 +10,8 @@ import pytest
 
 from harness.check.judge import judge
 from harness.costmodel import calibrated, estimate, validated
-from harness.costmodel.calibration import priced
 from harness.costmodel.demand import BLOCK, FAR, Demand, demand_of, framework_seconds
+from harness.costmodel.estimate import priced
 from harness.costmodel.kinds import kind_of
 from harness.costmodel.operator_models import Measured, Roof, fit_model, seconds_of
 from harness.records import (
@@ -148,7 +148,7 @@ def test_a_model_is_recovered_from_its_own_times() -> None:
     assert model.overhead == pytest.approx(5e-6, rel=0.05)
     assert model.flops_per_second == pytest.approx(100e9, rel=0.05)
     assert model.bytes_per_second == pytest.approx(60e9, rel=0.1)
-    assert model.told == ("flops", "bytes")  # no case tells of memory
+    assert model.identified == ("flops", "bytes")  # no case tells of memory
     assert model.median < 0.03
 
 
@@ -349,7 +349,7 @@ def test_steps_that_pay_for_something_unknown_fail_and_say_by_how_much() -> None
 
     assert len(failed) >= 12
     assert "-6" in failed[0].reason
-    assert "does not know" in failed[0].reason
+    assert "does not contain" in failed[0].reason
 
 
 def test_the_replay_splits_the_error() -> None:
@@ -509,7 +509,7 @@ def test_few_steps_tell_nothing_of_a_suite() -> None:
     (suite,) = [v for v in verdicts if v.subject == "all of train_step"]
 
     assert suite.answer is Answer.INCONCLUSIVE
-    assert "10 steps would tell" in suite.reason
+    assert "at least 10 steps" in suite.reason
 
 
 def test_validation_is_of_what_was_measured_alone() -> None:

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from harness.fit.exponents import exact_model
+from harness.fit.fitted import exact_model
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_a_polynomial_is_found_to_the_last_digit(values: list[int], told: str) -
     model = exact_model([1, 2, 4, 8], values)
 
     assert model is not None
-    assert model.told("batch").replace("+ 1 batch", "+ batch") == told
+    assert model.formula("batch").replace("+ 1 batch", "+ batch") == told
     assert [model(size) for size in (1, 2, 4, 8)] == values
     assert model.first == 1
 

@@ -7,9 +7,8 @@ import pytest
 
 from harness.fit.fitted import Fitted, fit
 from harness.fit.models import logarithms, roofline
-from harness.fit.points import Points
 from harness.fit.selection import family
-from harness.fit.solver import finish, refit, solve
+from harness.fit.solver import Points, finish, refit, solve
 from harness.fit.sweeps import Size, Sweep, fit_sweep
 from harness.records import Fit, Parameter
 from tests import made_up

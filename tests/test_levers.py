@@ -46,7 +46,7 @@ def test_a_pair_that_differs_in_one_word_is_a_optimization() -> None:
     assert found.low < 0.8 < found.high
     assert math.isclose(found.low * found.high, 0.64)
     assert (found.memory, found.predicted_memory) == (0.25, 0.275)
-    assert (found.expected, found.way) == (0.8, "roofline")
+    assert (found.predicted, found.way) == (0.8, "roofline")
 
 
 def test_what_a_compiler_fuses_has_no_roofline_to_expect() -> None:
@@ -56,7 +56,7 @@ def test_what_a_compiler_fuses_has_no_roofline_to_expect() -> None:
     (found,) = optimizations(run(eager, compiled))
 
     assert round(found.speedup, 6) == 3.0
-    assert (found.expected, found.way) == (None, "")
+    assert (found.predicted, found.way) == (None, "")
 
 
 def test_threads_are_compared_from_one_to_the_most() -> None:
@@ -66,7 +66,7 @@ def test_threads_are_compared_from_one_to_the_most() -> None:
 
     assert found.optimization == "4 threads instead of 1"
     assert round(found.speedup, 3) == round(4**0.9, 3)
-    assert (found.expected, found.way) == (4.0, "cores")
+    assert (found.predicted, found.way) == (4.0, "cores")
 
 
 def test_one_process_alone_states_no_interval() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from harness import stats, store
-from harness.check.trust import check_trust
+from harness.check.judge import check_trust
 from harness.records import Answer, Flag
 from harness.records.noise import KindNoise, NoiseProfile, Repeat, TimerReading
 from harness.selftest import run
@@ -156,7 +156,7 @@ def test_the_command_measures_judges_keeps_and_tells(
     assert not bad.may_gate
     assert "may gate here: compute on 1 thread" in output
     assert "may only inform here: memory on 2 threads" in output
-    assert "a spin of 200 µs: read as 200 µs" in output
+    assert "a spin of 200 µs: read 200 µs" in output
     assert status in {0, 1}  # coverage of eight made-up repeats is a matter of chance
 
     status, output, _ = plumbline("selftest", "--pairs", 5, "--json")

@@ -122,14 +122,14 @@ def test_a_step_reads_as_a_line() -> None:
         (1100, 1000, True, Answer.INCONCLUSIVE),  # a compiler plans anew
     ],
 )
-def test_the_memory_of_a_step_is_what_was_said(said: int, measured: int, fused: bool, answer: Answer) -> None:
+def test_the_memory_of_a_step_is_as_predicted(said: int, measured: int, fused: bool, answer: Answer) -> None:
     verdict = memory_verdict(step(said=said, measured=measured, fused=fused))
 
     assert verdict.answer is answer
-    assert "in the backward (said: backward)" in verdict.reason
+    assert " in backward, predicted" in verdict.reason
 
 
-def test_a_single_operator_takes_at_least_what_was_said() -> None:
+def test_a_single_operator_takes_at_least_what_was_predicted() -> None:
     case = made_up.product(64)
     assert case.cost is not None
     more, less = (

@@ -23,7 +23,7 @@ from scipy.optimize import OptimizeWarning, curve_fit
 
 from harness.fit.fitted import Fitted, fit
 from harness.fit.models import logarithms
-from harness.fit.points import Points
+from harness.fit.solver import Points
 
 Vector = NDArray[np.float64]
 RATE, SEEDS, REPEATS, NOISE, BEYOND = 50e9, 60, 5, 0.03, 8192.0

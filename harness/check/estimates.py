@@ -1,52 +1,51 @@
-"""Time: a step takes what single operators, measured alone, said it would."""
+"""Checks of whole steps: FLOPs against 6ND, the times of the passes against each other, and the cost model's estimates against measurements."""
 
 from collections.abc import Iterator
 
 from harness import units
-from harness.costmodel.validation import MODEL, REPLAY
+from harness.check import verdict
+from harness.costmodel.estimate import MODEL, REPLAY
 from harness.records import Answer, Estimate, Measurement, Result, Run, Trace, Validation, Verdict
 
 RULE, RATIO = "6ND", "backward to forward"
 # What parameters and attention may leave unexplained: biases, norms, positions, a classifier's head.
 UNEXPLAINED = 0.10
-# The forward and backward passes reach other shares of the machine: seen, a backward pass 14 % faster than all of its ratios.
+# The passes reach other fractions of the machine's peaks: a backward pass 14% faster than all of its ratios was measured.
 FRACTION = 0.20
-# Beyond this factor no kernel explains it.
+# No kernel explains a factor beyond this.
 WRONG = 2.0
 
 
 def check_steps(run: Run) -> Iterator[Verdict]:
     """One verdict for each training step with tokens, and one for each whose phases were timed."""
     for result in run.results:
-        trace = result.case.trace
+        trace, measurement = result.case.trace, result.measurement
         if trace is None or not trace.phase("backward").flops:
             continue
         if result.case.items.get("tokens") and trace.parameters:
-            yield _six(result, trace.parameters, result.case.items["tokens"])
-        measurement = result.measurement
+            yield _six_n_d(result, trace.parameters, result.case.items["tokens"])
         if measurement and {"forward", "backward"} <= set(measurement.phase_seconds):
-            yield _backward(result, trace, measurement)
+            yield _backward(result.case.id, trace, measurement)
 
 
-def _six(result: Result, parameters: int, tokens: int) -> Verdict:
+def _six_n_d(result: Result, parameters: int, tokens: int) -> Verdict:
     case = result.case
     flops = case.cost.flops if case.cost else 0
     rule = 6.0 * parameters * tokens
     attention = _attention(result, tokens) / rule
     idle = 1.0 + attention - flops / rule
     tables = case.sizes.get("vocabulary", 0) * case.sizes.get("width", 0) / parameters
-    told = (
+    counted = (
         f"{flops / rule:.3f} of 6 x {units.count(parameters)} parameters x {tokens} tokens: attention adds {units.percent(attention)}, "
-        f"parameters that multiply no token take {units.percent(max(idle, 0.0))} (a table of the vocabulary up to "
-        f"{units.percent(tables)}; positions, biases and norms are allowed {units.percent(UNEXPLAINED)})"
+        f"parameters that multiply no token take {units.percent(max(idle, 0.0))}"
     )
+    allowed = f"a table of the vocabulary may take {units.percent(tables)}; positions, biases and norms {units.percent(UNEXPLAINED)}"
     if idle < -UNEXPLAINED:
-        return Verdict(RULE, case.id, Answer.FAILS, f"{told}: more was counted than there is to do")
+        return verdict(RULE, case.id, Answer.FAILS, counted, allowed, "more FLOPs were counted than needed")
     if idle > tables + UNEXPLAINED:
-        return Verdict(
-            RULE, case.id, Answer.INCONCLUSIVE, f"{told}; what is left may be experts that are not chosen"
-        )
-    return Verdict(RULE, case.id, Answer.HOLDS, told)
+        reason = "experts that are not chosen may be the rest"
+        return verdict(RULE, case.id, Answer.INCONCLUSIVE, counted, allowed, reason)
+    return verdict(RULE, case.id, Answer.HOLDS, counted, allowed)
 
 
 def _attention(result: Result, tokens: int) -> float:
@@ -58,108 +57,108 @@ def _attention(result: Result, tokens: int) -> float:
     return 12.0 * sizes.get("depth", 0) * sizes.get("width", 0) * length * tokens
 
 
-def _backward(result: Result, trace: Trace, measurement: Measurement) -> Verdict:
-    """The ratio of times lies between those of FLOPs, bytes and kernels, whichever binds the step."""
-    case, ahead, back = result.case, trace.phase("forward"), trace.phase("backward")
-    forward, backward = (measurement.phase_seconds[name] for name in ("forward", "backward"))
-    if forward <= 0.0:
-        return Verdict(
-            RATIO, case.id, Answer.INCONCLUSIVE, "the forward pass took no time that could be told"
-        )
-    seconds = backward / forward
+def _backward(case: str, trace: Trace, measurement: Measurement) -> Verdict:
+    """Whether the ratio of the times lies between those of FLOPs, bytes and kernels, whichever binds the step."""
+    forward, backward = trace.phase("forward"), trace.phase("backward")
+    seconds = measurement.phase_seconds
+    if seconds["forward"] <= 0.0:
+        return verdict(RATIO, case, Answer.INCONCLUSIVE, "the forward pass was too short to measure")
     ratios = {
-        "FLOPs": (back.flops + back.recomputed_flops, ahead.flops),
-        "bytes": (back.bytes_read + back.bytes_written, ahead.bytes_read + ahead.bytes_written),
-        "kernels": (back.kernels, ahead.kernels),
+        "FLOPs": (backward.flops + backward.recomputed_flops, forward.flops),
+        "bytes": (
+            backward.bytes_read + backward.bytes_written,
+            forward.bytes_read + forward.bytes_written,
+        ),
+        "kernels": (backward.kernels, forward.kernels),
     }
     known = {name: over / under for name, (over, under) in ratios.items() if over and under}
     if not known:
-        return Verdict(RATIO, case.id, Answer.INCONCLUSIVE, "a phase that does nothing has no ratio")
-    low, high = min(known.values()), max(known.values())
-    told = (
-        f"the backward pass takes {seconds:.2f} times the forward pass; "
-        f"{', '.join(f'{name} {value:.2f}' for name, value in known.items())} "
-        f"({units.percent(FRACTION)} beyond either is allowed: the two passes reach other shares of the machine)"
+        return verdict(RATIO, case, Answer.INCONCLUSIVE, "one of the phases does no work")
+    ratio, low, high = seconds["backward"] / seconds["forward"], min(known.values()), max(known.values())
+    text = (
+        f"the backward pass takes {ratio:.2f} times as long as the forward pass; "
+        f"predicted {', '.join(f'{value:.2f} by {name}' for name, value in known.items())} "
+        f"(tolerance {units.percent(FRACTION)} beyond the range)"
     )
-    if (1.0 - FRACTION) * low <= seconds <= (1.0 + FRACTION) * high:
-        return Verdict(RATIO, case.id, Answer.HOLDS, told)
+    if (1.0 - FRACTION) * low <= ratio <= (1.0 + FRACTION) * high:
+        return verdict(RATIO, case, Answer.HOLDS, text)
     if measurement.flags:
-        told += f"; the measurement is {', '.join(measurement.flags)}"
-        return Verdict(RATIO, case.id, Answer.INCONCLUSIVE, told)
-    wrong = seconds > WRONG * high or seconds < low / WRONG
-    return Verdict(RATIO, case.id, Answer.FAILS if wrong else Answer.INCONCLUSIVE, told)
+        return verdict(RATIO, case, Answer.INCONCLUSIVE, text, _flagged(measurement))
+    wrong = ratio > WRONG * high or ratio < low / WRONG
+    return verdict(RATIO, case, Answer.FAILS if wrong else Answer.INCONCLUSIVE, text)
+
+
+def _flagged(measurement: Measurement) -> str:
+    return f"the measurement is {', '.join(measurement.flags)}"
 
 
 CLAIM = "time"
-# Nine of ten steps should lie in their 90 % interval. Fewer than this many steps tell nothing of that.
+# Nine of ten steps should lie in their 90% interval. Fewer steps than this do not show the coverage.
 LEAST_CASES, LEAST_COVERAGE = 10, 0.80
-# Operators that little is known of excuse a step only if they take more than this fraction of it.
+# Operators with a poor model excuse a step only if they take more than this fraction of it.
 MATTERS = 0.1
-# A step outside of its interval is nothing unheard of; outside of one that is twice as wide (one in a thousand) something is wrong.
+# One step in ten lies outside its interval by chance; one in a thousand outside an interval that is twice as wide.
 TWICE = 2
 
 
 def check_time(run: Run) -> Iterator[Verdict]:
-    """One verdict for each estimated and measured case, and one for each suite: is the model worth more than a roofline?"""
+    """One verdict for each case with an estimate and a measurement, and one for each suite: is the model better than a roofline?"""
     measured = {result.case.id: result.measurement for result in run.measured}
-    for said in run.header.estimates:
-        found = measured.get(said.case)
-        if found is not None:
-            yield _of_case(said, found)
+    for estimate in run.header.estimates:
+        measurement = measured.get(estimate.case)
+        if measurement is not None:
+            yield _case_time(estimate, measurement)
     for validation in run.header.validations:
-        yield _of_suite(validation)
+        yield _suite_time(validation)
 
 
-def _of_case(said: Estimate, found: Measurement) -> Verdict:
-    error = said.seconds / found.median - 1.0
-    told = (
-        f"{units.seconds(said.seconds)} were expected, {units.seconds(said.low)} to {units.seconds(said.high)} in nine of ten "
-        f"cases; it took {units.seconds(found.median)} (the estimate is {units.signed_percent(error)})"
+def _case_time(estimate: Estimate, measurement: Measurement) -> Verdict:
+    median, error = measurement.median, estimate.seconds / measurement.median - 1.0
+    text = (
+        f"{units.seconds(estimate.seconds)} estimated (90% interval {units.seconds(estimate.low)} to {units.seconds(estimate.high)}), "
+        f"{units.seconds(median)} measured (error of the estimate {units.signed_percent(error)})"
     )
-    if said.low <= found.median <= said.high:
-        return Verdict(CLAIM, said.case, Answer.HOLDS, told)
+    if estimate.low <= median <= estimate.high:
+        return verdict(CLAIM, estimate.case, Answer.HOLDS, text)
     reasons = []
-    if _matter(said, said.uncalibrated):
-        reasons.append(f"nothing calibrates {', '.join(said.uncalibrated)}")
-    if _matter(said, said.extrapolated):
-        reasons.append(f"larger than anything calibrated: {', '.join(said.extrapolated)}")
-    if found.flags:
-        reasons.append(f"the measurement is {', '.join(found.flags)}")
-    if not reasons and said.low**TWICE / said.seconds <= found.median <= said.high**TWICE / said.seconds:
-        reasons.append("one in ten lies outside, and this one not far")
+    if _matter(estimate, estimate.uncalibrated):
+        reasons.append(f"no case calibrates {', '.join(estimate.uncalibrated)}")
+    if _matter(estimate, estimate.extrapolated):
+        reasons.append(f"larger than any calibrated case: {', '.join(estimate.extrapolated)}")
+    if measurement.flags:
+        reasons.append(_flagged(measurement))
+    near = estimate.low**TWICE <= median * estimate.seconds <= estimate.high**TWICE
+    if near and not reasons:
+        reasons.append("one step in ten lies outside by chance, and this one not far")
     if reasons:
-        return Verdict(CLAIM, said.case, Answer.INCONCLUSIVE, f"{told}; {'; '.join(reasons)}")
-    return Verdict(
-        CLAIM, said.case, Answer.FAILS, f"{told}: the step pays for something the model does not know"
+        return verdict(CLAIM, estimate.case, Answer.INCONCLUSIVE, text, *reasons)
+    return verdict(
+        CLAIM, estimate.case, Answer.FAILS, text, "the step has costs that the model does not contain"
     )
 
 
-def _matter(said: Estimate, kinds: tuple[str, ...]) -> bool:
-    """Whether kinds take so much of a step that they may be why it is off."""
-    return sum(part.seconds for part in said.parts if part.kind in kinds) > MATTERS * said.seconds
+def _matter(estimate: Estimate, kinds: tuple[str, ...]) -> bool:
+    """Whether kinds of operators take enough of a step to explain its error."""
+    return sum(part.seconds for part in estimate.parts if part.kind in kinds) > MATTERS * estimate.seconds
 
 
-def _of_suite(validation: Validation) -> Verdict:
-    ways = {way.way: way for way in validation.ways}
-    model = ways.pop(MODEL)
-    others = ", ".join(f"{way.way} {units.percent(way.mape)}" for way in ways.values() if way.way != REPLAY)
-    told = (
-        f"{model.cases} steps to {units.percent(model.mape)} on average (bias {units.signed_percent(model.bias)}, worst "
-        f"{units.signed_percent(model.worst)}); {others}; {units.percent(validation.coverage)} lie in their 90 % interval"
+def _suite_time(validation: Validation) -> Verdict:
+    errors = {accuracy.way: accuracy for accuracy in validation.ways}
+    model = errors.pop(MODEL)
+    baselines = [accuracy for way, accuracy in errors.items() if way != REPLAY]
+    text = (
+        f"mean error of the estimate {units.percent(model.mape)} over {model.cases} steps "
+        f"(bias {units.signed_percent(model.bias)}, worst {units.signed_percent(model.worst)}"
+        f"{''.join(f'; {baseline.way} {units.percent(baseline.mape)}' for baseline in baselines)})"
     )
-    baselines = [one.mape for name, one in ways.items() if name != REPLAY]
+    covers = validation.coverage >= LEAST_COVERAGE
+    coverage = f"the 90% intervals cover {'' if covers else 'only '}{units.percent(validation.coverage)} of the steps"
     if model.cases < LEAST_CASES:
-        answer = Answer.INCONCLUSIVE
-        told += f"; {LEAST_CASES} steps would tell"
-    elif any(model.mape >= other for other in baselines):
-        answer = Answer.FAILS
-        told += ": a plain roofline is as good"
+        answer, reason = Answer.INCONCLUSIVE, f"at least {LEAST_CASES} steps are needed"
+    elif any(model.mape >= baseline.mape for baseline in baselines):
+        answer, reason = Answer.FAILS, "a roofline is as good"
+    elif covers:
+        answer, reason = Answer.HOLDS, ""
     else:
-        covered = validation.coverage >= LEAST_COVERAGE
-        answer = Answer.HOLDS if covered else Answer.INCONCLUSIVE
-        told += (
-            ""
-            if covered
-            else f", at least {units.percent(LEAST_COVERAGE)} should of so few: it claims to know more than it does"
-        )
-    return Verdict(CLAIM, f"all of {validation.suite}", answer, told)
+        answer, reason = Answer.INCONCLUSIVE, f"at least {units.percent(LEAST_COVERAGE)} required"
+    return verdict(CLAIM, f"all of {validation.suite}", answer, text, coverage, reason)

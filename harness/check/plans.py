@@ -1,8 +1,9 @@
-"""Are the counts of a plan those of the model that really ran? From its configuration alone against its trace and its measured peak."""
+"""Checks of plans: counts and memory from a configuration alone, against the trace and the measured peak of the model that ran."""
 
 from collections.abc import Iterator
 
 from harness import units
+from harness.check import verdict
 from harness.models.shapes import configuration
 from harness.plan import work
 from harness.plan.activations import Way
@@ -13,20 +14,20 @@ from harness.records import Answer, Result, Run, Verdict
 from harness.records.architecture import Architecture, Layout, Per, Recipe
 
 CLAIM = "plan"
-# Activations from a formula are known to so much; allocators and buffers of kernels are in no formula.
+# Tolerance of the peak: allocators and buffers of kernels are in no formula.
 CLOSE = 0.10
 
 
 def check_plans(run: Run) -> Iterator[Verdict]:
-    """A verdict for each training step of a model that a configuration describes."""
+    """One verdict for each training step of a model that a configuration describes."""
     for result in run.measured:
         known = planned(result)
         if known is not None:
-            yield _judged(result, *known)
+            yield _verdict(result, *known)
 
 
 def planned(result: Result) -> tuple[Architecture, Lengths] | None:
-    """The model and the batch of a case, where it is such a step, whole and eager."""
+    """The model and the batch of a case; None where it is not a whole eager training step of such a model."""
     case = result.case
     words = case.id.split("-")
     if (
@@ -48,29 +49,26 @@ def planned(result: Result) -> tuple[Architecture, Lengths] | None:
     return model, Lengths(batch, sequence, sequence if paired else 0)
 
 
-def _judged(result: Result, model: Architecture, lengths: Lengths) -> Verdict:
+def _verdict(result: Result, model: Architecture, lengths: Lengths) -> Verdict:
     trace, measurement = result.case.trace, result.measurement
     if trace is None or measurement is None:
         raise ValueError(result.case.id)
-    # A mask that is added as a tensor is not known to an operator as one: then the trace counts all pairs.
+    # An operator cannot recognise a mask that is added as a tensor: then the trace counts all pairs.
     done, traced = work.forward(model, lengths), trace.phase("forward").flops
-    counts = f"{model.parameters:,} parameters and {units.work(done.flops)} forward planned from the configuration alone"
+    counts = f"{model.parameters:,} parameters and {units.work(done.flops)} forward predicted from the configuration"
     if model.parameters != trace.parameters or not done.flops <= traced <= done.flops_dense:
-        told = f"{counts}; the model that ran has {trace.parameters:,} and {units.work(traced)}"
-        return Verdict(CLAIM, result.case.id, Answer.FAILS, told)
+        actual = f"the model that ran has {trace.parameters:,} parameters and {units.work(traced)}"
+        return verdict(CLAIM, result.case.id, Answer.FAILS, counts, actual)
+    counts += ", equal to the model that ran"
     peak = measurement.peak_memory_bytes
     if peak is None or "optimizer" not in measurement.phase_peak_bytes:
-        return Verdict(CLAIM, result.case.id, Answer.HOLDS, f"{counts}, as many as ran")
+        return verdict(CLAIM, result.case.id, Answer.HOLDS, counts)
     words = result.case.id.split("-")
     precision = "autocast" if result.case.dtype == "bfloat16" else "float32"
     need = fullest(model, Recipe(precision, words[3]), Layout(flash=True), lengths, Way.IMPLEMENTATION)
     if need.activations is None:
-        return Verdict(
-            CLAIM,
-            result.case.id,
-            Answer.HOLDS,
-            f"{counts}, as many as ran; of its memory no formula is known",
-        )
-    off = need.peak / peak - 1.0
-    told = f"{counts}, as many as ran; {units.size(need.peak)} at the peak planned, {units.size(peak)} measured ({units.signed_percent(off)})"
-    return Verdict(CLAIM, result.case.id, Answer.HOLDS if abs(off) <= CLOSE else Answer.INCONCLUSIVE, told)
+        return verdict(CLAIM, result.case.id, Answer.HOLDS, counts, "there is no formula of its memory")
+    error = need.peak / peak - 1.0
+    memory = f"peak {units.size(peak)}, predicted {units.size(need.peak)} ({units.signed_percent(error)}; tolerance {units.percent(CLOSE)})"
+    answer = Answer.HOLDS if abs(error) <= CLOSE else Answer.INCONCLUSIVE
+    return verdict(CLAIM, result.case.id, answer, counts, memory)

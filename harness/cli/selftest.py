@@ -26,7 +26,7 @@ def selftest(
     json: Json = False,
 ) -> None:
     """Test the harness on this machine, now: false alarms, power, coverage, the timer; exit status 1 if it fails."""
-    from harness.check.trust import check_trust
+    from harness.check.judge import check_trust
     from harness.records import Answer
     from harness.report.noise import show_profile, summarized
     from harness.report.terminal import screen

@@ -1,8 +1,7 @@
-"""What single operators take here, turned into what a whole step takes: models, estimates, and how far they were off."""
+"""The cost model: times of single operators, measured alone, summed to the estimated time of a whole step, and its errors."""
 
 from harness.costmodel.calibration import calibrated
-from harness.costmodel.estimate import estimate
+from harness.costmodel.estimate import estimate, validated
 from harness.costmodel.optimizations import optimizations
-from harness.costmodel.validation import validated
 
 __all__ = ["calibrated", "estimate", "optimizations", "validated"]

@@ -1,4 +1,4 @@
-"""Calibrates the cost model with the operators of a run that were measured alone."""
+"""Calibrates the cost model with the operators that a run measured alone."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -6,43 +6,39 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from harness import stats
-from harness.costmodel.demand import Chain, demand_of, dtype_of, frameworks
+from harness.costmodel.demand import Chain, alone_in, at_hand, demand_of, dtype_of, frameworks, key_of
+from harness.costmodel.estimate import PAGE_BYTES, priced, threads_of
 from harness.costmodel.kinds import ELEMENTWISE, MATRIX, base_of, kind_of
-from harness.costmodel.operator_models import Measured, Roof, fit_model, misfit, seconds_of
+from harness.costmodel.operator_models import Measured, Roof, fit_model, misfit
 from harness.records import (
-    CaseReplay,
     CostModel,
     Measurement,
     Operator,
-    OperatorModel,
     Peaks,
-    Replayed,
     Result,
     Run,
 )
 
-# Where a machine has no measured peaks to begin with: a slow one, and so dull models.
+# The start of a fit on a machine without measured peaks: a slow machine, so conservative models.
 ORDINARY = Roof(1e10, 2e10, 1e10)
-# Elementwise FLOPs have no peak: a thread does about one in a cycle at least, an accelerator some thousands.
+# Elementwise FLOPs have no measured peak: a thread does at least about one a cycle, an accelerator some thousands.
 ELEMENTWISE_FLOPS, ELEMENTWISE_FLOPS_OF_ACCELERATORS = 5e9, 1e13
-PAGE_BYTES = 4096
-# By so many powers of two may the last cache be smaller than told.
+# The usable last cache may be smaller than reported by up to this many powers of two.
 OCTAVES = 5
 ORDINARY_CACHE = 1 << 25
 
 Alone = Sequence[tuple[Operator, Result]]
-Key = tuple[str, tuple[str, ...], tuple[str, ...]]
 
 
 def calibrated(run: Run) -> CostModel | None:
-    """The cost model of a run; None where nothing in it calibrates.
+    """The cost model of a run; None without a case that calibrates.
 
-    What a run that calibrates in part says nothing of (`bench calibration -k gemm`, a run cut off) is as an earlier one left it.
+    Kinds of operators that the run did not calibrate (`bench calibration -k gemm`, an interrupted run) keep their earlier model.
     """
     alone: list[tuple[Operator, Result]] = []
     chains: list[Result] = []
     for result in run.measured:
-        kernels = [one for one in run.operators.get(result.case.id, ()) if one.kernel]
+        kernels = [operator for operator in run.operators.get(result.case.id, ()) if operator.kernel]
         if not result.case.calibrates:
             continue
         if len(kernels) == 1 and kernels[0].count == 1:
@@ -61,8 +57,8 @@ def calibrated(run: Run) -> CostModel | None:
             models=tuple(sorted((*model.models, *kept), key=lambda model: (model.kind, model.dtype))),
             framework=earlier.framework,
         )
-    found = frameworks([_chain(run, model, result) for result in chains])
-    return msgspec.structs.replace(model, framework=found or model.framework)
+    framework = frameworks([_chain(run, model, result) for result in chains]) or model.framework
+    return msgspec.structs.replace(model, framework=framework)
 
 
 def _of_operators(run: Run, alone: Alone) -> CostModel:
@@ -86,9 +82,9 @@ def _of_operators(run: Run, alone: Alone) -> CostModel:
 
 
 def _chain(run: Run, model: CostModel, result: Result) -> Chain:
-    """Each operator as it was measured alone beside the chain, with what its model says that distance adds.
+    """A chain with the seconds of its operators: measured alone, plus what their models add for operands out of the cache.
 
-    On an accelerator what the host takes is the wall's time: kernels run meanwhile.
+    On an accelerator the host's time is that of the wall clock, as kernels run meanwhile.
     """
     trace, measurement = result.case.trace, result.measurement
     if trace is None or measurement is None:
@@ -100,8 +96,8 @@ def _chain(run: Run, model: CostModel, result: Result) -> Chain:
     total = 0.0
     for operator in operators:
         if operator.kernel:
-            there, here = priced(model, operator)[0], priced(model, at_hand(operator))[0]
-            total += operator.count * (alone.get(key_of(operator), here) + max(0.0, there - here))
+            cold, hot = priced(model, operator)[0], priced(model, at_hand(operator))[0]
+            total += operator.count * (alone.get(key_of(operator), hot) + max(0.0, cold - hot))
     return Chain(trace, operators, measurement.median, total)
 
 
@@ -109,87 +105,38 @@ def _wall(measurement: Measurement) -> float:
     return next((view.median for view in measurement.views if view.name == "wall"), measurement.median)
 
 
-def at_hand(operator: Operator) -> Operator:
-    """The same with all its operands in the cache, as when it is called again and again."""
-    own = (operator.bytes_read + operator.bytes_written).bit_length()
-    reuse = tuple((min(place, own), reads, writes) for place, reads, writes in operator.reuse)
-    return msgspec.structs.replace(operator, reuse=reuse)
-
-
-def key_of(operator: Operator | Replayed) -> Key:
-    """What tells operators apart that were measured alone."""
-    return operator.name, operator.inputs, operator.outputs
-
-
-def alone_in(replay: CaseReplay) -> dict[Key, float]:
-    """The seconds of a call of each operator; of those that lie differently in memory on average."""
-    counts: dict[Key, int] = {}
-    seconds: dict[Key, float] = {}
-    for operator in replay.operators:
-        key = key_of(operator)
-        counts[key] = counts.get(key, 0) + operator.count
-        seconds[key] = seconds.get(key, 0.0) + operator.count * operator.seconds
-    return {key: seconds[key] / counts[key] for key in counts}
-
-
 def _by_kind(model: CostModel, alone: Alone) -> dict[tuple[str, str], list[Measured]]:
     kinds: dict[tuple[str, str], list[Measured]] = {}
     for operator, result in alone:
         if result.measurement is not None:
-            demand = demand_of(operator, model.far_bytes, _workers(model))
+            demand = demand_of(operator, model.far_bytes, threads_of(model))
             case = Measured(result.case.id, demand, result.measurement.median)
             kinds.setdefault((kind_of(operator), dtype_of(operator)), []).append(case)
     return kinds
 
 
 def _far_bytes(model: CostModel, alone: Alone, peaks: Peaks) -> int:
-    """How long ago an operand may have been used to be in a cache still: what explains the elementwise operators best.
+    """The reuse distance from which on operands come from memory: the one that explains the elementwise operators best.
 
-    The last cache may be shared, with other machines even, and is then smaller than it says.
+    The last cache may be shared, even with other virtual machines, and is then smaller than reported.
     """
-    told = [level.capacity_bytes for level in peaks.levels if level.capacity_bytes is not None]
-    largest = max(told, default=ORDINARY_CACHE)
+    capacities = [level.capacity_bytes for level in peaks.levels if level.capacity_bytes is not None]
+    largest = max(capacities, default=ORDINARY_CACHE)
     simple = [pair for pair in alone if kind_of(pair[0]) == ELEMENTWISE]
-    best, found = math.inf, largest
+    best, far_bytes = math.inf, largest
     for smaller in range(OCTAVES):
         tried = msgspec.structs.replace(model, far_bytes=largest >> smaller)
         cost = sum(
             misfit(cases, roof_of(peaks, kind, dtype, model))
             for (kind, dtype), cases in _by_kind(tried, simple).items()
         )
-        if cost < best:  # of equals the largest
-            best, found = cost, tried.far_bytes
-    return found
-
-
-def priced(model: CostModel, operator: Operator) -> tuple[float, OperatorModel | None]:
-    """The seconds of one call, and the model they are from: None where another kind's had to do."""
-    kind, dtype = kind_of(operator), dtype_of(operator)
-    own = model.model(kind, dtype)
-    if own is None and base_of(kind) not in MATRIX:
-        own = model.model(kind, "float32")  # bytes are bytes
-    fitted = own or _borrowed(model, kind, dtype)
-    if fitted is None:
-        return 0.0, None
-    demand = demand_of(operator, model.far_bytes, _workers(model))
-    return seconds_of(fitted, demand) + demand.mapped_bytes / PAGE_BYTES * model.fault_seconds, own
-
-
-def _borrowed(model: CostModel, kind: str, dtype: str) -> OperatorModel | None:
-    forward = model.model(base_of(kind), dtype) or model.model(kind, "float32")
-    if forward is not None:
-        return forward
-    other = "gemm" if base_of(kind) in MATRIX else "elementwise"
-    return model.model(other, dtype) or model.model(other, "float32") or next(iter(model.models), None)
-
-
-def _workers(model: CostModel) -> int:
-    """How many threads may share an operator: a loop on a CPU alone is divided by a grain."""
-    return model.threads if model.device == "cpu" else 1
+        if cost < best:  # the largest of equals
+            best, far_bytes = cost, tried.far_bytes
+    return far_bytes
 
 
 def roof_of(peaks: Peaks, kind: str, dtype: str, model: CostModel) -> Roof:
-    """Where models of a kind begin: half of the machine's peaks."""
+    """The start of the fits of a kind: half of the machine's peaks."""
     matrix = base_of(kind) in MATRIX
     compute = peaks.compute_peak(dtype, model.threads) if matrix else None
     levels = [level.name for level in peaks.levels]
@@ -208,18 +155,18 @@ def roof_of(peaks: Peaks, kind: str, dtype: str, model: CostModel) -> Roof:
 
 
 def _fault_seconds(kinds: dict[tuple[str, str], list[Measured]]) -> float:
-    """What the first touch of a page takes: from cases whose result is mapped anew, against one of the kind that is not."""
-    found = []
+    """The cost of the first touch of a page: from cases with a mapped result, against the largest of the kind without one."""
+    costs = []
     for (kind, _), cases in kinds.items():
         plain = [case for case in cases if not case.demand.mapped_bytes and case.demand.moved_bytes]
         if base_of(kind) in MATRIX or not plain:
             continue
-        like = max(plain, key=lambda other: other.demand.moved_bytes)
+        like = max(plain, key=lambda case: case.demand.moved_bytes)
         for case in cases:
             if case.demand.mapped_bytes:
                 rest = like.seconds * case.demand.moved_bytes / like.demand.moved_bytes
-                found.append((case.seconds - rest) * PAGE_BYTES / case.demand.mapped_bytes)
-    return max(0.0, stats.median(found)) if found else 0.0
+                costs.append((case.seconds - rest) * PAGE_BYTES / case.demand.mapped_bytes)
+    return max(0.0, stats.median(costs)) if costs else 0.0
 
 
 def _without_faults(cases: list[Measured], fault: float) -> list[Measured]:
@@ -232,9 +179,9 @@ def _without_faults(cases: list[Measured], fault: float) -> list[Measured]:
 
 
 def _noise(results: Iterable[Result]) -> float:
-    """How far processes that did the same work were apart: the standard deviation of a process's logarithm over all cases.
+    """The standard deviation of the logarithm between processes that did the same work.
 
-    Their variances are pooled: the median deviation of two processes would be a third too small. One case in ten may be disturbed.
+    Variances are pooled, as the median deviation of two processes is a third too small. The noisiest tenth of the cases is left out.
     """
     variances = []
     for result in results:
@@ -247,10 +194,10 @@ def _noise(results: Iterable[Result]) -> float:
 
 
 def _disturbance(results: Iterable[Result]) -> float:
-    """Mean over median of the samples of short calls, in the median process: one that was held up for long tells nothing of the others.
+    """Mean over median of the samples of short calls, in the median process.
 
-    Neighbours, the hypervisor and interrupts take time from every call alike. The median sample of a millisecond has none of it; a step
-    of a tenth of a second has its share each time.
+    Other programs, the hypervisor and interrupts take time from all calls. The median sample of a millisecond contains none of it; a step
+    of a tenth of a second always contains its part.
     """
     ratios = [
         process.mean / process.median

@@ -1,9 +1,10 @@
-"""What one operator asks of the machine, in the terms of its model."""
+"""The work of operators, in the terms of their models, and the time of the framework around them."""
 
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from scipy.optimize import nnls
 
@@ -20,23 +21,27 @@ from harness.costmodel.kinds import (
     kind_of,
     shape_of,
 )
-from harness.records import Framework, Operator, Trace
+from harness.records import CaseReplay, Framework, Operator, Replayed, Trace
 
-# Each thread of torch's loops over elements on a CPU gets at least so many (at::internal::GRAIN_SIZE): smaller tensors
-# are worked on by fewer threads.
+# Each thread of torch's loops over elements on a CPU gets at least this many (at::internal::GRAIN_SIZE): fewer threads work on
+# smaller tensors.
 GRAIN = 32768
-# A fused attention kernel leaves out masked pairs by whole blocks of keys (512 on a CPU: kvSplitSize of torch's
-# FlashAttentionKernel.cpp): along the diagonal so many pairs are computed in vain.
+# A fused attention kernel skips masked pairs by whole blocks of keys (512 on a CPU: kvSplitSize of torch's
+# FlashAttentionKernel.cpp). Along the diagonal it computes masked pairs of this many keys.
 BLOCK = 512
-# A cache that others use too lets go of more and more: from its share on, up to so many times as much.
+# A shared cache evicts more and more operands: none below its size, all beyond this many times its size.
 FAR = 4.0
 
 
-class Demand(NamedTuple):
-    """One call, on average over all alike: FLOPs, bytes moved, those of them that come from memory, bytes mapped anew.
+# An operator that was measured alone: name, inputs, outputs.
+Key = tuple[str, tuple[str, ...], tuple[str, ...]]
 
-    `share` is the part of all threads that work on it, `made` the elements of what it makes, `inner` the size by which
-    libraries choose a kernel, `name` the operator's.
+
+class Demand(NamedTuple):
+    """The work of one call, averaged over equal calls.
+
+    `far_bytes` are those of `moved_bytes` that come from memory, `mapped_bytes` those that the allocator maps again. `fraction` of all
+    threads work on it, `made` counts the elements of its result, `inner` is the size by which libraries choose a kernel.
     """
 
     flops: float
@@ -50,24 +55,24 @@ class Demand(NamedTuple):
 
 
 def demand_of(operator: Operator, far_bytes: int, threads: int) -> Demand:
-    """FLOPs are matrix FLOPs where there are any, with those computed again or in vain; else elementwise FLOPs.
+    """The demand of an operator. FLOPs are matrix FLOPs where there are any (recomputed and masked ones included), else elementwise FLOPs.
 
-    Bytes last used longer ago than `far_bytes` come from memory, the more of them the longer ago, up to `FAR` times as long; what is written there
-    is read first (write-allocate). On an accelerator, `threads` is 1: all of it works on everything.
+    Bytes last used more than `far_bytes` ago come partly from memory, those of `FAR` times as long ago completely. What is written there
+    is read first (write-allocate). On an accelerator `threads` is 1: all of it works on every operator.
     """
     matrix = operator.flops + operator.recomputed_flops
     if operator.masked_flops:
         matrix += round(operator.masked_flops * min(1.0, BLOCK / _keys(operator)))
-    round_spread = operator.bytes_read + operator.bytes_written
+    moved = operator.bytes_read + operator.bytes_written
     touched = sum(reads + writes for _, reads, writes in operator.reuse)
     far = 0.0
     for place, reads, writes in operator.reuse:
         fraction = _far_fraction(place, far_bytes)
         far += fraction * (reads + 2 * writes)
-    scale = round_spread / touched if touched else 0.0
+    scale = moved / touched if touched else 0.0
     return Demand(
         flops=float(matrix or operator.elementwise_flops),
-        moved_bytes=float(round_spread),
+        moved_bytes=float(moved),
         far_bytes=scale * far,
         mapped_bytes=operator.mapped_bytes / operator.count,
         fraction=_fraction(operator, threads),
@@ -78,11 +83,8 @@ def demand_of(operator: Operator, far_bytes: int, threads: int) -> Demand:
 
 
 def _inner(operator: Operator, kind: str) -> int:
-    """The rows of a product, the pixels of an image that a convolution makes, and the length of the rows that others work on.
-
-    By these libraries choose between kernels.
-    """
-    shapes = [shape for one in operator.inputs if len(shape := shape_of(one)) > 1]
+    """The size by which libraries choose a kernel: rows of a product, pixels of a convolution's result, length of a reduced row."""
+    shapes = [shape for operand in operator.inputs if len(shape := shape_of(operand)) > 1]
     if base_of(kind) in {GEMM, BATCHED_GEMM}:
         return shapes[0][-2] if shapes else 0
     if base_of(kind) in CONVOLUTIONS:
@@ -94,13 +96,13 @@ def _inner(operator: Operator, kind: str) -> int:
 
 
 def _keys(operator: Operator) -> int:
-    """The length of the sequence that is attended to: that of the longest operand of four dimensions."""
+    """The number of keys: the longest sequence of an operand of four dimensions."""
     shapes = (shape_of(operand) for operand in operator.inputs)
     return max((shape[-2] for shape in shapes if len(shape) == 4), default=BLOCK)
 
 
 def _far_fraction(place: int, far_bytes: int) -> float:
-    """Of what was last used when 2^place bytes had been since, on average three quarters of that."""
+    """The fraction that comes from memory of what was last used 2^place bytes ago (three quarters of that on average)."""
     octaves = place + math.log2(0.75) - math.log2(far_bytes)
     return min(1.0, max(0.0, octaves / math.log2(FAR)))
 
@@ -113,17 +115,40 @@ def _fraction(operator: Operator, threads: int) -> float:
 
 
 def dtype_of(operator: Operator) -> str:
-    """That of the first floating-point operand, or of what it makes; empty where there is none."""
+    """The dtype of the first floating-point operand or result; empty where there is none."""
     made = (output.split("[")[0] for output in operator.outputs)
     return operator.dtype or next((name for name in made if "float" in name), "")
 
 
-# A step that touches no more than this leaves the framework in the cache of its core.
+def at_hand(operator: Operator) -> Operator:
+    """The operator with all its operands in the cache, as when it is called repeatedly."""
+    own = (operator.bytes_read + operator.bytes_written).bit_length()
+    reuse = tuple((min(place, own), reads, writes) for place, reads, writes in operator.reuse)
+    return msgspec.structs.replace(operator, reuse=reuse)
+
+
+def key_of(operator: Operator | Replayed) -> Key:
+    """The identity of an operator that was measured alone."""
+    return operator.name, operator.inputs, operator.outputs
+
+
+def alone_in(replay: CaseReplay) -> dict[Key, float]:
+    """The mean seconds of a call of each operator."""
+    counts: dict[Key, int] = {}
+    seconds: dict[Key, float] = {}
+    for operator in replay.operators:
+        key = key_of(operator)
+        counts[key] = counts.get(key, 0) + operator.count
+        seconds[key] = seconds.get(key, 0.0) + operator.count * operator.seconds
+    return {key: seconds[key] / counts[key] for key in counts}
+
+
+# A step that touches no more than this keeps the framework's code in the cache of its core.
 HOT_BYTES = 1 << 20
 
 
 class Chain(NamedTuple):
-    """A step of little blocks: its trace, its operators, what it takes and what its operators take alone, in seconds."""
+    """A step of small blocks: its seconds, and those that its operators take alone."""
 
     trace: Trace
     operators: tuple[Operator, ...]
@@ -132,14 +157,14 @@ class Chain(NamedTuple):
 
 
 def frameworks(chains: Sequence[Chain]) -> tuple[Framework, ...]:
-    """What the framework takes while all is in the cache, and while data pass through, as far as chains tell."""
+    """The framework's costs while its code stays in the cache, and while data evict it, as far as there are chains of either."""
     hot = [chain for chain in chains if touched(chain.operators) <= HOT_BYTES]
     cold = [chain for chain in chains if touched(chain.operators) > HOT_BYTES]
-    return tuple(_solved(several) for several in (hot, cold) if several)
+    return tuple(_solved(group) for group in (hot, cold) if group)
 
 
 def _solved(chains: Sequence[Chain]) -> Framework:
-    """Least squares of relative errors, none below zero."""
+    """Non-negative least squares of relative errors."""
     rows = np.array(
         [[count / chain.seconds for count in counted(chain.trace, chain.operators)] for chain in chains]
     )
@@ -150,23 +175,23 @@ def _solved(chains: Sequence[Chain]) -> Framework:
 
 
 def counted(trace: Trace, operators: Sequence[Operator]) -> tuple[int, int, int, int]:
-    """Function calls of Python, operators and views that it calls, and operators that the autograd engine runs."""
+    """The counts of Python calls, of operators and views called from Python, and of operators run by the autograd engine."""
     in_front = [operator for operator in operators if operator.phase != "backward"]
     return (
         sum(phase.host_calls for phase in trace.phases),
-        sum(one.count for one in in_front if one.kernel),
-        sum(one.count for one in in_front if not one.kernel),
+        sum(operator.count for operator in in_front if operator.kernel),
+        sum(operator.count for operator in in_front if not operator.kernel),
         sum(operator.count for operator in operators if operator.phase == "backward"),
     )
 
 
 def touched(operators: Sequence[Operator]) -> int:
-    """The distinct bytes a step goes through: the longest reuse distance of anything."""
+    """The distinct bytes a step touches: its longest reuse distance."""
     return max((1 << place for operator in operators for place, *_ in operator.reuse), default=0)
 
 
 def framework_seconds(known: Sequence[Framework], trace: Trace, operators: Sequence[Operator]) -> float:
-    """What the framework takes of a step: between hot and cold by the logarithm of the bytes it touches."""
+    """The framework's seconds in a step, interpolated between hot and cold by the logarithm of the touched bytes."""
     if not known:
         return 0.0
     counts = counted(trace, operators)
@@ -177,5 +202,5 @@ def framework_seconds(known: Sequence[Framework], trace: Trace, operators: Seque
         )
         for f in known
     ]
-    sizes = [math.log(max(HOT_BYTES, one.touched_bytes)) for one in known]
+    sizes = [math.log(max(HOT_BYTES, f.touched_bytes)) for f in known]
     return float(np.interp(math.log(max(1, touched(operators))), sizes, prices))

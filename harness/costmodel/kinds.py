@@ -1,4 +1,4 @@
-"""The kinds of operators that share a model of time: what is measured of some says how long the others take."""
+"""The kinds of operators that share a model of time."""
 
 import math
 
@@ -14,7 +14,7 @@ GATHER, SCATTER, COPY = "gather", "scatter", "copy"
 OPTIMIZER, VIEW = "fused optimizer", "view"
 BACKWARD = " backward"
 
-# These do matrix FLOPs, where there are any; the others elementwise FLOPs.
+# The kinds that do matrix FLOPs; the others do elementwise FLOPs.
 MATRIX = frozenset({GEMM, GEMV, BATCHED_GEMM, ATTENTION, RECURRENT}) | CONVOLUTIONS
 
 _NAMES = {
@@ -40,7 +40,7 @@ _NAMES = {
     ),
 }
 _KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}
-# By what a name holds; the first counts.
+# Kinds by a part of the name; the first match counts.
 _PARTS = (
     ("_foreach", OPTIMIZER),
     ("_fused_ad", OPTIMIZER),
@@ -59,7 +59,7 @@ _WITH_BACKWARD = frozenset({ATTENTION, NORMALIZATION, POOLING, RECURRENT}) | CON
 
 
 def kind_of(operator: Operator) -> str:
-    """The kind of an operator; one that nothing else is said of works element by element."""
+    """The kind of an operator; elementwise where its name is in no table."""
     if not operator.kernel:
         return VIEW
     name = operator.name
@@ -85,18 +85,18 @@ def shape_of(operand: str) -> tuple[int, ...]:
 
 
 def _thin(operator: Operator) -> bool:
-    """A product with a vector, or of two: there is one multiply-add for each element that is moved."""
-    matrices = [shape for one in operator.inputs if len(shape := shape_of(one)) == 2]
+    """Whether a product has a vector: it then does one multiply-add for each element that it moves."""
+    matrices = [shape for operand in operator.inputs if len(shape := shape_of(operand)) == 2]
     if not matrices:
         return True
-    first, second = (matrices * 2)[-2:]  # one that is both stands there once
+    first, second = (matrices * 2)[-2:]  # an operand that is both is listed once
     return min(*first, second[1]) == 1
 
 
 def _convolution(operator: Operator) -> str:
-    """Each channel by itself: the weight has one input channel, the input several. A single tap is a product."""
+    """The kind of a convolution: depthwise where the weight has one input channel and the input several; a single tap is a product."""
     operands = operator.inputs[-2:] if "backward" in operator.name else operator.inputs[:2]
-    channels, taps = shape_of(operands[0])[1:2], shape_of(operands[-1])  # one that is both stands there once
+    channels, taps = shape_of(operands[0])[1:2], shape_of(operands[-1])  # as above
     if taps[1:2] == (1,) and channels not in {(), (1,)}:
         return DEPTHWISE
     return SINGLE_TAP if math.prod(taps[2:]) == 1 else CONVOLUTION

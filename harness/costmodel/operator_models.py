@@ -1,11 +1,11 @@
-"""The model of a kind of operators, fitted to those that were measured alone.
+"""The model of a kind of operators, fitted to operators measured alone.
 
     t = (t0^p + (F/P)^p + (Y/W + Y_far/W_far)^p)^(1/p)
 
-p = 1 adds the three, a large p takes the longest: overlapping is somewhere between. Fitted to the logarithms of the times with a
-robust loss; each parameter is held near what the machine's peaks say, as far as the cases do not say otherwise,
-so that a kind of which there are few cases has a model that is dull rather than wild. What no such model can follow (a library that has
-another kernel for thin matrices) is smooth in the shape all the same: the residuals bend the model where cases lie, and nowhere else.
+p = 1 adds the three terms, a large p takes the longest: real overlap lies between. The fit is of the logarithms of the times, with a
+robust loss. Each parameter has a prior at the machine's peaks, so that a kind with few cases has a conservative model. Some effects have
+no parameter (a library that has another kernel for thin matrices), but are smooth in the shape: the residuals correct the model near the
+measured cases.
 """
 
 import math
@@ -22,19 +22,19 @@ from harness.records import Bend, OperatorModel
 Vector = NDArray[np.float64]
 
 SHARPNESS = (1.0, 1.6, 4.0)
-# Residuals of the logarithm beyond this count less than quadratically (soft L1).
+# Residuals of the logarithm beyond this cost less than quadratically (soft L1).
 ROBUST_SCALE = 0.1
-# How many parts of the cases are left out in turn.
+# Folds of the cross-validation.
 FOLDS = 5
-# How firmly a parameter is held to what the peaks say: a factor of e away from it weighs as much as a residual of this.
+# The weight of the prior: a parameter that is a factor of e away from it costs as much as a residual of this.
 HOLD = 0.03
-# How far overhead and rates may lie below and above that, as logarithms: memory is what its peak says within a factor of three, while
+# How far overhead and rates may lie below and above the prior, as logarithms: memory reaches its peak within a factor of three, while
 # a kernel may miss the machine's peak by more.
 BELOW, ABOVE = np.array([3.0, 3.0, 3.0, 1.2]), np.array([3.0, 1.5, 1.5, 0.7])
 SHORTEST_SECONDS = 2e-7
-# A parameter that no case moved by so much stays where it began.
+# A parameter that the cases changed by less than this is not identified.
 UNCHANGED = 1e-3
-# An error beyond a factor of e counts as that: one wild case is no measure of the others.
+# Errors are clipped at a factor of e, so that one wild case does not decide the residual.
 WILD = 1.0
 
 
@@ -47,7 +47,7 @@ class Measured(NamedTuple):
 
 
 class Roof(NamedTuple):
-    """What the machine is known to reach: FLOP/s, bytes a second from caches and from memory."""
+    """Rates that the machine reaches: FLOP/s, bytes a second from caches and from memory."""
 
     flops_per_second: float
     bytes_per_second: float
@@ -55,7 +55,7 @@ class Roof(NamedTuple):
 
 
 def fit_model(kind: str, dtype: str, cases: Sequence[Measured], roof: Roof) -> OperatorModel:
-    """The model of at least one case; its residual is what cases left out of the fit differ by."""
+    """The model of one case or more; its residual is that of cases left out of the fit."""
     columns, seconds = _columns(cases), np.array([case.seconds for case in cases])
     prior = np.log([max(float(seconds.min()) / 2, SHORTEST_SECONDS), *roof])
     fits = [(_fitted(columns, seconds, p, prior, prior), p) for p in SHARPNESS]
@@ -63,7 +63,7 @@ def fit_model(kind: str, dtype: str, cases: Sequence[Measured], roof: Roof) -> O
     off = _left_out(cases, sharpness, prior, free)
     worst = int(np.argmax(np.abs(off)))
     rates = [float(rate) for rate in np.exp(free[1:])]
-    round_spread = np.abs(free - prior)[1:] > UNCHANGED
+    identified = np.abs(free - prior)[1:] > UNCHANGED
     places = _places(cases)
     weights = _weights(places, np.log(_model(free, columns, sharpness)) - np.log(seconds))
     return OperatorModel(
@@ -75,7 +75,9 @@ def fit_model(kind: str, dtype: str, cases: Sequence[Measured], roof: Roof) -> O
         flops_per_second=rates[0],
         bytes_per_second=rates[1],
         far_bytes_per_second=rates[2],
-        told=tuple(name for name, one in zip(("flops", "bytes", "far"), round_spread, strict=True) if one),
+        identified=tuple(
+            name for name, changed in zip(("flops", "bytes", "far"), identified, strict=True) if changed
+        ),
         bends=tuple(
             Bend(size, intensity, traffic, inner, float(weight), name)
             for (size, intensity, traffic, inner), weight, name in zip(
@@ -92,14 +94,14 @@ def fit_model(kind: str, dtype: str, cases: Sequence[Measured], roof: Roof) -> O
 
 
 def misfit(cases: Sequence[Measured], roof: Roof) -> float:
-    """How badly the best model explains cases: to choose between ways to count their bytes."""
+    """The cost of the best fit, to choose between ways to count bytes."""
     columns, seconds = _columns(cases), np.array([case.seconds for case in cases])
     prior = np.log([max(float(seconds.min()) / 2, SHORTEST_SECONDS), *roof])
     return min(_fitted(columns, seconds, p, prior, prior)[0] for p in SHARPNESS)
 
 
 def seconds_of(model: OperatorModel, demand: Demand) -> float:
-    """What the model says of one call."""
+    """The seconds of one call by the model."""
     rates = model.flops_per_second, model.bytes_per_second, model.far_bytes_per_second
     logs, columns = np.log([model.overhead, *rates]), _columns([Measured("", demand, 0.0)])
     here = _places([Measured("", demand, 0.0)])
@@ -112,17 +114,16 @@ def seconds_of(model: OperatorModel, demand: Demand) -> float:
     return float(_model(logs, columns, model.sharpness)[0]) * math.exp(-bent)
 
 
-# Kriging (Matheron, "Principles of geostatistics", Economic Geology 58, 1963): where the model is off by so much for a shape, it is off by
-# a little less for one that is like it, and less so for another operator. The
-# fraction of a residual that is its own is `NUGGET` to what it has in common with its neighbours.
+# Kriging (Matheron, "Principles of geostatistics", Economic Geology 58, 1963): similar shapes have similar residuals, those of another
+# operator (`OTHER`) less. `NUGGET` is the variance of a residual's own part over that of the part it shares with its neighbours.
 NUGGET, OTHER = 0.3, 0.3
-# How far apart two cases are alike, in factors of e: of size, of FLOPs a byte, of bytes for each element made, and of the size that decides
-# between kernels. What is but larger is much alike.
+# The distances over which residuals are similar, in factors of e: of size, FLOPs a byte, bytes for each element made, and the size that
+# decides between kernels.
 LENGTHS = np.array([2.5, 1.0, 1.0, 1.2])
 
 
 class _Places(NamedTuple):
-    """Where cases lie, in the terms of `Bend`; and the names of their operators."""
+    """The coordinates of cases, as in `Bend`, and the names of their operators."""
 
     at: Vector
     names: tuple[str, ...]
@@ -136,10 +137,10 @@ def _places(cases: Sequence[Measured]) -> _Places:
 
 
 def _place(demand: Demand) -> tuple[float, float, float, float]:
-    flops, round_spread, made, inner = (
+    flops, moved, made, inner = (
         math.log1p(value) for value in (demand.flops, demand.moved_bytes, demand.made, demand.inner)
     )
-    return round_spread, flops - round_spread, round_spread - made, inner
+    return moved, flops - moved, moved - made, inner
 
 
 def _alike(places: _Places, other: _Places) -> Vector:
@@ -166,11 +167,9 @@ def _columns(cases: Sequence[Measured]) -> Vector:
 
 
 def _model(logs: Vector, columns: Vector, sharpness: float) -> Vector:
-    flops, round_spread, far = columns
+    flops, moved, far = columns
     overhead, rate, bytes_rate, far_rate = np.exp(logs)
-    terms = np.array(
-        [np.full_like(flops, overhead), flops / rate, round_spread / bytes_rate + far / far_rate]
-    )
+    terms = np.array([np.full_like(flops, overhead), flops / rate, moved / bytes_rate + far / far_rate])
     longest = terms.max(axis=0)
     return np.asarray(longest * ((terms / longest) ** sharpness).sum(axis=0) ** (1 / sharpness))
 
@@ -196,26 +195,27 @@ def _fitted(
 
 
 def _left_out(cases: Sequence[Measured], sharpness: float, prior: Vector, start: Vector) -> Vector:
-    """log(predicted / measured) of each case by a model that did not see it."""
+    """log(predicted / measured) of each case, by a model fitted without it."""
     off = np.zeros(len(cases))
     folds = min(FOLDS, len(cases))
     for fold in range(folds):
         out = list(range(fold, len(cases), folds))
-        kept = [one for index, one in enumerate(cases) if index % folds != fold]
-        asked = [cases[index] for index in out]
-        off[out] = _said(kept, asked, sharpness, prior, start) - np.log([one.seconds for one in asked])
+        kept = [case for index, case in enumerate(cases) if index % folds != fold]
+        held_out = [cases[index] for index in out]
+        predicted = _predicted(kept, held_out, sharpness, prior, start)
+        off[out] = predicted - np.log([case.seconds for case in held_out])
     return off
 
 
-def _said(
-    cases: Sequence[Measured], asked: Sequence[Measured], sharpness: float, prior: Vector, start: Vector
+def _predicted(
+    cases: Sequence[Measured], held_out: Sequence[Measured], sharpness: float, prior: Vector, start: Vector
 ) -> Vector:
-    """The logarithms of the times that a model fitted to some cases says of others."""
+    """The logarithms of the times of held-out cases, by a model fitted to the other cases."""
     if not cases:
-        return np.asarray(np.log(_model(prior, _columns(asked), sharpness)))
+        return np.asarray(np.log(_model(prior, _columns(held_out), sharpness)))
     columns, seconds = _columns(cases), np.array([case.seconds for case in cases])
     free = _fitted(columns, seconds, sharpness, start, prior)[1]
     off = np.log(_model(free, columns, sharpness)) - np.log(seconds)
     places = _places(cases)
-    bent = _alike(_places(asked), places) @ _weights(places, off)
-    return np.asarray(np.log(_model(free, _columns(asked), sharpness)) - bent)
+    bent = _alike(_places(held_out), places) @ _weights(places, off)
+    return np.asarray(np.log(_model(free, _columns(held_out), sharpness)) - bent)

@@ -71,7 +71,7 @@ def _optimization(run: Run, name: str, base: Result, changed: Result) -> Optimiz
         speedup=speedup,
         low=low,
         high=high,
-        expected=expected,
+        predicted=expected,
         way=way,
         memory=_ratio(after.peak_memory_bytes, before.peak_memory_bytes),
         predicted_memory=_ratio(said[1].memory_bytes, said[0].memory_bytes) if said[0] and said[1] else None,

@@ -1,1 +1,1 @@
-"""Scaling laws over sweeps: time against size, with intervals. Works from records alone."""
+"""Scaling laws: models of time against size, fitted to sweeps, with intervals. Works from records alone."""

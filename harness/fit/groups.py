@@ -1,7 +1,6 @@
-"""A model for each group of sizes that a user wants to see, or why there is none; and what it expects of work without a time."""
+"""A model for each sweep of a run or group of a table, or why there is none, and its expectations for work without a time."""
 
 import contextlib
-import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,21 +13,22 @@ from harness.errors import UsageError
 from harness.fit.fitted import CROOKED, FEWEST, Fitted, fit
 from harness.fit.intervals import Expectation
 from harness.fit.models import LONGEST, SHORTEST, logarithms
-from harness.fit.points import Points
 from harness.fit.selection import SPARE
+from harness.fit.solver import Points
 from harness.fit.sweeps import Sweep, parameters, sweeps
 from harness.records import Parameter, Run
+from harness.text import read_csv, visible
 
-# So many expectations are worked out at a time: each is a curve for every draw of the bootstrap.
+# Expectations are computed in chunks of this size: each is a curve for every draw of the bootstrap.
 AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
 class Group:
-    """Sizes with the model fitted to them. `where`: the work of each size; `reason`: why there is no model.
+    """Sizes with the model fitted to them. `where`: the work of each size. `reason`: why there is no model.
 
-    `left_out`: how many times were no times (zero, negative, not a number). `predictions`: the user's rows without a
-    time, and what the model expects of them.
+    `left_out` counts invalid times (zero, negative, not a number). `predictions`: the rows without a time, and the expectations for
+    them.
     """
 
     name: str
@@ -47,7 +47,7 @@ def grouped(
     wanted: Sequence[tuple[tuple[float, ...], Mapping[str, object]]],
     left_out: int,
 ) -> Group:
-    """A group from the times of each work (in the order of `columns`), and the rows that want a time, each with its work."""
+    """A group from the times of each work (in the order of `columns`), and the rows without a time, each with its work."""
     works = list(times)
     fitted, reason = None, _reason(len(works), left_out)
     if len(works) >= FEWEST:
@@ -79,13 +79,13 @@ def of_run(run: Run) -> tuple[Group, ...]:
 
 def _of_sweep(sweep: Sweep) -> Group:
     fitted = fit(sweep.points, sweep.levels)
-    # A level that no size told of has no rate.
-    wanted = [one for one in sweep.unmeasured if not sweep.levels or one.level in sweep.levels]
+    # A level without a measured size has no rate.
+    wanted = [size for size in sweep.unmeasured if not sweep.levels or size.level in sweep.levels]
     expected: list[Expectation | None] = [None] * len(wanted)
     if fitted and wanted:
         columns = Points.of(sweep.columns(tuple(wanted)), [[1.0]] * len(wanted)).columns
         expected = list(fitted.expect(columns))
-    # A rate for each level, and two sizes to try them on.
+    # A rate for each level, and spare sizes to test them.
     needs = len(sweep.levels) + SPARE
     return Group(
         name=sweep.series,
@@ -95,8 +95,8 @@ def _of_sweep(sweep: Sweep) -> Group:
         reason="" if fitted else _reason(len(sweep.sizes), 0, max(needs, FEWEST)),
         left_out=0,
         predictions=tuple(
-            ({sweep.variable: one.size, **one.work}, found)
-            for one, found in zip(wanted, expected, strict=True)
+            ({sweep.variable: size.size, **size.work}, expectation)
+            for size, expectation in zip(wanted, expected, strict=True)
         ),
     )
 
@@ -120,19 +120,19 @@ def _expected(
     works = list(dict.fromkeys(work for work, _ in wanted))
     known: dict[tuple[float, ...], Expectation] = {}
     for start in range(0, len(works), AT_ONCE):
-        some = np.array(works[start : start + AT_ONCE], dtype=float)
-        logs = {column: logarithms(some[:, at]) for at, column in enumerate(columns)}
+        chunk = np.array(works[start : start + AT_ONCE], dtype=float)
+        logs = {column: logarithms(chunk[:, at]) for at, column in enumerate(columns)}
         known.update(zip(works[start : start + AT_ONCE], fitted.expect(logs), strict=True))
     yield from ((row, known[work]) for work, row in wanted)
 
 
-# What a table that is not there may have been called: no run has such a name.
+# Suffixes of tables: a missing file with such a name was meant as a table, as no run has such a name.
 SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".json")
 TIME, GROUP = "seconds", "group"
-# What a time may depend on: the first of these that a table has. FLOPs and bytes together where it has both.
+# The columns that a time can depend on: FLOPs and bytes, together where a table has both, else the first of the others.
 WORK = ("flops", "bytes")
 ALONE = ("size", "threads")
-NEEDED = "needed: seconds, and flops, bytes, size or threads, separated by commas"
+NEEDED = "needed: seconds, and flops, bytes, size or threads, separated by commas, semicolons or tabs"
 # The name of the group where a table has none.
 EVERYTHING = "all"
 
@@ -141,7 +141,7 @@ Work = tuple[float, ...]
 
 @dataclass
 class _Rows:
-    """The rows of one group, as they are read."""
+    """The rows of one group of a table."""
 
     times: dict[Work, list[float]] = field(default_factory=dict)
     wanted: list[tuple[Work, dict[str, object]]] = field(default_factory=list)
@@ -149,33 +149,30 @@ class _Rows:
 
 
 def is_table(reference: str) -> bool:
-    """Whether a reference means a table: there is such a file or pipe, or there is nothing and only a file has such a name."""
+    """Whether a reference means a table: a file or pipe, or a missing file with the suffix of a table."""
     with contextlib.suppress(OSError, ValueError):  # a reference no path can be, such as one too long
         path = Path(reference)
         return not path.is_dir() if path.exists() else path.suffix.lower() in SUFFIXES
     return False
 
 
-def printable(text: str) -> str:
-    r"""Text from a file, with what would command a terminal escaped.
-
-    >>> printable("a\x1b[2J")
-    'a\\x1b[2J'
-    """
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
-
-
 def fit_table(path: Path) -> tuple[Group, ...]:
     """A model for each group of a table.
 
     Columns: `seconds`; `flops`, `bytes` or both, else `size`, else `threads`; `group` where there are several. Rows of the same work
-    are repeats. A row without seconds wants an expectation; one whose time is zero, negative or not a number is left
-    out and counted.
+    are repeats. A row without seconds gets an expectation. A row whose time is zero, negative or not a number is left out and
+    counted.
 
     Raises:
         UsageError: it cannot be read as such a table; names the row and the column.
     """
-    return fit_rows(path, *_read(path))
+    rows = read_csv(path, "no such run or table")
+    if len(rows) < 2:
+        raise UsageError(f"{path} is an empty table: a header and rows are needed; {NEEDED}")
+    (_, header), *rest = rows
+    # Spreadsheets write rows that are shorter or longer than the header.
+    padded = [(number, (cells + [""] * len(header))[: len(header)]) for number, cells in rest]
+    return fit_rows(path, header, padded)
 
 
 def fit_rows(path: Path, header: list[str], rows: Iterable[tuple[int, list[str]]]) -> tuple[Group, ...]:
@@ -201,36 +198,16 @@ def fit_rows(path: Path, header: list[str], rows: Iterable[tuple[int, list[str]]
             kept.times.setdefault(work, []).append(seconds)
         else:
             kept.left_out += 1
-    return tuple(grouped(name, one.times, columns, one.wanted, one.left_out) for name, one in groups.items())
-
-
-def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header, and each row with its number as a spreadsheet shows it; rows of nothing are passed over."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            told = [
-                (number, [cell.strip() for cell in row])
-                for number, row in enumerate(csv.reader(file), start=1)
-            ]
-    except FileNotFoundError:
-        raise UsageError(f"no such run or table: {str(path)!r}") from None
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} is not a CSV table in UTF-8: {error}") from error
-    told = [(number, row) for number, row in told if any(row)]
-    if len(told) < 2:
-        raise UsageError(f"{path} is an empty table: a header and rows are needed; {NEEDED}")
-    (_, header), *rows = told
-    # A row may be shorter than the header, as spreadsheets write them, or longer.
-    return header, [(number, (row + [""] * len(header))[: len(header)]) for number, row in rows]
+    return tuple(
+        grouped(name, kept.times, columns, kept.wanted, kept.left_out) for name, kept in groups.items()
+    )
 
 
 def _work_columns(path: Path, header: Sequence[str]) -> tuple[str, ...]:
     columns = (
         tuple(name for name in WORK if name in header) or tuple(name for name in ALONE if name in header)[:1]
     )
-    has = f"its columns are {', '.join(printable(name) or '(no name)' for name in header)}; {NEEDED}"
+    has = f"its columns are {', '.join(visible(name) or '(no name)' for name in header)}; {NEEDED}"
     if TIME not in header:
         raise UsageError(f"{path} has no column {TIME!r}: {has}")
     if not columns:
@@ -245,10 +222,12 @@ def _work(path: Path, row: int, column: str, cell: str) -> float:
     number = _number(path, row, column, cell)
     if not math.isfinite(number) or number < 0.0:
         raise UsageError(
-            f"{path}, row {row}, column {column!r}: {cell} is no size: it must be finite and not negative"
+            f"{path}, row {row}, column {column!r}: {cell} is not a valid size: it must be finite and not negative"
         )
     if column == "threads" and number < 1.0:
-        raise UsageError(f"{path}, row {row}, column {column!r}: {cell} is no number of threads: at least 1")
+        raise UsageError(
+            f"{path}, row {row}, column {column!r}: {cell} is not a valid number of threads: at least 1"
+        )
     return number
 
 

@@ -1,10 +1,9 @@
-"""How well the sizes know a model: intervals of its parameters and of its curve, and what they do not identify.
+"""The uncertainty of a fitted model: intervals of its parameters and of its curve, and parameters that the sizes do not identify.
 
-Two intervals, of which each parameter gets the wider: a bootstrap of repeats within sizes (where a size has several, such as one of
-each process), which knows how well each time is known; and Student's t with the curvature at the solution and what is left of the
-residuals, which knows how far real curves bend from the model. The bootstrap is the wild one, as repeats are few: each repeat's
-distance from its size's time gets a random weight (Cameron, Gelbach, Miller, "Bootstrap-based improvements for inference with
-clustered errors", 2008).
+Each parameter gets the wider of two intervals. A bootstrap of the repeats within sizes (such as one time of each process) contains the
+error of each time. Student's t, with the curvature at the solution and the residuals, contains how far real curves bend from the
+model. Repeats are few, so the bootstrap is wild: each repeat's distance from its size's time gets a random weight (Cameron, Gelbach,
+Miller, "Bootstrap-based improvements for inference with clustered errors", 2008).
 """
 
 import math
@@ -13,26 +12,25 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
 
+from harness import stats
 from harness.fit.models import RATES, Columns, Model, Vector, exponentials
-from harness.fit.points import Points
 from harness.fit.selection import DECISIVE, EXACT, MANY, PLAUSIBLE, Choice
-from harness.fit.solver import NUDGE, Matrix, Solution, around, refit, slopes, weights
+from harness.fit.solver import NUDGE, Matrix, Points, Solution, around, refit, slopes, weights
 from harness.records import Parameter
 
 DRAWS, SEED = 200, 20260102
-# A parameter whose 95 % interval spans more than this factor is not identified by the sizes.
+# A parameter whose 95% interval spans more than this factor is not identified.
 IDENTIFIED_FACTOR = 3.0
-# Nor is one whose term takes less than this fraction of the time at so many sizes.
+# Nor is one whose term takes less than this fraction of the time at all but one size.
 ACTIVE, SIZES = 0.20, 2
-# A parameter whose factor of e changes no time by this share has vanished.
+# A parameter has vanished if a factor of e changes every time by less than this fraction.
 VANISHED = 1e-4
 
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """What is known of a fitted model. `sigma`: what a size's log time scatters by about the curve, or the curve about it."""
+    """The uncertainty of a fitted model. `sigma`: the scatter of the log times of sizes about the curve."""
 
     model: Model
     points: Points
@@ -41,56 +39,56 @@ class Uncertainty:
 
     @cached_property
     def slopes(self) -> Matrix:
-        """The fraction of each size's time that each parameter decides."""
+        """The derivative of each size's log time by each parameter."""
         return slopes(self.model, self.points.columns, self.solution.logs)
 
     @cached_property
-    def moves(self) -> NDArray[np.intp]:
-        """The parameters that move any time at all."""
+    def active(self) -> NDArray[np.intp]:
+        """The parameters that change any time."""
         return np.flatnonzero(np.linalg.norm(self.slopes, axis=0) > VANISHED)
 
     @cached_property
     def freedom(self) -> int:
-        """Sizes beyond those that the parameters took."""
-        return len(self.times) - len(self.moves)
+        """Degrees of freedom: sizes less active parameters."""
+        return len(self.times) - len(self.active)
 
     @cached_property
     def sigma(self) -> float:
-        """The standard deviation of the residuals, the large ones counted less."""
-        # Exact data are no surer than rounding: no interval has zero width.
+        """The robust standard deviation of the residuals."""
+        # Exact data are known to rounding: no interval has zero width.
         return max(math.sqrt(2.0 * self.solution.cost / max(self.freedom, 1)), EXACT)
 
     @property
     def quantile(self) -> float:
-        """Student's t, 97.5 %."""
-        return float(student_t.ppf(0.975, max(self.freedom, 1)))
+        """The 97.5% quantile of Student's t."""
+        return stats.students_t(0.975, self.freedom)
 
     @cached_property
     def covariance(self) -> Matrix:
-        """Of the logs, from the curvature; infinite variance for what moves nothing or cannot be told apart."""
-        found = np.diag(np.full(self.model.size, np.inf))
-        slope = self.slopes[:, self.moves]
+        """The covariance of the logs, from the curvature; infinite for parameters without effect or that cannot be separated."""
+        covariance = np.diag(np.full(self.model.size, np.inf))
+        slope = self.slopes[:, self.active]
         curvature = slope.T @ (weights(self.solution.residuals)[:, None] * slope)
         if self.freedom >= 1 and np.linalg.matrix_rank(curvature) == len(curvature) > 0:
-            found[np.ix_(self.moves, self.moves)] = self.sigma**2 * np.linalg.inv(curvature)
-        return found
+            covariance[np.ix_(self.active, self.active)] = self.sigma**2 * np.linalg.inv(curvature)
+        return covariance
 
     @cached_property
     def draws(self) -> Matrix:
-        """Logs fitted to times drawn anew from the repeats; no rows where there are none."""
+        """Logs fitted to bootstrapped times; no rows where there are no repeats."""
         if not self.points.repeated or len(self.times) > MANY:
             return np.empty((0, self.model.size))
         noise = np.random.default_rng(SEED).normal(size=(DRAWS, len(self.times))) * self._errors
         times, logs = self.times + noise, np.tile(self.solution.logs, (DRAWS, 1))
-        found, cost = refit(self.model, self.points.columns, times, logs)
+        drawn, cost = refit(self.model, self.points.columns, times, logs)
         if self.model.kinked:
-            other, lower = refit(self.model, self.points.columns, times, around(self.solution.logs, DRAWS))
-            found = np.where((lower < cost)[:, None], other, found)
-        return found
+            again, lower = refit(self.model, self.points.columns, times, around(self.solution.logs, DRAWS))
+            drawn = np.where((lower < cost)[:, None], again, drawn)
+        return drawn
 
     @property
     def _errors(self) -> Vector:
-        """The standard error of each size's log time, from its repeats as far as they are trusted."""
+        """The standard error of each size's log time, from its weighted repeats."""
         points = self.points
         trust = points.trust(self.model.curve(self.solution.logs, points.columns))
         trust = np.where(np.bincount(points.member, trust)[points.member] > 1e-6, trust, 1.0)
@@ -102,7 +100,7 @@ class Uncertainty:
         return np.where(alone, points.scatter, error)
 
     def interval(self, direction: Vector) -> tuple[float, float]:
-        """The 95 % interval of a sum of logs, each with its sign: the wider end of both kinds at either side."""
+        """The 95% interval of a signed sum of logs: the wider end of both kinds on each side."""
         log = float(direction @ self.solution.logs)
         variance = float(
             direction @ np.where(np.outer(direction, direction) != 0.0, self.covariance, 0.0) @ direction
@@ -130,13 +128,13 @@ class Uncertainty:
     def product(
         self, name: str, unit: str, first: str, second: str, sign: float = 1.0, *, factor: float = 1.0
     ) -> Parameter | None:
-        """A parameter times another (or over it) and a factor, such as the work done in the time of an overhead; None where the model has not both."""
-        one, other = self.model.place(first), self.model.place(second)
-        if one is None or other is None:
+        """A parameter times another (or over it) and a factor, such as the work in the time of an overhead; None where the model lacks one."""
+        left, right = self.model.place(first), self.model.place(second)
+        if left is None or right is None:
             return None
-        unknown = [known.name for known in map(self.parameter, (one, other)) if not known.identified]
+        unknown = [known.name for known in map(self.parameter, (left, right)) if not known.identified]
         direction = np.zeros(self.model.size)
-        direction[one], direction[other] = 1.0, sign
+        direction[left], direction[right] = 1.0, sign
         low, high = self.interval(direction)
         why = f"{' and '.join(unknown)} not identified" if unknown else _wide(high - low)
         if why:
@@ -157,21 +155,21 @@ def _wide(width: float) -> str:
     if width <= math.log(IDENTIFIED_FACTOR):
         return ""
     return (
-        f"its 95 % interval spans a factor of {math.exp(width):.1f}"
+        f"its 95% interval spans a factor of {math.exp(width):.1f}"
         if width < 5.0
-        else "the sizes leave it open"
+        else "the sizes do not determine it"
     )
 
 
-# How far off an exponent may be, at most, where the sizes tell nothing of it.
+# The largest error of an exponent, where the sizes do not determine it.
 ANY_EXPONENT = 0.5
-# Logarithms that differ by less are the same; and what counts as no farther away than this: no work lies infinitely far from some.
+# Logarithms that differ by less are equal; and the largest distance of work, as a logarithm.
 SAME, FARTHEST = 1e-9, 20.0
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """The time expected of some work, in seconds, and a 95 % interval for a time measured there."""
+    """The expected time of some work, in seconds, and a 95% interval for a time measured there."""
 
     seconds: float
     low: float
@@ -180,16 +178,16 @@ class Expectation:
 
 
 def expect(known: Uncertainty, choice: Choice, columns: Columns) -> list[Expectation]:
-    """For each place of the columns; work in logarithms, as the model was fitted."""
+    """The expectation for each row of the columns; work in logarithms."""
     expected = known.model.curve(known.solution.logs, columns)
     low, high = _curves(known, columns)
     away, outside = _distance(known.points.columns, columns)
     for rival in choice.candidates:
-        other = rival.model.curve(rival.solution.logs, columns)
+        curve = rival.model.curve(rival.solution.logs, columns)
         counts = rival.aicc - choice.best <= np.where(outside, DECISIVE, PLAUSIBLE)
         low, high = (
-            np.where(counts, np.minimum(low, other), low),
-            np.where(counts, np.maximum(high, other), high),
+            np.where(counts, np.minimum(low, curve), low),
+            np.where(counts, np.maximum(high, curve), high),
         )
     walk = known.sigma**2 * (1.0 + away / _spacing(known.points.columns))
     noise = known.quantile * np.sqrt(walk + known.points.scatter**2)
@@ -198,14 +196,14 @@ def expect(known: Uncertainty, choice: Choice, columns: Columns) -> list[Expecta
     above = np.sqrt((high - expected) ** 2 + noise**2 + off**2)
     top = np.maximum(expected + above, _hidden(known, columns, expected))
     middle, bottom, upper = (exponentials(logs).tolist() for logs in (expected, expected - below, top))
-    return [Expectation(*one) for one in zip(middle, bottom, upper, outside.tolist(), strict=True)]
+    return list(map(Expectation, middle, bottom, upper, outside.tolist()))
 
 
 def _curves(known: Uncertainty, columns: Columns) -> tuple[Vector, Vector]:
-    """The 95 % band of the curve, from both kinds of intervals."""
+    """The 95% band of the curve, from both kinds of intervals."""
     expected = known.model.curve(known.solution.logs, columns)
-    slope = slopes(known.model, columns, known.solution.logs)[:, known.moves]
-    inner = known.covariance[np.ix_(known.moves, known.moves)]
+    slope = slopes(known.model, columns, known.solution.logs)[:, known.active]
+    inner = known.covariance[np.ix_(known.active, known.active)]
     variance = np.einsum("ni,ij,nj->n", slope, np.where(np.isfinite(inner), inner, 0.0), slope)
     half = known.quantile * np.sqrt(np.maximum(variance, 0.0))
     low, high = expected - half, expected + half
@@ -216,7 +214,7 @@ def _curves(known: Uncertainty, columns: Columns) -> tuple[Vector, Vector]:
 
 
 def _distance(fitted: Columns, columns: Columns) -> tuple[Vector, NDArray[np.bool_]]:
-    """How far the work lies outside what was fitted, as a logarithm, by the farthest of its columns; and whether it does."""
+    """The distance of work from the fitted range, as a logarithm, by its farthest column; and whether it lies outside."""
     beyond = np.array(
         [
             np.maximum(
@@ -230,21 +228,22 @@ def _distance(fitted: Columns, columns: Columns) -> tuple[Vector, NDArray[np.boo
 
 
 def _spacing(fitted: Columns) -> float:
-    """How far one size lies from the next, as a logarithm, on average; the widest of the columns."""
+    """The mean distance between sizes, as a logarithm; that of the widest column."""
     spans = [float(np.ptp(work)) for name, work in fitted.items() if name != "level"]
     return max(max(spans) / max(len(next(iter(fitted.values()))) - 1, 1), SAME)
 
 
 def _exponent_error(known: Uncertainty) -> float:
-    """Half of the 95 % interval of an exponent of all work, were it free beside the model's own parameters."""
+    """Half of the 95% interval of an exponent of all work, if it were free in addition to the model's parameters."""
     if known.model.free:
-        return 0.0  # its own interval says it
+        return 0.0  # its own interval contains it
     columns = known.points.columns
-    work = next((one for name, one in columns.items() if name != "level" and np.ptp(one) > SAME), None)
+    varying = (work for name, work in columns.items() if name != "level" and np.ptp(work) > SAME)
+    work = next(varying, None)
     if work is None or known.freedom < 2:
         return ANY_EXPONENT
     tilt = _fraction(known, columns) * (work - work.mean())
-    bent = np.column_stack([known.slopes[:, known.moves], tilt])
+    bent = np.column_stack([known.slopes[:, known.active], tilt])
     curvature = bent.T @ (weights(known.solution.residuals)[:, None] * bent)
     if np.linalg.matrix_rank(curvature) < len(curvature):
         return ANY_EXPONENT
@@ -265,17 +264,17 @@ def _fraction(known: Uncertainty, columns: Columns) -> Vector:
 
 
 def _hidden(known: Uncertainty, columns: Columns, expected: Vector) -> Vector:
-    """The longest log time with what the sizes do not identify at its worst."""
-    told = {name for name in ("t0", "P", "W") if _identified(known, name)}
+    """The longest log time, with parameters that are not identified at their worst."""
+    identified = {name for name in ("t0", "P", "W") if _identified(known, name)}
     fitted = known.model.curve(known.solution.logs, known.points.columns)
     worst = expected
-    if "t0" not in told:
+    if "t0" not in identified:
         noise = known.quantile * math.hypot(known.sigma, known.points.scatter)
         worst = np.logaddexp(expected, fitted.min() + noise + math.log(-math.expm1(-noise - SAME)))
-    # A model with a power of its own knows no rate, and of a size no rate is known to bound it.
+    # A model with a free power has no rate, and no known rate bounds a size.
     bounded = () if known.model.free or "level" in columns else ("flops", "bytes")
     for name in bounded:
-        if name in columns and name in known.points.columns and RATES[name][1] not in told:
+        if name in columns and name in known.points.columns and RATES[name][1] not in identified:
             best = np.max(known.points.columns[name] - fitted)
             worst = np.maximum(worst, columns[name] - best)
     return np.asarray(worst)

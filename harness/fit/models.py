@@ -21,15 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
-# What a time depends on, by name: natural logarithms of flops, bytes, size or threads; the place of the memory level.
+# The inputs of a model by name: natural logarithms of flops, bytes, size or threads; the index of the memory level.
 Columns = Mapping[str, Vector]
 Curve = Callable[[Vector, Columns], Vector]
 Starts = Callable[[Columns, Vector], list[list[float]]]
 
-# What counts for no work at all: its logarithm is a number, and far from that of any work.
+# Stands for zero work: its logarithm is a number, and far from that of any work.
 NOTHING = 1e-300
 LARGEST = 700.0
-# Seconds beyond these are no times: the logarithms end soon after.
+# Seconds beyond these are not valid times: the range of logarithms ends soon after.
 SHORTEST, LONGEST = 1e-300, 1e300
 # The work of a column, its rate, and the unit of the rate.
 RATES = {"flops": ("F", "P", "FLOP/s"), "bytes": ("B", "W", "B/s"), "size": ("b", "Rmax", "1/s")}
@@ -40,10 +40,10 @@ SHARPNESS = (2.0, 8.0)
 
 @dataclass(frozen=True)
 class Symbol:
-    """A parameter of a model, fitted as the logarithm of what it is above `least`.
+    """A parameter of a model, fitted as the logarithm of its excess over `least`.
 
-    A `shape` (an exponent, a sharpness) bends the curve; any other is the time, rate or fraction of one of its terms. Above `most` it
-    means nothing, and `beyond` says what such a value tells.
+    A `shape` (an exponent, a sharpness) bends the curve; any other is the time, rate or fraction of a term. Values above `most` are not
+    valid, and `beyond` is what they indicate.
     """
 
     name: str
@@ -58,8 +58,9 @@ class Symbol:
 class Model:
     """A family of curves: `curve(logs, columns)` for logs of shape (..., parameters) gives (..., points).
 
-    `free`: it has an exponent that no theory gave. `kinked`: it has a maximum in it, so fits end on either side of a knee. `half`: the work at half of the rate over t0 times the rate; None where the shape has none. `starts` are rows of logs from where a fit should begin, given the columns
-    and the logarithms of the times.
+    `free`: its exponent is not predicted. `kinked`: it contains a maximum, so fits can end on either side of a knee. `half`: the work at
+    half of the rate, over t0 times the rate; None where the shape has none. `starts` gives rows of logs to start a fit from, for the
+    columns and the logarithms of the times.
     """
 
     formula: str
@@ -72,21 +73,21 @@ class Model:
 
     @property
     def size(self) -> int:
-        """How many parameters it has."""
+        """The number of parameters."""
         return len(self.symbols)
 
     def place(self, name: str) -> int | None:
-        """Where a parameter stands among the logs; None where the model has no such parameter."""
+        """The index of a parameter among the logs; None where the model does not have it."""
         return next((at for at, symbol in enumerate(self.symbols) if symbol.name == name), None)
 
 
 def logarithms(numbers: Sequence[float] | Vector) -> Vector:
-    """Of work, where nothing is next to nothing."""
+    """The logarithms of work; zero counts as `NOTHING`."""
     return np.asarray(np.log(np.maximum(np.asarray(numbers, dtype=float), NOTHING)))
 
 
 def exponentials(logs: Vector | Sequence[float]) -> Vector:
-    """Of logarithms, as far as a number can hold them."""
+    """The exponentials of logarithms, within the range of a float."""
     return np.asarray(np.exp(np.clip(logs, -LARGEST, LARGEST)))
 
 
@@ -99,7 +100,7 @@ def rate_of(column: str) -> Symbol:
 
 
 def proportional(column: str) -> Model:
-    """Work over rate and nothing else."""
+    """Work at a rate, without an overhead."""
     work, rate, _ = RATES[column]
     return Model(
         f"{work}/{rate}",
@@ -115,7 +116,7 @@ def additive(column: str) -> Model:
 
 
 def floored(column: str) -> Model:
-    """An overhead behind which work hides."""
+    """Work hidden behind an overhead: the longer of the two."""
     return _two(column, np.maximum, "max(t0, {})")
 
 
@@ -132,7 +133,7 @@ def _two(column: str, joined: Callable[[Vector, Vector], Vector], formula: str) 
 
 
 def smooth(column: str) -> Model:
-    """Between sum and maximum: p = 1 is the one, a large p the other."""
+    """Between sum (p = 1) and maximum (large p)."""
     work, rate, _ = RATES[column]
 
     def curve(logs: Vector, columns: Columns) -> Vector:
@@ -152,7 +153,7 @@ def smooth(column: str) -> Model:
 
 
 def roof() -> Model:
-    """Compute or memory, whichever takes longer, without an overhead."""
+    """The longer of compute and memory, without an overhead."""
     return Model(
         "max(F/P, B/W)",
         (rate_of("flops"), rate_of("bytes")),
@@ -165,7 +166,7 @@ def roof() -> Model:
 
 
 def roofline() -> Model:
-    """An overhead before compute or memory, whichever takes longer."""
+    """An overhead before the longer of compute and memory."""
     bare = roof()
     return Model(
         f"t0 + {bare.formula}",
@@ -184,8 +185,8 @@ def by_level(levels: tuple[str, ...], *, overhead: bool, free: bool = False) -> 
 
     def curve(logs: Vector, columns: Columns) -> Vector:
         exponent = np.exp(_at(logs, last)) if free else 1.0
-        round_spread = exponent * columns["bytes"] - logs[..., first + columns["level"].astype(int)]
-        return np.asarray(np.logaddexp(_at(logs, 0), round_spread) if overhead else round_spread)
+        moved = exponent * columns["bytes"] - logs[..., first + columns["level"].astype(int)]
+        return np.asarray(np.logaddexp(_at(logs, 0), moved) if overhead else moved)
 
     def starts(columns: Columns, times: Vector) -> list[list[float]]:
         places = [columns["level"] == place for place in range(len(levels))]
@@ -259,7 +260,7 @@ def _best_rate(work: Vector, times: Vector) -> float:
 
 
 def _rates(work: Vector, times: Vector) -> list[float]:
-    """The best rate, and lower ones: where a size is not bound by this work its rate says nothing."""
+    """The best rate and lower ones, as this work may not bound every size."""
     return [float(rate) for rate in np.quantile(work - times, (1.0, 0.75, 0.5, 0.25))]
 
 
@@ -267,9 +268,9 @@ def _slopes(work: Vector, times: Vector) -> list[list[float]]:
     """Coefficient and log exponent through the ends, and through the upper half."""
     order = np.argsort(work)
     ends = [(order[0], order[-1]), (order[len(order) // 2], order[-1])]
-    found = []
+    starts = []
     for low, high in ends:
         run = float(work[high] - work[low])
         k = max(float(times[high] - times[low]) / run, 0.05) if run > 0 else 1.0
-        found.append([float(times[high] - k * work[high]), math.log(k)])
-    return found
+        starts.append([float(times[high] - k * work[high]), math.log(k)])
+    return starts

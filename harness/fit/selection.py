@@ -1,7 +1,7 @@
-"""Which model: by AICc, ties by leave-one-out, and a free exponent only where nothing else comes near.
+"""The choice of a model: by AICc, ties by leave-one-out, and a free exponent only where no other model comes near.
 
 Akaike's criterion for small samples (Hurvich and Tsai, 1989; Burnham and Anderson, 2002, for what its differences mean). Its n is the
-number of sizes: repeats of a size tell nothing more of the curve's shape.
+number of sizes: repeats of a size add nothing about the shape of the curve.
 """
 
 import math
@@ -26,18 +26,19 @@ from harness.fit.models import (
     roofline,
     smooth,
 )
-from harness.fit.points import Points
-from harness.fit.solver import Solution, finish, refit, solve
+from harness.fit.solver import Points, Solution, finish, refit, solve
 
 
 def scalability(*, contention: bool = True, coherency: bool = True) -> Model:
-    """The time of fixed work on N threads: ideal, Amdahl's law (sigma is its serial share), or the universal one.
+    """The time of fixed work on N threads: ideal, Amdahl's law (sigma is its serial fraction), or the universal scalability law.
 
     Gunther, "A general theory of computational scalability based on rational functions", 2008. Throughput has a
     maximum at N = sqrt((1 - sigma) / kappa).
     """
     fraction = Symbol("sigma", "", most=1.0, beyond="threads make it slower")
-    shapes = [one for one, there in ((fraction, contention), (Symbol("kappa", ""), coherency)) if there]
+    shapes = [
+        symbol for symbol, present in ((fraction, contention), (Symbol("kappa", ""), coherency)) if present
+    ]
 
     def curve(logs: Vector, columns: Columns) -> Vector:
         count = columns["threads"]
@@ -63,7 +64,7 @@ def scalability(*, contention: bool = True, coherency: bool = True) -> Model:
 
 
 def family(columns: Columns, levels: tuple[str, ...] = (), *, falling: bool = False) -> tuple[Model, ...]:
-    """The models that can be tried on such columns, the simpler first. `falling`: what is told gets less with size."""
+    """The models for such columns, simpler ones first. `falling`: values decrease with size."""
     if levels:
         kinds = [(overhead, free) for free in (False, True) for overhead in (False, True)]
         return tuple(by_level(levels, overhead=overhead, free=free) for overhead, free in kinds)
@@ -83,26 +84,26 @@ def family(columns: Columns, levels: tuple[str, ...] = (), *, falling: bool = Fa
     return (*models, smooth(worked[0]), power(worked[0], ""), power(worked[0], "+"), power(worked[0], "max"))
 
 
-# Models whose AICc differs by less than the first explain the sizes equally well; up to the second the worse is still plausible; beyond
-# the last nothing speaks for it.
+# Differences of AICc: below the first, models explain the sizes equally well; up to the second the worse one is plausible; beyond the last
+# nothing supports it.
 EQUAL, PLAUSIBLE, DECISIVE = 2.0, 4.0, 10.0
-# By how much leave-one-out must be better for a parameter more.
+# One more parameter must reduce the error of leave-one-out to this fraction.
 BETTER = 0.5
-# Residuals smaller than this are nobody's noise: exact data must not tell models apart by their rounding.
+# Smaller residuals are rounding, which must not distinguish models of exact data.
 EXACT = 1e-4
-# A model needs so many sizes more than it has parameters.
+# A model needs this many sizes more than it has parameters.
 SPARE = 2
-# Beyond so many sizes leave-one-out says what AICc says (Stone, 1977), and takes long.
+# Beyond this many sizes leave-one-out agrees with AICc (Stone, 1977), and takes long.
 MANY = 200
-# Degrees of freedom of the likelihood, and how often its scale is improved.
+# Degrees of freedom of the likelihood, and iterations of its scale.
 TAILS, TURNS_OF_SCALE = 4.0, 30
-# The times of a size and the model are found in turns.
+# Iterations between the times of the sizes and the model.
 TURNS = 5
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model as fitted, and its AICc."""
+    """A fitted model and its AICc."""
 
     model: Model
     solution: Solution
@@ -111,7 +112,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """The model chosen, the others from the best on, and the log time of each size that they were tried on."""
+    """The chosen model, all candidates (the others by AICc), and the log times that they were fitted to."""
 
     chosen: Candidate
     candidates: tuple[Candidate, ...]
@@ -119,20 +120,20 @@ class Choice:
 
     @property
     def best(self) -> float:
-        """The lowest AICc; that of the model chosen is a little higher where a simpler one is as good."""
+        """The lowest AICc; that of the chosen model is a little higher where a simpler model is as good."""
         return min(candidate.aicc for candidate in self.candidates)
 
 
 def choose(points: Points, models: Sequence[Model]) -> Choice | None:
-    """The best of some models for these points; None where none of them can describe so few sizes."""
+    """The best of some models for these points; None where there are too few sizes for any."""
     models = [model for model in models if len(points) >= model.size + SPARE]
     candidates = _candidates(points, [(model, None) for model in models], points.first)
     if not candidates:
         return None
     times = points.first
     if points.repeated:
-        # All models are tried on the same times: those that the closest of them trusts.
-        closest = min(candidates, key=lambda one: one.solution.cost)
+        # All models are fitted to the same times: those weighted by the closest model.
+        closest = min(candidates, key=lambda candidate: candidate.solution.cost)
         times, _ = located(points, closest.model, closest.solution.logs)
         candidates = _candidates(
             points, [(candidate.model, candidate.solution.logs) for candidate in candidates], times
@@ -145,13 +146,13 @@ def choose(points: Points, models: Sequence[Model]) -> Choice | None:
     chosen = Candidate(chosen.model, solution, chosen.aicc)
     others = sorted(
         (candidate for candidate in candidates if candidate.model is not chosen.model),
-        key=lambda one: one.aicc,
+        key=lambda candidate: candidate.aicc,
     )
     return Choice(chosen, (chosen, *others), times)
 
 
 def located(points: Points, model: Model, logs: Vector) -> tuple[Vector, Vector]:
-    """The log time of each size by the repeats that a model trusts, and the model's logs fitted to those."""
+    """The log time of each size by the repeats near a model, and the model's logs fitted to those times."""
     times = points.first
     for _ in range(TURNS):
         times = points.located(points.trust(model.curve(logs, points.columns)))
@@ -162,10 +163,10 @@ def located(points: Points, model: Model, logs: Vector) -> tuple[Vector, Vector]
 
 
 def aicc(residuals: Vector, parameters: int) -> float:
-    """Of a fit with these residuals: Student's t with 4 degrees of freedom has tails for a size that was disturbed, and its scale is profiled out.
+    """The AICc of a fit with these residuals.
 
-    With a normal likelihood a single such size would hide what the others say (Ronchetti, "Robustness aspects of model choice",
-    1997).
+    The likelihood is Student's t with 4 degrees of freedom, its scale profiled out: its tails allow for a disturbed size. With a normal
+    likelihood one such size would decide (Ronchetti, "Robustness aspects of model choice", 1997).
     """
     square, sizes = residuals**2 + EXACT**2, len(residuals)
     scale = float(np.median(square))
@@ -178,10 +179,10 @@ def aicc(residuals: Vector, parameters: int) -> float:
 def _candidates(
     points: Points, models: Sequence[tuple[Model, Vector | None]], times: Vector
 ) -> list[Candidate]:
-    found = [(model, solve(model, points.columns, times, known)) for model, known in models]
+    solutions = [(model, solve(model, points.columns, times, known)) for model, known in models]
     return [
         Candidate(model, solution, aicc(solution.residuals, model.size))
-        for model, solution in found
+        for model, solution in solutions
         if solution is not None
     ]
 
@@ -189,30 +190,27 @@ def _candidates(
 def _chosen(points: Points, candidates: Sequence[Candidate], times: Vector) -> Candidate:
     """The simplest among equals, unless one with more parameters halves its error of leave-one-out.
 
-    Where size is all that is known, a free exponent is as good as any.
+    A free exponent is allowed where only the size is known.
     """
     given = [candidate for candidate in candidates if not candidate.model.free]
-    best = min(candidates, key=lambda one: one.aicc)
-    structured = min(given, key=lambda one: one.aicc, default=best)
+    best = min(candidates, key=lambda candidate: candidate.aicc)
+    structured = min(given, key=lambda candidate: candidate.aicc, default=best)
     if "size" not in points.columns and structured.aicc - best.aicc <= DECISIVE:
         candidates, best = given or candidates, structured
     equal = [candidate for candidate in candidates if candidate.aicc - best.aicc < EQUAL]
     if len(equal) == 1 or len(points) > MANY:
-        return min(equal, key=lambda one: (one.model.size, one.aicc))
-    # Rounded, so that of two models that are one (work and bytes that grow alike) the first is taken.
-    errors = {one.model.formula: round(_left_out(points, one, times), 6) for one in equal}
-    chosen = min(equal, key=lambda one: (one.model.size, errors[one.model.formula]))
-    for one in sorted(equal, key=lambda one: one.model.size):
-        if (
-            one.model.size > chosen.model.size
-            and errors[one.model.formula] < BETTER * errors[chosen.model.formula]
-        ):
-            chosen = one
+        return min(equal, key=lambda candidate: (candidate.model.size, candidate.aicc))
+    # Rounded, so that the first of two equivalent models is taken (work and bytes that grow alike).
+    errors = [(candidate, round(_left_out(points, candidate, times), 6)) for candidate in equal]
+    chosen, lowest = min(errors, key=lambda pair: (pair[0].model.size, pair[1]))
+    for candidate, error in sorted(errors, key=lambda pair: pair[0].model.size):
+        if candidate.model.size > chosen.model.size and error < BETTER * lowest:
+            chosen, lowest = candidate, error
     return chosen
 
 
 def _left_out(points: Points, candidate: Candidate, times: Vector) -> float:
-    """The mean error of log time at each size, told from the others."""
+    """The mean error of the log time of each size, predicted from the others."""
     kept = 1.0 - np.eye(len(points))
     rows = np.tile(times, (len(points), 1))
     logs, _ = refit(

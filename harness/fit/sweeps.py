@@ -7,24 +7,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.fit.exponents import free_exponent, growth, rivals
-from harness.fit.fitted import FEWEST, Fitted, fit
-from harness.fit.points import Points
+from harness.fit.fitted import FEWEST, Fitted, fit, free_exponent, growth, rivals
+from harness.fit.solver import Points
 from harness.records import Cost, Fit, FitPoint, Flag, Parameter, Peaks, Result, Run, Series
 
-# A time grows with size as theory says when its exponent lies within this fraction of it: cache edges and kernel switches bend
-# real curves by 10-30 %, which over two decades of work is this much of a slope.
+# An exponent agrees with the predicted one within this fraction: cache edges and kernel switches bend real curves by 10% to 30%,
+# which over two decades of work changes the slope by as much.
 TOLERANCE = 0.05
-# It certainly does not only beyond this, by the work that is counted. A library that changes to a kernel of twice the
-# rate in the middle of a sweep bends it by a seventh (seen: bfloat16 on AMX); bandwidth that neighbours move by
-# a factor of two, by a quarter.
+# An exponent differs only beyond this, by the kind of work. A kernel of twice the rate from the middle of a sweep on bends it by a seventh
+# (measured: bfloat16 on AMX); a bandwidth that other programs change by a factor of two, by a quarter.
 CERTAIN = {"flops": 0.15, "bytes": 0.25}
 SLIVER = 1.001
 
 
 @dataclass(frozen=True)
 class Size:
-    """One size of a sweep: its work by column (flops, bytes, threads), the median time of each process in seconds, the level that serves it."""
+    """One size of a sweep: its work by column (flops, bytes, threads), the median seconds of each process, and its memory level."""
 
     size: int
     work: dict[str, float]
@@ -35,10 +33,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Sizes of one workload. `exponent` is what theory says of the growth of work with size.
-
-    `unmeasured`: the sizes of the sweep that have no time, and their work.
-    """
+    """Sizes of one workload. `exponent` is the predicted exponent of work in size; `unmeasured` are the sizes without a time."""
 
     series: str
     variable: str
@@ -48,32 +43,32 @@ class Sweep:
 
     @property
     def column(self) -> str:
-        """What theory speaks of: FLOPs where there are any, else bytes; threads in a sweep of those."""
+        """The work with the predicted exponent: FLOPs where there are any, else bytes; threads in a sweep of those."""
         return next(iter(self.sizes[0].work))
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """The memory levels that serve it, where bytes are what it does; empty where one model is enough."""
+        """The memory levels of a sweep of bytes; empty where all sizes have the same."""
         if self.column != "bytes":
             return ()
-        told = tuple(dict.fromkeys(size.level for size in self.sizes))
-        return told if len(told) > 1 else ()
+        levels = tuple(dict.fromkeys(size.level for size in self.sizes))
+        return levels if len(levels) > 1 else ()
 
     def columns(self, sizes: tuple[Size, ...]) -> dict[str, list[float]]:
-        """The work of some sizes by column, with the place of the level where there are several."""
-        found = {name: [size.work[name] for size in sizes] for name in self.sizes[0].work}
+        """The work of some sizes by column, with the index of the level where there are several."""
+        columns = {name: [size.work[name] for size in sizes] for name in self.sizes[0].work}
         if self.levels:
-            found["level"] = [float(self.levels.index(size.level)) for size in sizes]
-        return found
+            columns["level"] = [float(self.levels.index(size.level)) for size in sizes]
+        return columns
 
     @property
     def points(self) -> Points:
-        """What a model is fitted to."""
+        """The points that a model is fitted to."""
         return Points.of(self.columns(self.sizes), [size.seconds for size in self.sizes])
 
 
 def fit_sweep(sweep: Sweep) -> Fit | None:
-    """The model of a sweep, what else was tried, and what the sizes say of the exponent; None where they are too few."""
+    """The fit of a sweep, its rivals and its free exponent; None for too few sizes."""
     fitted = fit(sweep.points, sweep.levels) if len(sweep.sizes) >= FEWEST else None
     if fitted is None:
         return None
@@ -88,9 +83,15 @@ def fit_sweep(sweep: Sweep) -> Fit | None:
         parameters=parameters(sweep, fitted),
         points=tuple(
             FitPoint(
-                one.size, one.work[column], float(measured), said.seconds, one.flagged, said.low, said.high
+                size=size.size,
+                work=size.work[column],
+                measured=float(measured),
+                fitted=expected.seconds,
+                flagged=size.flagged,
+                low=expected.low,
+                high=expected.high,
             )
-            for one, measured, said in zip(
+            for size, measured, expected in zip(
                 sweep.sizes, fitted.measured, fitted.expect(points.columns), strict=True
             )
         ),
@@ -103,9 +104,9 @@ def fit_sweep(sweep: Sweep) -> Fit | None:
 
 
 def _powers(sweep: Sweep, grown: float) -> tuple[float, ...]:
-    """The powers of the work to compare: just inside the tolerance and just beyond what is certain.
+    """The powers of the work to compare: just inside the tolerance, and just beyond what is certain.
 
-    Theory's own too, where the work does not grow with it.
+    The predicted power is added where the counted work grows with another.
     """
     scale, certain = sweep.exponent / grown, CERTAIN[sweep.column]
     steps = (-SLIVER * certain, -TOLERANCE / SLIVER, TOLERANCE / SLIVER, SLIVER * certain)
@@ -113,15 +114,16 @@ def _powers(sweep: Sweep, grown: float) -> tuple[float, ...]:
 
 
 def parameters(sweep: Sweep, fitted: Fitted) -> tuple[Parameter, ...]:
-    """Those of the model; the work at half of the rate as a size; the best rate in items of a batch."""
+    """The parameters of the model; the work at half of the rate as a size, and the best rate in items of a batch."""
     half = {"flops": "F_half", "bytes": "B_half"}.get(sweep.column)
-    found = [
-        _as_size(sweep, parameter) if parameter.name == half else parameter for parameter in fitted.parameters
+    shown = [
+        _as_size(sweep, parameter) if parameter.name == half else parameter
+        for parameter in fitted.parameters
+        if parameter.name == half or not parameter.name.endswith(("F_half", "B_half"))
     ]
-    found = [one for one in found if not one.name.endswith(("F_half", "B_half"))]
     if sweep.variable == "batch":
-        found += [_per_item(sweep, parameter) for parameter in fitted.parameters if parameter.name == "P"]
-    return tuple(found)
+        shown += [_per_item(sweep, parameter) for parameter in fitted.parameters if parameter.name == "P"]
+    return tuple(shown)
 
 
 def _as_size(sweep: Sweep, half: Parameter) -> Parameter:
@@ -133,10 +135,10 @@ def _as_size(sweep: Sweep, half: Parameter) -> Parameter:
 
 
 def _size_of(sweep: Sweep, work: float) -> float:
-    """The size that has so much work, between the sizes of the sweep or beyond them."""
-    ordered = sorted(sweep.sizes, key=lambda one: one.size)
-    known = np.log([one.work[sweep.column] for one in ordered])
-    sizes = np.log([one.size for one in ordered])
+    """The size with this much work, interpolated between the sizes of the sweep, or extrapolated by the predicted exponent."""
+    ordered = sorted(sweep.sizes, key=lambda size: size.size)
+    known = np.log([size.work[sweep.column] for size in ordered])
+    sizes = np.log([size.size for size in ordered])
     wanted = math.log(work)
     if known[0] <= wanted <= known[-1]:
         return math.exp(float(np.interp(wanted, known, sizes)))
@@ -147,7 +149,7 @@ def _size_of(sweep: Sweep, work: float) -> float:
 def _per_item(sweep: Sweep, rate: Parameter) -> Parameter:
     if rate.value is None or rate.low is None or rate.high is None:
         return Parameter("Rmax", "1/s", why=rate.why)
-    largest = max(sweep.sizes, key=lambda one: one.size)
+    largest = max(sweep.sizes, key=lambda size: size.size)
     each = largest.work["flops"] / largest.size
     return Parameter("Rmax", "1/s", rate.value / each, rate.low / each, rate.high / each)
 
@@ -173,10 +175,10 @@ class _Member(NamedTuple):
 def sweeps(run: Run) -> Iterator[Sweep]:
     """The sweeps of a run with two measured sizes or more.
 
-    A sweep whose cases do matrix FLOPs is fitted in FLOPs, and in bytes too where memory bounds one of them by the roofline of
-    the machine's peaks. Any other is fitted in bytes with a rate for each memory level; working sets at the edge of a
-    level, which no one rate serves, are left out. A sweep of threads is fitted in threads, as many as there are cores. Training steps of one kind that differ in more than their batch form a
-    sweep in 6ND, six FLOPs for each parameter and token.
+    A sweep with matrix FLOPs is fitted in FLOPs, and in bytes too where the roofline bounds one of its cases by memory. Any other is
+    fitted in bytes with a rate for each memory level, without working sets at the edge of a level. A sweep of threads is fitted in
+    threads, up to the number of cores. Training steps of one kind that differ in more than their batch form a sweep in 6ND, six FLOPs
+    for each parameter and token.
     """
     found: dict[str, list[_Member]] = {}
     for result in run.results:
@@ -209,11 +211,11 @@ def _sweep(members: list[_Member], peaks: Peaks) -> Sweep:
         for member in members
         if by_flops or not peaks.between_levels(member.result.case.working_set_bytes or 0)
     ]
-    return _gathered(series, [_size(one, columns) for one in inside])
+    return _gathered(series, [_size(member, columns) for member in inside])
 
 
 def _oversubscribed(member: _Member) -> bool:
-    """Whether threads had to share cores: no model of scaling is about that."""
+    """Whether threads shared cores, which no model of scaling describes."""
     return bool(member.result.measurement and Flag.OVERSUBSCRIBED in member.result.measurement.flags)
 
 
@@ -224,7 +226,7 @@ def _gathered(series: Series, members: list[Size]) -> Sweep:
         kept = sizes if member.seconds else absent
         kept[member.size] = _together(kept[member.size], member) if member.size in kept else member
     ordered = tuple(sizes[size] for size in sorted(sizes))
-    left = tuple(one for size, one in sorted(absent.items()) if size not in sizes)
+    left = tuple(absent[size] for size in sorted(absent.keys() - sizes.keys()))
     return Sweep(series.name, series.variable, series.exponent, ordered, left)
 
 

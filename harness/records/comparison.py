@@ -109,7 +109,7 @@ class SuiteCompared(Record, frozen=True):
         count = len(self.cases)
         if count < LEAST_CASES:
             return None
-        spread = stats.t975(count - 1) * stats.deviation(self._logs) / math.sqrt(count)
+        spread = stats.students_t(0.975, count - 1) * stats.deviation(self._logs) / math.sqrt(count)
         own = [math.log(case.high / case.low) / 2 for case in self.cases if case.low and case.high]
         half = math.hypot(spread, stats.median(own) if own else 0.0)
         return self.speedup * math.exp(-half), self.speedup * math.exp(half)

@@ -1,4 +1,4 @@
-"""The calibrated cost model of a machine, what it says of a step, and how that compared with the measurement."""
+"""The calibrated cost model of a machine, its estimates of steps, and their errors."""
 
 import msgspec
 
@@ -6,7 +6,10 @@ from harness.records.base import Record
 
 
 class Bend(Record, frozen=True):
-    """Where a model is bent, in logarithms: bytes, FLOPs a byte, bytes an element made, rows or pixels; how heavily, by which operator."""
+    """A correction of a model near a measured case.
+
+    Its place in logarithms (bytes, FLOPs a byte, bytes an element made, rows or pixels), its weight, and its operator.
+    """
 
     size: float
     intensity: float
@@ -19,9 +22,10 @@ class Bend(Record, frozen=True):
 class OperatorModel(Record, frozen=True):
     """The time of one operator of a kind: t = (t0^p + (F/P)^p + (Y/W + Y_far/W_far)^p)^(1/p).
 
-    F are FLOPs (matrix FLOPs where it does any, else elementwise FLOPs), Y bytes moved, and far those of them that come from memory, `sharpness` is p, `overhead` t0.
-    Of the rates those in `told` are what the cases say; the others are where they began. `residual` is the standard deviation of log(predicted / measured) over
-    cases left out of the fit, none counted beyond a factor of e, `worst` the largest of them in size, as a factor less one, of the case `worst_case`. The calibrated range is in FLOPs and bytes of a call.
+    F are FLOPs (matrix FLOPs where it does any, else elementwise FLOPs), Y bytes moved, Y_far those of them that come from memory;
+    `sharpness` is p, `overhead` t0. `identified` lists the rates that the cases determine; the others are as the fit began.
+    `residual` is the standard deviation of log(predicted / measured) over cases left out of the fit, each clipped at a factor of e;
+    `worst` is the largest error, as a factor less one, of the case `worst_case`. The calibrated range is in FLOPs and bytes of a call.
     """
 
     kind: str
@@ -39,14 +43,14 @@ class OperatorModel(Record, frozen=True):
     most_flops: int
     most_bytes: int
     bends: tuple[Bend, ...] = ()
-    told: tuple[str, ...] = ()
+    identified: tuple[str, ...] = ()
 
 
 class Framework(Record, frozen=True):
-    """What a step pays beside its operators, in seconds, where it touches so many bytes: its own code is in the cache, or is not.
+    """The seconds of a step besides its operators, where it touches this many bytes: the framework's code is in the cache, or is not.
 
-    `host` for each function call of Python, `operator` and `view` for each operator and each view that Python calls, `backward` for each that the
-    autograd engine runs.
+    `host` for each function call of Python, `operator` and `view` for each operator and view called from Python, `backward` for each
+    operator that the autograd engine runs.
     """
 
     touched_bytes: int
@@ -57,11 +61,11 @@ class Framework(Record, frozen=True):
 
 
 class CostModel(Record, frozen=True):
-    """Models of operators, and what the framework takes beside them; `run` is where they were measured, `fault_seconds` a page's first touch.
+    """Models of operators, and the framework's costs; `run` is where they were measured, `fault_seconds` the first touch of a page.
 
-    `far_bytes`: what was used longer ago than so many bytes comes from memory. `framework`: for steps that touch more and more memory. `noise` is the standard deviation of the logarithm of
-    the same work's time between processes; `disturbance` is mean over median of short samples: what this machine takes from calls so long that they
-    cannot dodge it.
+    `far_bytes` is the reuse distance from which on operands come from memory. `framework` has an entry for little and one for much touched
+    memory. `noise` is the standard deviation of the logarithm of the same work's time between processes. `disturbance` is mean over
+    median of short samples: the factor that calls suffer which are too long to escape it.
     """
 
     run: str
@@ -80,16 +84,16 @@ class CostModel(Record, frozen=True):
 
 
 class Part(Record, frozen=True):
-    """The operators of one kind in a step, or the framework, or what disturbs the machine: the seconds they take together."""
+    """The seconds of the operators of one kind in a step, of the framework, or of the machine's disturbance."""
 
     kind: str
     seconds: float
 
 
 class Estimate(Record, frozen=True):
-    """The expected time of a call in seconds, with a 90 % interval, and what it is made of.
+    """The estimated time of a call in seconds, with a 90% interval, and its parts.
 
-    `extrapolated`: kinds with an operator larger than any that was calibrated; `uncalibrated`: kinds without a model, which borrow another's.
+    `extrapolated`: kinds with an operator larger than any calibrated one. `uncalibrated`: kinds without a model, which use that of another kind.
     """
 
     case: str
@@ -112,15 +116,15 @@ class Replayed(Record, frozen=True):
 
 
 class CaseReplay(Record, frozen=True):
-    """The operators of a step, each measured alone beside it; `untimed` counts calls for which there was no time."""
+    """The operators of a step, each measured alone; `untimed` counts calls that were left out for lack of time."""
 
     case: str
     operators: tuple[Replayed, ...]
     untimed: int = 0
 
 
-class Judged(Record, frozen=True):
-    """One held-out case: measured seconds, those estimated, and those of the two baselines and of the replay, where there are any."""
+class CaseAccuracy(Record, frozen=True):
+    """One held-out case: seconds measured, estimated, by the two baselines, and by the replay of its operators."""
 
     case: str
     measured: float
@@ -137,7 +141,7 @@ class Judged(Record, frozen=True):
 
 
 class Accuracy(Record, frozen=True):
-    """How far one way to predict is off over several cases: mean absolute error, median signed error, the worst; all relative."""
+    """The relative errors of one way to predict several cases: mean absolute, median signed, and the worst."""
 
     way: str
     cases: int
@@ -148,7 +152,7 @@ class Accuracy(Record, frozen=True):
 
 
 class KindAccuracy(Record, frozen=True):
-    """How far the models of one kind of operators are off from the same operators measured alone, weighted by their time."""
+    """The relative errors of the models of one kind against the same operators measured alone, weighted by their time."""
 
     kind: str
     operators: int
@@ -158,10 +162,10 @@ class KindAccuracy(Record, frozen=True):
 
 
 class Validation(Record, frozen=True):
-    """The held-out steps of one suite against what was said of them; `coverage` is the share inside its 90 % interval."""
+    """The estimates of the held-out steps of one suite; `coverage` is the fraction of steps inside their 90% interval."""
 
     suite: str
-    cases: tuple[Judged, ...]
+    cases: tuple[CaseAccuracy, ...]
     ways: tuple[Accuracy, ...]
     coverage: float
     kinds: tuple[KindAccuracy, ...] = msgspec.field(default=())
@@ -170,8 +174,8 @@ class Validation(Record, frozen=True):
 class Optimization(Record, frozen=True):
     """Two cases of a run that differ in one thing.
 
-    `speedup` is the time of the base over that of the changed one, with its 95 % interval where there is one; `expected` what was predicted of it, by `way`.
-    `memory` is the peak of the changed one over that of the base, `predicted_memory` what was said of it.
+    `speedup` is the time of the base over that of the changed case, with its 95% interval; `predicted` is the predicted one, by `way`.
+    `memory` is the peak of the changed case over that of the base, `predicted_memory` the predicted ratio.
     """
 
     optimization: str
@@ -180,7 +184,7 @@ class Optimization(Record, frozen=True):
     speedup: float
     low: float | None = None
     high: float | None = None
-    expected: float | None = None
+    predicted: float | None = None
     way: str = ""
     memory: float | None = None
     predicted_memory: float | None = None

@@ -1,11 +1,11 @@
-"""A scaling law as fitted to a sweep: its parameters, how well it explains each size, and what else was tried."""
+"""A model fitted to a sweep: its parameters, its residuals, and its rivals."""
 
 from harness import stats
 from harness.records.base import Record
 
 
 class Parameter(Record, frozen=True):
-    """A fitted number with its 95 % interval; without a value, but with the reason, where the sizes do not identify it."""
+    """A fitted number with its 95% interval; a reason (`why`) in place of the value where the sizes do not identify it."""
 
     name: str
     unit: str
@@ -16,15 +16,15 @@ class Parameter(Record, frozen=True):
 
     @property
     def identified(self) -> bool:
-        """Whether the data say anything about it."""
+        """Whether the sizes identify it."""
         return self.value is not None
 
 
 class FitPoint(Record, frozen=True):
-    """One size of a sweep: what was measured and what the model says, in seconds.
+    """One size of a sweep: seconds measured and by the model.
 
-    `work` in FLOPs or bytes. `flagged`: something speaks against trusting the measurement. `low` and `high`: the 95 % interval
-    of a time measured there, by the model.
+    `work` is in FLOPs or bytes. `flagged`: the measurement has a flag. `low` and `high`: the 95% interval of a time measured there, by
+    the model.
     """
 
     size: int
@@ -42,7 +42,7 @@ class FitPoint(Record, frozen=True):
 
 
 class Rival(Record, frozen=True):
-    """A model tried on the same sizes: the exponent of size it has, and its AICc above that of the model chosen."""
+    """A model tried on the same sizes: its exponent of size, and its AICc above that of the chosen model."""
 
     model: str
     exponent: float
@@ -52,8 +52,8 @@ class Rival(Record, frozen=True):
 class Fit(Record, frozen=True):
     """A model fitted to one sweep.
 
-    `exponent` is what a free one comes to, a diagnostic; `growth` the exponent with which the counted work grows at large sizes,
-    `work_in` whether that is "flops" or "bytes".
+    `theory_exponent` is the predicted exponent. `exponent` is the free one, a diagnostic. `growth` is the exponent of the counted work at
+    large sizes, and `work_in` its kind: "flops", "bytes" or "threads".
     """
 
     series: str
@@ -68,15 +68,15 @@ class Fit(Record, frozen=True):
     rivals: tuple[Rival, ...] = ()
 
     def parameter(self, name: str) -> Parameter | None:
-        """A parameter by name; None where the model has no such parameter."""
+        """A parameter by name; None where the model does not have it."""
         return next((parameter for parameter in self.parameters if parameter.name == name), None)
 
     @property
     def median_residual(self) -> float:
-        """The median size of the residuals."""
+        """The median of the absolute residuals."""
         return stats.median([abs(point.residual) for point in self.points])
 
     @property
     def worst(self) -> FitPoint:
-        """The size the model explains worst."""
+        """The size with the largest residual."""
         return max(self.points, key=lambda point: abs(point.residual))

@@ -188,7 +188,10 @@ class NoiseProfile(Record, frozen=True):
         """
         found = [kind for kind in self._alike(threads) if kind.name != "memory" and len(kind.same) > 1]
         return max(
-            (math.expm1(stats.t975(len(kind.same) - 1) * kind.sigma / math.sqrt(pairs)) for kind in found),
+            (
+                math.expm1(stats.students_t(0.975, len(kind.same) - 1) * kind.sigma / math.sqrt(pairs))
+                for kind in found
+            ),
             default=0.0,
         )
 

@@ -1,5 +1,6 @@
 """One run: what was asked, where, what came out, and what follows from it."""
 
+from collections.abc import Collection
 from enum import StrEnum
 from functools import cached_property
 
@@ -116,17 +117,25 @@ class Result(Record, frozen=True):
 class FindingKind(StrEnum):
     """What a finding is about.
 
-    `wrong`: theory and machine part, or the record is broken. `voids`: the numbers may not be what this machine can do.
-    `advice`: speed that can be had back.
+    `wrong`: prediction and measurement differ, or the record is broken. `validity`: the numbers may not be what this machine
+    can do. `advice`: a possible speed-up.
     """
 
     WRONG = "wrong"
-    VOIDS = "voids"
+    VALIDITY = "validity"
     ADVICE = "advice"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "FindingKind | None":
+        """Reads the kind that schema 2 called `voids`."""
+        return cls.VALIDITY if value == "voids" else None
 
 
 class Finding(Record, frozen=True):
-    """One trouble, however many cases have it: a fact from the record, why it is so as far as the record tells, and one thing to do about it."""
+    """One trouble, however many cases have it: a fact from the record, its cause as far as the record shows it, and one fix.
+
+    `cases` and `dtypes` are those that it concerns. A finding without either concerns the whole run.
+    """
 
     name: str
     kind: FindingKind
@@ -134,6 +143,15 @@ class Finding(Record, frozen=True):
     cause: str
     fix: str
     cases: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+
+    def concerns(self, cases: Collection[str], dtypes: Collection[str]) -> bool:
+        """Whether it concerns one of these cases or dtypes, or the whole run."""
+        return not (self.cases or self.dtypes) or any(
+            name in selected
+            for names, selected in ((self.cases, cases), (self.dtypes, dtypes))
+            for name in names
+        )
 
 
 class Settings(Record, frozen=True):

@@ -56,7 +56,7 @@ def _sections(
         "In short",
         (
             table(
-                ("run", "state", "threads", "torch", "begun", "id", "wrong", "voids"),
+                ("run", "state", "threads", "torch", "begun", "id", "wrong", "validity"),
                 [_about(run, name) for run, name in zip(runs, called, strict=True)],
                 "The runs",
             ),
@@ -164,7 +164,7 @@ def _about(run: Run, name: str) -> tuple[str, ...]:
         run.header.started_at,
         run.header.id,
         str(found.count(FindingKind.WRONG)),
-        str(found.count(FindingKind.VOIDS)),
+        str(found.count(FindingKind.VALIDITY)),
     )
 
 

@@ -1,7 +1,7 @@
 """The calibrated cost model as tables: its models, what it said of each step, and how far each way to predict was off."""
 
 from harness import units
-from harness.records import Estimate, Judged, OperatorModel, Run
+from harness.records import CaseAccuracy, Estimate, OperatorModel, Run
 
 MODEL_COLUMNS = (
     "operators",
@@ -108,16 +108,16 @@ def _model(model: OperatorModel) -> tuple[str, ...]:
         model.dtype,
         str(model.cases),
         units.seconds(model.overhead),
-        units.work_rate(model.flops_per_second) if "flops" in model.told else "",
-        units.bandwidth(model.bytes_per_second) if "bytes" in model.told else "",
-        units.bandwidth(model.far_bytes_per_second) if "far" in model.told else "",
+        units.work_rate(model.flops_per_second) if "flops" in model.identified else "",
+        units.bandwidth(model.bytes_per_second) if "bytes" in model.identified else "",
+        units.bandwidth(model.far_bytes_per_second) if "far" in model.identified else "",
         units.percent(model.median),
         units.signed_percent(model.worst),
         model.worst_case,
     )
 
 
-def _time(judged: Judged, said: Estimate) -> tuple[str, ...]:
+def _time(judged: CaseAccuracy, said: Estimate) -> tuple[str, ...]:
     def against(predicted: float | None) -> str:
         return "" if predicted is None else units.signed_percent(predicted / judged.measured - 1.0)
 

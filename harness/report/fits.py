@@ -8,12 +8,13 @@ from rich.text import Text
 
 from harness import units
 from harness.fit.fitted import Fitted
-from harness.fit.groups import Group, printable
+from harness.fit.groups import Group
 from harness.fit.intervals import Expectation
 from harness.fit.models import LONGEST, SHORTEST
 from harness.records import Parameter
 from harness.report.step_tables import FIT_COLUMNS, interval
 from harness.report.terminal import print_table
+from harness.text import visible
 
 MODEL_COLUMNS = ("sweep", "model", "sizes", "times", "median residual", "worst", "at")
 # How many expected times, and how many groups without a model, are shown; --json has all.
@@ -25,11 +26,11 @@ def show_fits(groups: Sequence[Group], console: Console) -> None:
     fitted = [(group, group.fitted) for group in groups if group.fitted is not None]
     print_table(console, "Models", MODEL_COLUMNS, [_model_row(group, one) for group, one in fitted])
     terms = [
-        (printable(group.name), one.name, *interval(one)) for group, _ in fitted for one in group.parameters
+        (visible(group.name), one.name, *interval(one)) for group, _ in fitted for one in group.parameters
     ]
     print_table(console, "Parameters", FIT_COLUMNS, terms)
     expected = [
-        (printable(group.name), row, one)
+        (visible(group.name), row, one)
         for group in groups
         for row, one in group.predictions
         if one is not None
@@ -49,8 +50,8 @@ def show_fits(groups: Sequence[Group], console: Console) -> None:
 
 def _caveat(group: Group) -> str:
     if group.fitted is None:
-        return f"{printable(group.name)}: {group.reason}"
-    return f"{printable(group.name)}: {group.left_out} left out: zero, negative or not a number"
+        return f"{visible(group.name)}: {group.reason}"
+    return f"{visible(group.name)}: {group.left_out} left out: zero, negative or not a number"
 
 
 def as_json(groups: Sequence[Group]) -> dict[str, object]:
@@ -104,7 +105,7 @@ def _model_row(group: Group, fitted: Fitted) -> tuple[str, ...]:
     sizes = np.abs(fitted.residuals)
     worst = int(np.argmax(sizes))
     return (
-        printable(group.name),
+        visible(group.name),
         fitted.model,
         str(len(group.where)),
         str(len(fitted.points.values)),

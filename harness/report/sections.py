@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from harness.check.findings import unmeasured, voids
+from harness.check.findings import unmeasured, validity
 from harness.records import Answer, Run
 from harness.report import estimates as costmodel
 from harness.report import summary
@@ -71,7 +71,7 @@ def _sections(run: Run) -> Iterator[Section | None]:
                 SUSTAINED_COLUMNS, summary.sustained(run), "What it sustains, and how well that was predicted"
             ),
             _cards(run),
-            table(VOID_COLUMNS, voids(run), "What can void the numbers"),
+            table(VOID_COLUMNS, validity(run), "What can invalidate the numbers"),
             table(UNMEASURED_COLUMNS, unmeasured(run), "What was not measured, and why"),
         ),
     )

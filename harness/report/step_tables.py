@@ -131,7 +131,7 @@ def _optimizations_row(optimization: Optimization) -> tuple[str, ...]:
         optimization.optimization,
         f"{optimization.speedup:.2f} x",
         f"{optimization.low:.2f} - {optimization.high:.2f}" if optimization.low and optimization.high else "",
-        f"{optimization.expected:.2f} x" if optimization.expected else "",
+        f"{optimization.predicted:.2f} x" if optimization.predicted else "",
         optimization.way,
         units.signed_percent(optimization.memory - 1) if optimization.memory is not None else "",
         units.signed_percent(optimization.predicted_memory - 1)

@@ -18,7 +18,7 @@ from harness.report.step_tables import unknown_operators, untraced
 from harness.text import visible
 
 STYLE = {Answer.HOLDS: "green", Answer.FAILS: "bold red", Answer.INCONCLUSIVE: "yellow"}
-_KIND_STYLE = {FindingKind.WRONG: "bold red", FindingKind.VOIDS: "yellow", FindingKind.ADVICE: "cyan"}
+_KIND_STYLE = {FindingKind.WRONG: "bold red", FindingKind.VALIDITY: "yellow", FindingKind.ADVICE: "cyan"}
 _LEFT = {
     "optimization",
     "base",

@@ -60,6 +60,7 @@ RECENT = 20
 _RENAMED = {
     b"ceilings": b"peaks",
     b"cpu_share": b"cpu_fraction",
+    b"expected": b"predicted",
     b"expected_memory": b"predicted_memory",
     b"law": b"model",
     b"laws": b"models",
@@ -69,6 +70,7 @@ _RENAMED = {
     b"rung": b"peak_level",
     b"steal_share": b"steal_fraction",
     b"steal_share_since_boot": b"steal_fraction_since_boot",
+    b"told": b"identified",
     b"typical": b"median",
     b"vector_flops": b"elementwise_flops",
 }

@@ -1,33 +1,25 @@
-"""Findings of a run: what is wrong, what may void its numbers, and what speed can be had back.
+"""Findings of a run: what is wrong, what affects its validity, and what can become faster.
 
-    findings     finding, cause and fix of each trouble, the gravest first
-    voids        a fixed checklist of what can void the numbers
+    findings     finding, cause and fix of each trouble, the most important first
+    validity     a fixed checklist of what can invalidate the numbers
     unmeasured   what was not measured, and why
 
-All three are functions of a judged record alone (`harness.check.judge.judged`).
+All three are functions of a judged record alone (`harness.check.judge.judge`).
 """
 
-from harness.check.findings import accelerators, environment, optimizations, peaks, record, step_time
-from harness.check.findings.gaps import unmeasured
-from harness.check.findings.seen import Rule
-from harness.check.findings.trust import voids
+from harness.check.findings import host, peaks, performance, record
+from harness.check.findings.checklists import unmeasured, validity
+from harness.check.findings.common import Rule
 from harness.records import Finding, FindingKind, Run
 
-__all__ = ["findings", "unmeasured", "voids"]
+__all__ = ["findings", "unmeasured", "validity"]
 
-RULES: tuple[Rule, ...] = (
-    *record.RULES,
-    *environment.RULES,
-    *accelerators.RULES,
-    *peaks.RULES,
-    *optimizations.RULES,
-    *step_time.RULES,
-)
+RULES: tuple[Rule, ...] = (*record.RULES, *host.RULES, *peaks.RULES, *performance.RULES)
 
 
 def findings(run: Run) -> tuple[Finding, ...]:
-    """What a person should know first: what is wrong, what voids, what to do better; in each the largest first."""
+    """The findings of a run: wrong ones, then those of validity, then advice; in each kind the largest first."""
     kinds = list(FindingKind)
-    ranked = [one for rule in RULES for one in rule(run)]
-    ranked.sort(key=lambda one: (kinds.index(one.finding.kind), -one.weight))
-    return tuple(one.finding for one in ranked)
+    ranked = [finding for rule in RULES for finding in rule(run)]
+    ranked.sort(key=lambda rank: (kinds.index(rank.finding.kind), -rank.weight))
+    return tuple(rank.finding for rank in ranked)

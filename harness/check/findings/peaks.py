@@ -1,214 +1,208 @@
-"""What the peak hierarchy of peaks tells: peak levels that are lost in a library, dtypes that are slow here, peaks that moved."""
+"""What the peak hierarchy shows: torch below other code, dtypes that are slow here, and peaks that vary between rounds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from harness import units
-from harness.check.findings.seen import Ranked, number
-from harness.records import BandwidthPeak, ComputePeak, Finding, FindingKind, PeakLevel, Run
+from harness.check.findings.common import Ranked, advice, invalid, number
+from harness.records import BandwidthPeak, ComputePeak, PeakLevel, Run
 
-# A product has to pack and move its operands, which a micro-kernel does not: the best libraries come to within a tenth of it.
+# A product has to pack and move its operands, which a micro-kernel does not: the best libraries come within a tenth of it.
 LOST = 0.10
 # Another library on the same machine has the same operands to move: half of that is a difference.
 BEHIND = 0.05
-# So much slower than float32 is no noise of one product.
+# Below this fraction of float32 a dtype is slower, beyond the noise of one product.
 SLOWER = 0.90
-# Compute was seen to move by a few percent between quiet rounds, memory on a shared host by 1.5 to 2 times; half of the lesser is much.
-MOVED, MEMORY_CHANGED = 0.15, 0.25
-# The best products of the GPUs known to us reach 51 to 97 % of their datasheets; less is no library's doing alone.
+# Spread between rounds that invalidates: compute varies by a few percent between quiet rounds, memory on a shared host by a factor of 1.5 to 2.
+VARIES, MEMORY_VARIES = 0.15, 0.25
+# The best products of known GPUs reach 51% to 97% of their datasheets: below that the library is not the only cause.
 OF_DATASHEET = 0.50
 
 
-def _library(run: Run) -> Iterator[Ranked]:
-    """Dtypes in which torch's best product stays behind what other code reached on the same cores."""
-    found = []
+def _slow_library(run: Run) -> Iterator[Ranked]:
+    """Dtypes in which torch's best product is slower than other code on the same cores."""
+    slow = []
     for dtype in _dtypes(run):
-        peak_levels = _peak_levels(run, dtype)
-        torch, peer = peak_levels.get(PeakLevel.TORCH), peak_levels.get(PeakLevel.PEER)
-        best = max(
-            (one for peak_level, one in peak_levels.items() if peak_level.achieved), key=_rate, default=None
-        )
+        levels = _levels(run, dtype)
+        torch, best = levels.get(PeakLevel.TORCH), _best(levels.values())
         if torch is None or best is None:
             continue
-        if _rate(torch) < (1.0 - LOST) * _rate(best) or (
-            peer and _rate(torch) < (1.0 - BEHIND) * _rate(peer)
-        ):
-            found.append((1.0 - _rate(torch) / _rate(best), dtype, torch, best))
-    if not found:
+        if _rate(torch) < (1.0 - LOST) * _rate(best) or _faster_peer(run, dtype):
+            slow.append((1.0 - _rate(torch) / _rate(best), dtype, torch, best))
+    if not slow:
         return
-    found.sort(key=lambda one: -one[0])
-    told = "; ".join(
+    slow.sort(key=lambda row: -row[0])
+    dtypes = [dtype for _, dtype, _, _ in slow]
+    rates = "; ".join(
         f"{dtype} {units.work_rate(_rate(torch))} of {units.work_rate(_rate(best))} ({best.peak_level.value}), {units.change(_rate(torch) / _rate(best))}"
-        for _, dtype, torch, best in found
+        for _, dtype, torch, best in slow
     )
-    yield Ranked(
-        found[0][0],
-        Finding(
-            "lost in the library",
-            FindingKind.ADVICE,
-            f"torch's best products stay behind what other code reached on {number(run.header.settings.threads, 'thread')}: {told}.",
-            _why_lost(run, [dtype for _, dtype, _, _ in found]),
-            _other_library(run, [dtype for _, dtype, _, _ in found], found[0][0]),
-        ),
+    yield advice(
+        slow[0][0],
+        "slow library",
+        f"the best products of torch are slower than other code on {number(run.header.settings.threads, 'thread')}: {rates}",
+        cause=_why_slow_library(run, dtypes),
+        fix=_other_library(run, dtypes, slow[0][0]),
+        dtypes=dtypes,
     )
 
 
-def _why_lost(run: Run, dtypes: list[str]) -> str:
-    """The machine reached the upper peak level, so it is the library: whose, as far as the record tells."""
-    environment = run.header.environment
-    torch, isa = environment.software.torch, environment.processor.isa
-    told = "The machine reached the upper peak level, so the loss is the library's"
-    if torch.cpu_capability == "AVX2" and "avx512f" in isa:
-        return f"{told}: this CPU has AVX-512 and torch runs {torch.cpu_capability} code."
-    peers = [dtype for dtype in dtypes if _as_good(run, dtype)]
-    if peers:
-        told += f"; in {', '.join(peers)} the best other library comes to the same within {units.percent(BEHIND)}, so some of it is probably what packing and moving operands takes"
+def _why_slow_library(run: Run, dtypes: list[str]) -> str:
+    """The machine reached the higher level, so the library is the cause: which one, and why, as far as the record shows."""
+    torch, processor = run.header.environment.software.torch, run.header.environment.processor
+    if torch.cpu_capability == "AVX2" and "avx512f" in processor.isa:
+        return f"this CPU has AVX-512 and torch runs {torch.cpu_capability} code"
     library = f" (its BLAS: {torch.blas})" if torch.blas else ""
-    if environment.processor.vendor == "AuthenticAMD" and (torch.blas or "").startswith("mkl"):
-        library = f" (its BLAS is {torch.blas}, which may not take its fastest kernels on an AMD CPU)"
-    return f"{told}{library}."
+    if processor.vendor == "AuthenticAMD" and (torch.blas or "").startswith("mkl"):
+        library = f" (its BLAS is {torch.blas}, which may not use its fastest kernels on an AMD CPU)"
+    text = f"the machine reached the higher rate, so the library loses the difference{library}"
+    as_good = [dtype for dtype in dtypes if _peer_is_as_good(run, dtype)]
+    if as_good:
+        text += (
+            f". In {', '.join(as_good)} the best other library is within {units.percent(BEHIND)}, "
+            "so packing and moving operands probably takes a part"
+        )
+    return text
 
 
-def _as_good(run: Run, dtype: str) -> bool:
-    peak_levels = _peak_levels(run, dtype)
-    torch, peer = peak_levels.get(PeakLevel.TORCH), peak_levels.get(PeakLevel.PEER)
+def _peer_is_as_good(run: Run, dtype: str) -> bool:
+    levels = _levels(run, dtype)
+    torch, peer = levels.get(PeakLevel.TORCH), levels.get(PeakLevel.PEER)
     return torch is not None and peer is not None and abs(_rate(torch) / _rate(peer) - 1.0) <= BEHIND
 
 
-def _other_library(run: Run, dtypes: list[str], most: float) -> str:
+def _faster_peer(run: Run, dtype: str) -> ComputePeak | None:
+    """The other library, if it is faster than torch."""
+    levels = _levels(run, dtype)
+    torch, peer = levels.get(PeakLevel.TORCH), levels.get(PeakLevel.PEER)
+    return peer if torch and peer and _rate(torch) < (1.0 - BEHIND) * _rate(peer) else None
+
+
+def _other_library(run: Run, dtypes: list[str], lost: float) -> str:
     for dtype in dtypes:
-        peak_levels = _peak_levels(run, dtype)
-        torch, peer = peak_levels.get(PeakLevel.TORCH), peak_levels.get(PeakLevel.PEER)
-        if torch and peer and _rate(torch) < (1.0 - BEHIND) * _rate(peer):
-            gain = _rate(peer) / _rate(torch) - 1.0
-            return f"In {dtype} {peer.method} is {units.percent(gain)} faster: try a torch that is built with that library's BLAS."
+        torch, peer = _levels(run, dtype)[PeakLevel.TORCH], _faster_peer(run, dtype)
+        if peer:
+            gain = units.percent(_rate(peer) / _rate(torch) - 1.0)
+            return f"in {dtype} {peer.method} is {gain} faster: try a build of torch with the BLAS of that library"
     return (
-        "See which kernels the products take (`ONEDNN_VERBOSE=1`, `MKL_VERBOSE=1`), and try another release or build of torch: "
-        f"at most {units.percent(most)} of the time of large products is to be had."
+        "read which kernels the products use (`ONEDNN_VERBOSE=1`, `MKL_VERBOSE=1`), and try another release or build of torch: "
+        f"large products can become up to {units.percent(lost)} shorter"
     )
 
 
 def _slow_dtypes(run: Run) -> Iterator[Ranked]:
     threads = run.header.settings.threads
-    wide = run.peaks.torch_peak("float32", threads)
+    wide, narrow = run.peaks.torch_peak("float32", threads), run.peaks.torch_peak("bfloat16", threads)
     if wide is None:
         return
-    known = [
-        (run.peaks.torch_peak(dtype, threads), dtype)
-        for dtype in _dtypes(run)
-        if dtype not in {"float32", "float64"}
-    ]
+    known = ((dtype, run.peaks.torch_peak(dtype, threads)) for dtype in _dtypes(run))
     slow = sorted(
-        (
-            (_rate(one) / _rate(wide), dtype, one)
-            for one, dtype in known
-            if one and _rate(one) < SLOWER * _rate(wide)
-        ),
-        key=lambda one: one[:2],
+        (_rate(peak) / _rate(wide), dtype, _rate(peak))
+        for dtype, peak in known
+        if peak and dtype not in {"float32", "float64"} and _rate(peak) < SLOWER * _rate(wide)
     )
     if not slow:
         return
-    told = "; ".join(
-        f"{dtype} {units.work_rate(_rate(one))}, {1.0 / ratio:.3g} times slower" for ratio, dtype, one in slow
+    rates = "; ".join(
+        f"{dtype} {units.work_rate(rate)}, {1.0 / ratio:.3g} times slower" for ratio, dtype, rate in slow
     )
-    narrow = run.peaks.torch_peak("bfloat16", threads)
-    instead = (
-        f"bfloat16, which reaches {units.work_rate(_rate(narrow))}, or stay with float32"
-        if narrow is not None and _rate(narrow) > _rate(wide)
-        else "float32"
-    )
-    yield Ranked(
+    faster = narrow is not None and _rate(narrow) > _rate(wide)
+    yield advice(
         1.0 - slow[0][0],
-        Finding(
-            "slow dtypes",
-            FindingKind.ADVICE,
-            f"Narrower types are slower than float32 here, whose products reach {units.work_rate(_rate(wide))}: {told}.",
-            "; ".join(f"{dtype}: {_why_slow(run, dtype)}" for _, dtype, _ in slow) + ".",
-            f"Compute in {instead}.",
-        ),
+        "slow dtypes",
+        f"narrower dtypes are slower here than float32, which reaches {units.work_rate(_rate(wide))}: {rates}",
+        cause="; ".join(f"{dtype}: {_why_slow(run, dtype)}" for _, dtype, _ in slow),
+        fix=f"compute in bfloat16, which reaches {units.work_rate(_rate(narrow))}, or in float32"
+        if narrow is not None and faster
+        else "compute in float32",
+        dtypes=(dtype for _, dtype, _ in slow),
     )
 
 
 def _why_slow(run: Run, dtype: str) -> str:
-    kernel = next(
-        (c for c in run.peaks.compute if c.dtype == dtype and c.peak_level is PeakLevel.MICRO_KERNEL), None
+    kernels = (
+        peak
+        for peak in run.peaks.compute
+        if peak.dtype == dtype and peak.peak_level is PeakLevel.MICRO_KERNEL
     )
-    if kernel is not None:
-        return f"the CPU can ({kernel.method}), torch's kernels make no use of it"
-    reasons = [why for name, why in run.peaks.unmeasured.items() if dtype in name.split("-")]
-    return reasons[0] if reasons else "no instruction for its products is known here: torch probably converts"
+    if kernel := next(kernels, None):
+        return f"the CPU has instructions for it ({kernel.method}), which the kernels of torch do not use"
+    reasons = (reason for name, reason in run.peaks.unmeasured.items() if dtype in name.split("-"))
+    return next(reasons, "no instruction for its products is known here, so torch probably converts")
 
 
-def _round_spread(run: Run) -> Iterator[Ranked]:
-    compute: list[ComputePeak | BandwidthPeak] = [
-        c for c in run.peaks.compute if c.peak_level.achieved and (c.round_spread or 0.0) > MOVED
+def _variable(run: Run) -> Iterator[Ranked]:
+    every: list[tuple[float, ComputePeak | BandwidthPeak]] = [
+        *((VARIES, peak) for peak in run.peaks.compute),
+        *((MEMORY_VARIES, peak) for peak in run.peaks.bandwidth),
     ]
-    memory: list[ComputePeak | BandwidthPeak] = [
-        b for b in run.peaks.bandwidth if b.peak_level.achieved and (b.round_spread or 0.0) > MEMORY_CHANGED
-    ]
-    found = sorted([*compute, *memory], key=lambda one: -(one.round_spread or 0.0))
-    if not found:
+    spreads = sorted(
+        ((peak.round_spread or 0.0, peak) for limit, peak in every if _spread(peak) > limit),
+        key=lambda pair: -pair[0],
+    )
+    if not spreads:
         return
-    told = ", ".join(f"{_title(one)} by {units.percent(one.round_spread or 0.0)}" for one in found)
-    yield Ranked(
-        found[0].round_spread or 0.0,
-        Finding(
-            "peaks moved",
-            FindingKind.VOIDS,
-            f"Between the {len(run.header.peaks)} rounds of peaks of this run some moved, relative to their best: {told}.",
-            "The same code on the same machine went at another pace: "
-            + (
-                "other virtual machines on the host probably share its caches and memory."
-                if run.header.environment.processor.hypervisor
-                else "others may have shared the caches and the memory, or the clock changed."
-            ),
-            "Read shares of these peaks with that much room, and measure again at a quiet time.",
-        ),
+    listed = ", ".join(f"{_title(peak)} by {units.percent(spread)}" for spread, peak in spreads)
+    dtypes = dict.fromkeys(peak.dtype for _, peak in spreads if isinstance(peak, ComputePeak))
+    yield invalid(
+        spreads[0][0],
+        "peaks vary",
+        f"peaks differ between the {len(run.header.peaks)} rounds of this run, relative to the best: {listed}",
+        cause="other virtual machines on the host probably share its caches and memory"
+        if run.header.environment.processor.hypervisor
+        else "other programs may have used the caches and the memory, or the clock changed",
+        fix="regard fractions of these peaks as uncertain by as much, and measure again when the machine is quiet",
+        # A bandwidth concerns every dtype.
+        dtypes=dtypes if all(isinstance(peak, ComputePeak) for _, peak in spreads) else (),
     )
 
 
 def _below_datasheet(run: Run) -> Iterator[Ranked]:
-    found = []
+    low = []
     for dtype in _dtypes(run):
-        peak_levels = _peak_levels(run, dtype)
-        sheet = peak_levels.get(PeakLevel.DATASHEET)
-        best = max(
-            (one for peak_level, one in peak_levels.items() if peak_level.achieved), key=_rate, default=None
-        )
+        levels = _levels(run, dtype)
+        sheet, best = levels.get(PeakLevel.DATASHEET), _best(levels.values())
         if sheet is not None and best is not None and _rate(best) < OF_DATASHEET * _rate(sheet):
-            of = _rate(best) / _rate(sheet)
-            told = f"{dtype} {units.work_rate(_rate(best))}, {units.percent(of)} of {units.work_rate(_rate(sheet))}"
-            found.append((of, told))
-    if not found:
+            ratio = _rate(best) / _rate(sheet)
+            rates = f"{dtype} {units.work_rate(_rate(best))}, {units.percent(ratio)} of {units.work_rate(_rate(sheet))}"
+            low.append((ratio, rates, dtype))
+    if not low:
         return
-    found.sort()
-    yield Ranked(
-        1.0 - found[0][0],
-        Finding(
-            "far below the datasheet",
-            FindingKind.VOIDS,
-            f"The best products reach less than half of the datasheet: {'; '.join(told for _, told in found)}.",
-            "GPUs known to us reach half of it or more: a power cap, heat, a shared GPU or an old library may be why.",
-            "`nvidia-smi -q -d PERFORMANCE,POWER,CLOCK` while a product runs tells which.",
-        ),
+    low.sort()
+    yield invalid(
+        1.0 - low[0][0],
+        "far below the datasheet",
+        f"the best products reach less than half of the datasheet: {'; '.join(rates for _, rates, _ in low)}",
+        cause="known GPUs reach half or more: a power cap, heat, a shared GPU or an old library may be the cause",
+        fix="`nvidia-smi -q -d PERFORMANCE,POWER,CLOCK` during a product shows which",
+        dtypes=(dtype for _, _, dtype in low),
     )
 
 
-def _title(one: ComputePeak | BandwidthPeak) -> str:
-    subject = one.dtype if isinstance(one, ComputePeak) else one.level
-    return f"{subject} ({one.peak_level.value}, {number(one.threads, 'thread')})"
+def _spread(peak: ComputePeak | BandwidthPeak) -> float:
+    return (peak.round_spread or 0.0) if peak.peak_level.achieved else 0.0
+
+
+def _title(peak: ComputePeak | BandwidthPeak) -> str:
+    subject = peak.dtype if isinstance(peak, ComputePeak) else peak.level
+    return f"{subject} ({peak.peak_level.value}, {number(peak.threads, 'thread')})"
 
 
 def _dtypes(run: Run) -> list[str]:
     threads = run.header.settings.threads
-    return list(dict.fromkeys(c.dtype for c in run.peaks.compute if c.threads == threads))
+    return list(dict.fromkeys(peak.dtype for peak in run.peaks.compute if peak.threads == threads))
 
 
-def _peak_levels(run: Run, dtype: str) -> dict[PeakLevel, ComputePeak]:
-    return {c.peak_level: c for c in run.peaks.compute_hierarchy(dtype, run.header.settings.threads)}
+def _levels(run: Run, dtype: str) -> dict[PeakLevel, ComputePeak]:
+    return {peak.peak_level: peak for peak in run.peaks.compute_hierarchy(dtype, run.header.settings.threads)}
+
+
+def _best(peaks: Iterable[ComputePeak]) -> ComputePeak | None:
+    """The fastest that code reached."""
+    return max((peak for peak in peaks if peak.peak_level.achieved), key=_rate, default=None)
 
 
 def _rate(peak: ComputePeak) -> float:
     return peak.flops_per_second
 
 
-RULES = (_library, _slow_dtypes, _round_spread, _below_datasheet)
+RULES = (_slow_library, _slow_dtypes, _variable, _below_datasheet)

@@ -173,11 +173,11 @@ def _row(optimization: Optimization, base: str) -> dict[str, object]:
         "speedup": optimization.speedup,
         "low": optimization.low or None,
         "high": optimization.high or None,
-        "expected": optimization.expected or None,
+        "expected": optimization.predicted or None,
         "shown": f"{optimization.speedup:.2f} x",
         "interval": f"{optimization.low:.2f} - {optimization.high:.2f}"
         if optimization.low and optimization.high
         else "",
-        "predicted": f"{optimization.expected:.2f} x ({optimization.way})" if optimization.expected else "",
+        "predicted": f"{optimization.predicted:.2f} x ({optimization.way})" if optimization.predicted else "",
         "memory": units.signed_percent(optimization.memory - 1.0) if optimization.memory is not None else "",
     }
