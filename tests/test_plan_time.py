@@ -11,7 +11,7 @@ from harness.errors import UsageError
 from harness.plan import communication, time
 from harness.plan import work as energy
 from harness.plan.conventions import Gpt, beside, kaplan, palm, six_nd
-from harness.plan.devices import DEVICES, Device, device
+from harness.plan.devices import Device, device, devices
 from harness.plan.time import (
     Demand,
     Speed,
@@ -391,7 +391,7 @@ def test_a_stated_share_is_a_point() -> None:
     assert "above" in assumed(device("H100"), "bf16", 0.9).source
 
 
-@pytest.mark.parametrize("known", DEVICES, ids=lambda known: known.name.replace(" ", "-"))
+@pytest.mark.parametrize("known", devices(), ids=lambda known: known.name.replace(" ", "-"))
 def test_bounds_are_ordered(known: Device) -> None:
     for dtype, idle, again in itertools.product(known.peaks, (0.0, 0.5, 20.0), (1.0, 4 / 3)):
         run = train(1e21, 1e9, 8, assumed(known, dtype), hardware_flops=again * 1e21, idle=idle)
@@ -502,7 +502,7 @@ def test_names_that_fit_none_or_several(asked: str, near: str) -> None:
 
 
 def test_every_device_answers_to_its_own_name() -> None:
-    for known in DEVICES:
+    for known in devices():
         assert device(known.name).name == known.name
         assert device(known.name.lower().replace(" ", "-")).name == known.name
 
@@ -528,7 +528,7 @@ def test_best_published_products(row: str, name: str, best: float, peak: float) 
 
 
 def test_no_best_product_is_above_its_peak() -> None:
-    for known in DEVICES:
+    for known in devices():
         assert known.source
         for dtype, best in known.mamf.items():
             assert best < known.peak(dtype)
