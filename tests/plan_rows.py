@@ -23,7 +23,7 @@ from harness.plan.config import read
 from harness.plan.conventions import Gpt, palm, six_nd
 from harness.plan.devices import device
 from harness.plan.memory import Memory, memory
-from harness.plan.question import Question, tokens_of
+from harness.plan.options import Question, tokens_of
 from harness.plan.work import Lengths
 from harness.records import architecture as laid
 from harness.records.architecture import Architecture, Layout, Parts, Recipe

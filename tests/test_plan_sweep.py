@@ -17,7 +17,7 @@ from rich.console import Console
 from harness.errors import UsageError
 from harness.plan import answer
 from harness.plan.devices import device
-from harness.plan.question import Question
+from harness.plan.options import Question
 from harness.plan.sweep import CURVES, deeper, growth, spread, sweep
 from harness.plan.work import Lengths, forward
 from harness.records.architecture import Architecture, Cache, Core, Layout, Parts, Recipe

@@ -14,7 +14,7 @@ from harness.models.shapes import configuration
 from harness.models.training import training
 from harness.plan.answer import counted
 from harness.plan.config import described
-from harness.plan.question import Question, lengths_of
+from harness.plan.options import Question, lengths_of
 from harness.records import CostModel, Framework, Header, OperatorModel
 from harness.records.architecture import Layout, Recipe
 from tests import made_up

@@ -1,6 +1,7 @@
 """Decoders: layers of causal attention and a feed-forward block, between a table of tokens and a head."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.plan.families.fields import MOST_LAYERS, Fields, Head, head
@@ -18,6 +19,8 @@ from harness.plan.families.pieces import (
 from harness.records.architecture import Architecture, Cache, Core, Parts
 
 Windows = tuple[int | None, ...]
+# The windows of so many layers, from the fields of a configuration.
+Pattern = Callable[[Fields, int], Windows]
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,65 @@ def windows(fields: Fields, layers: int, window: int | None, usual: tuple[bool, 
         layer_types(fields, layers, usual)
         raise fields.fault("layer_types has sliding_attention, but sliding_window gives no window")
     return tuple(window if local else None for local in layer_types(fields, layers, usual))
+
+
+def everywhere(usual: int | None) -> Pattern:
+    """The same window in each layer."""
+    return lambda fields, layers: (fields.option("sliding_window", default=usual),) * layers
+
+
+def alternating(usual: int) -> Pattern:
+    """A window in every other layer, from the first on."""
+
+    def pattern(fields: Fields, layers: int) -> Windows:
+        local = tuple(layer % 2 == 0 for layer in range(layers))
+        return windows(fields, layers, fields.option("sliding_window", default=usual), local)
+
+    return pattern
+
+
+def gemma3_windows(fields: Fields, layers: int) -> Windows:
+    """One layer of six sees all tokens."""
+    pattern = fields.number("sliding_window_pattern", "_sliding_window_pattern", default=6)
+    local = tuple((layer + 1) % pattern != 0 for layer in range(layers))
+    return windows(fields, layers, fields.option("sliding_window", default=4096), local)
+
+
+def _used_window(fields: Fields) -> int | None:
+    used = fields.flag("use_sliding_window", default=False)
+    return fields.option("sliding_window", default=4096) if used else None
+
+
+def late(fields: Fields, layers: int) -> Windows:
+    """Qwen's: where windows are in use, from layer `max_window_layers` on."""
+    first = fields.number("max_window_layers", default=28, least=0)
+    local = tuple(layer >= first for layer in range(layers))
+    return windows(fields, layers, _used_window(fields), local)
+
+
+def early(fields: Fields, layers: int) -> Windows:
+    """Qwen's with experts: every other layer before layer `max_window_layers`."""
+    end = fields.number("max_window_layers", default=28, least=0)
+    local = tuple(layer % 2 == 0 and layer < end for layer in range(layers))
+    return windows(fields, layers, _used_window(fields), local)
+
+
+def gpt_neo_windows(fields: Fields, layers: int) -> Windows:
+    """By `attention_types`: lists of kinds, and the number of repetitions of each list."""
+    window = fields.number("window_size", default=256)
+    allowed = 'a list such as [[["global", "local"], 12]]'
+    kinds: list[str] = []
+    for row in fields.rows("attention_types") or [[["global", "local"], 12]]:
+        if not isinstance(row, list | tuple) or len(row) != 2 or not isinstance(row[0], list | tuple):
+            raise fields.wrong("attention_types", row, allowed)
+        names, times = row
+        counted = isinstance(times, int) and 0 < times <= MOST_LAYERS
+        if not counted or not {*map(str, names)} <= {"global", "local"}:
+            raise fields.wrong("attention_types", row, allowed)
+        kinds += list(names) * times
+    if len(kinds) != layers:
+        raise fields.fault(f"attention_types names {len(kinds)} layers, but num_layers is {layers}")
+    return tuple(window if kind == "local" else None for kind in kinds)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,20 @@ The defaults are those of transformers 5.23's configuration classes.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from harness.plan.families.decoder import LLAMA, Decoder, Names, Sizes, Windows, sizes, windows
+from harness.plan.families.decoder import (
+    LLAMA,
+    Decoder,
+    Names,
+    Pattern,
+    Sizes,
+    alternating,
+    early,
+    everywhere,
+    gemma3_windows,
+    gpt_neo_windows,
+    late,
+    sizes,
+)
 from harness.plan.families.fields import MOST_LAYERS, Fields
 from harness.plan.families.pieces import FeedForward, LatentAttention, Mixture, linear
 from harness.records.architecture import Architecture
@@ -92,7 +105,7 @@ class Family:
     positions: int | None = None
     embedded: str = ""
     head_bias: bool = False
-    windows: Callable[[Fields, int], Windows] | None = None
+    windows: Pattern | None = None
     experts: Experts | None = None
     relative_positions: bool = False
 
@@ -132,65 +145,6 @@ def _of_each_head(own: Sizes) -> int:
 def _of_all_heads(own: Sizes) -> int:
     """Norms over all queries and over all keys."""
     return (own.heads + own.shared) * own.each
-
-
-def _everywhere(usual: int | None) -> Callable[[Fields, int], Windows]:
-    """The same window in each layer."""
-    return lambda fields, layers: (fields.option("sliding_window", default=usual),) * layers
-
-
-def _alternating(usual: int) -> Callable[[Fields, int], Windows]:
-    """A window in every other layer, from the first on."""
-
-    def alternating(fields: Fields, layers: int) -> Windows:
-        local = tuple(layer % 2 == 0 for layer in range(layers))
-        return windows(fields, layers, fields.option("sliding_window", default=usual), local)
-
-    return alternating
-
-
-def _gemma3(fields: Fields, layers: int) -> Windows:
-    """One layer of six sees all tokens."""
-    pattern = fields.number("sliding_window_pattern", "_sliding_window_pattern", default=6)
-    local = tuple((layer + 1) % pattern != 0 for layer in range(layers))
-    return windows(fields, layers, fields.option("sliding_window", default=4096), local)
-
-
-def _used_window(fields: Fields) -> int | None:
-    used = fields.flag("use_sliding_window", default=False)
-    return fields.option("sliding_window", default=4096) if used else None
-
-
-def _late(fields: Fields, layers: int) -> Windows:
-    """Qwen's: where windows are in use, from layer `max_window_layers` on."""
-    first = fields.number("max_window_layers", default=28, least=0)
-    local = tuple(layer >= first for layer in range(layers))
-    return windows(fields, layers, _used_window(fields), local)
-
-
-def _early(fields: Fields, layers: int) -> Windows:
-    """Qwen's with experts: every other layer before layer `max_window_layers`."""
-    end = fields.number("max_window_layers", default=28, least=0)
-    local = tuple(layer % 2 == 0 and layer < end for layer in range(layers))
-    return windows(fields, layers, _used_window(fields), local)
-
-
-def _neo(fields: Fields, layers: int) -> Windows:
-    """By `attention_types`: lists of kinds, and the number of repetitions of each list."""
-    window = fields.number("window_size", default=256)
-    allowed = 'a list such as [[["global", "local"], 12]]'
-    kinds: list[str] = []
-    for row in fields.rows("attention_types") or [[["global", "local"], 12]]:
-        if not isinstance(row, list | tuple) or len(row) != 2 or not isinstance(row[0], list | tuple):
-            raise fields.wrong("attention_types", row, allowed)
-        names, times = row
-        counted = isinstance(times, int) and 0 < times <= MOST_LAYERS
-        if not counted or not {*map(str, names)} <= {"global", "local"}:
-            raise fields.wrong("attention_types", row, allowed)
-        kinds += list(names) * times
-    if len(kinds) != layers:
-        raise fields.fault(f"attention_types names {len(kinds)} layers, but num_layers is {layers}")
-    return tuple(window if kind == "local" else None for kind in kinds)
 
 
 _SHORT = Names(
@@ -288,14 +242,14 @@ def _qwen3_moe(fields: Fields) -> Family:
     used = fields.flag("use_sliding_window", default=False)
     return Family(
         Sizes(151936, 2048, 6144, 24, 32, 4, context=32768), bias=_ATTENTION_BIAS, further=_of_each_head,
-        windows=_everywhere(4096) if used else None,
+        windows=everywhere(4096) if used else None,
         experts=Experts(("num_experts", "num_local_experts"), 128, 8, inner=768, some_layers=True),
     )  # fmt: skip
 
 
 _GEMMA = Family(Sizes(256000, 3072, 24576, 28, 16, 16, 256, 8192), bias=_ATTENTION_BIAS, tied=True)
 _GEMMA2 = replace(
-    _GEMMA, usual=Sizes(256000, 2304, 9216, 26, 8, 4, 256, 8192), norms=4, windows=_alternating(4096)
+    _GEMMA, usual=Sizes(256000, 2304, 9216, 26, 8, 4, 256, 8192), norms=4, windows=alternating(4096)
 )
 _MIXTRAL = Experts(("num_local_experts", "num_experts"), 8, 2)
 
@@ -317,7 +271,7 @@ FAMILIES: dict[str, Family | Callable[[Fields], Family]] = {
     "gemma": _GEMMA,
     "gemma2": _GEMMA2,
     "gemma3_text": replace(
-        _GEMMA2, usual=Sizes(262208, 2304, 9216, 26, 8, 4, 256, 131072), further=_of_each_head, windows=_gemma3,
+        _GEMMA2, usual=Sizes(262208, 2304, 9216, 26, 8, 4, 256, 131072), further=_of_each_head, windows=gemma3_windows,
     ),
     # Gopher and Chinchilla, as published (2112.11446, 2203.15556): RMS norms, and relative positions whose weights are
     # one more product. No model of them was released; the fields are Llama's.
@@ -330,7 +284,7 @@ FAMILIES: dict[str, Family | Callable[[Fields], Family]] = {
     "gpt_neo": Family(
         Sizes(50257, 2048, 0, 24, 16, context=2048),
         Names(layers=("num_layers", "num_hidden_layers"), heads=("num_heads", "num_attention_heads")),
-        output_bias=True, gated=False, block_bias=True, tied=True, norm=2, positions=0, windows=_neo,
+        output_bias=True, gated=False, block_bias=True, tied=True, norm=2, positions=0, windows=gpt_neo_windows,
     ),
     "gpt_neox": Family(
         Sizes(50432, 6144, 24576, 44, 64, context=2048), bias=("attention_bias", True), gated=False,
@@ -339,7 +293,7 @@ FAMILIES: dict[str, Family | Callable[[Fields], Family]] = {
     # Biases everywhere, a sink for each head, and a window in every other layer.
     "gpt_oss": Family(
         Sizes(201088, 2880, 2880, 36, 64, 8, 64, 131072), bias=("attention_bias", True),
-        further=lambda own: own.heads, windows=_alternating(128), experts=replace(_MIXTRAL, experts=128, chosen=4, bias=True),
+        further=lambda own: own.heads, windows=alternating(128), experts=replace(_MIXTRAL, experts=128, chosen=4, bias=True),
     ),
     # Both blocks in parallel behind one norm, attention without biases, a head with one.
     "gptj": Family(
@@ -349,9 +303,9 @@ FAMILIES: dict[str, Family | Callable[[Fields], Family]] = {
     "llama": Family(
         Sizes(32000, 4096, 11008, 32, 32, context=2048), bias=_ATTENTION_BIAS, block_bias=("mlp_bias", False),
     ),
-    "mistral": Family(Sizes(32000, 4096, 14336, 32, 32, 8, context=131072), windows=_everywhere(4096)),
+    "mistral": Family(Sizes(32000, 4096, 14336, 32, 32, 8, context=131072), windows=everywhere(4096)),
     "mixtral": Family(
-        Sizes(32000, 4096, 14336, 32, 32, 8, context=131072), windows=_everywhere(None), experts=_MIXTRAL,
+        Sizes(32000, 4096, 14336, 32, 32, 8, context=131072), windows=everywhere(None), experts=_MIXTRAL,
     ),
     "mpt": _mpt,
     "olmo": Family(Sizes(50304, 4096, 11008, 32, 32, context=2048), bias=_ATTENTION_BIAS, norm=0),
@@ -368,22 +322,22 @@ FAMILIES: dict[str, Family | Callable[[Fields], Family]] = {
         Sizes(51200, 2048, 8192, 24, 32, context=2048), bias=True, further=lambda own: 4 * own.each,
         further_if=("qk_layernorm", False), gated=False, block_bias=True, norm=2, norms=1, head_bias=True,
     ),
-    "phi3": Family(Sizes(32064, 3072, 8192, 32, 32, context=4096), windows=_everywhere(None)),
+    "phi3": Family(Sizes(32064, 3072, 8192, 32, 32, context=4096), windows=everywhere(None)),
     "qwen2": Family(
-        Sizes(151936, 4096, 22016, 32, 32, 32, context=32768), bias=True, output_bias=False, windows=_late,
+        Sizes(151936, 4096, 22016, 32, 32, 32, context=32768), bias=True, output_bias=False, windows=late,
     ),
     "qwen2_moe": Family(
         Sizes(151936, 2048, 5632, 24, 16, 16, context=32768), bias=("qkv_bias", True), output_bias=False,
-        windows=_early, experts=Experts(("num_experts",), 60, 4, inner=1408, shared=5632, some_layers=True),
+        windows=early, experts=Experts(("num_experts",), 60, 4, inner=1408, shared=5632, some_layers=True),
     ),
     "qwen3": Family(
-        Sizes(151936, 4096, 22016, 32, 32, 32, 128, 32768), bias=_ATTENTION_BIAS, further=_of_each_head, windows=_late,
+        Sizes(151936, 4096, 22016, 32, 32, 32, 128, 32768), bias=_ATTENTION_BIAS, further=_of_each_head, windows=late,
     ),
     "qwen3_moe": _qwen3_moe,
     "stablelm": _stablelm,
     "starcoder2": Family(
         Sizes(49152, 3072, 12288, 30, 24, 2, context=4096), bias=("use_bias", True), gated=False,
-        block_bias=("use_bias", True), tied=True, norm=2, windows=_everywhere(None),
+        block_bias=("use_bias", True), tied=True, norm=2, windows=everywhere(None),
     ),
 }
 # fmt: on
