@@ -132,6 +132,9 @@ class Traffic:
         return Traffic(self.messages + other.messages, self.sent + other.sent)
 
 
+NOTHING = Traffic(0, 0.0)
+
+
 def reduce_scatter(size: float, devices: int) -> Traffic:
     """A ring's: n - 1 messages of a part each; `size` is the whole of what is reduced."""
     return _ring(size, devices, 1)
@@ -205,5 +208,5 @@ def pipeline(
     2104.04473, section 3.2).
     """
     if stages < 2:
-        return Traffic(0, 0.0)
+        return NOTHING
     return Traffic(2, 2 * tokens * hidden * element).times(micro_batches * chunks)
