@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from harness.cost.datasheets import GIB, MIB, NVIDIA, Gpu, lookup
+from harness.cost.datasheets import GIB, MIB, Gpu, lookup, nvidia
 
 DTYPES = {"float64", "float32", "tf32", "bfloat16", "float16", "float8_e4m3fn"}
-every_row = pytest.mark.parametrize("gpu", NVIDIA, ids=lambda gpu: gpu.name.replace(" ", "-"))
+every_row = pytest.mark.parametrize("gpu", nvidia(), ids=lambda gpu: gpu.name.replace(" ", "-"))
 
 
 @every_row
@@ -77,11 +77,11 @@ def test_half_rate_boards_differ_from_their_full_rate_siblings() -> None:
 
 
 def test_names_are_sorted_and_no_two_rows_answer_to_one_driver_name() -> None:
-    names = [gpu.name.casefold() for gpu in NVIDIA]
+    names = [gpu.name.casefold() for gpu in nvidia()]
     assert all(before < after for before, after in itertools.pairwise(names))
-    driver_names = [name.casefold() for gpu in NVIDIA for name in gpu.driver_names]
+    driver_names = [name.casefold() for gpu in nvidia() for name in gpu.driver_names]
     assert len(driver_names) == len(set(driver_names))
-    for gpu in NVIDIA:
+    for gpu in nvidia():
         assert all(lookup(name) is gpu for name in gpu.driver_names)
 
 

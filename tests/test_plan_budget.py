@@ -6,7 +6,6 @@ import pytest
 
 from harness.errors import UsageError
 from harness.plan import budget
-from harness.plan import options as amounts
 from harness.plan.budget import (
     ALLOCATIONS,
     PARAMETRIC,
@@ -15,8 +14,8 @@ from harness.plan.budget import (
     every_approach,
     for_budget,
     for_size,
-    largest,
 )
+from harness.units import read_amount, read_duration, read_fraction, read_price, read_quantity
 
 # Parameters; then FLOPs and tokens by approach 1 (Table 3), 2 and 3 (Table A3) of arXiv 2203.15556.
 TABLES: tuple[tuple[float, tuple[float, float], tuple[float, float], tuple[float, float]], ...] = (
@@ -114,8 +113,8 @@ def test_the_closed_form_is_the_minimum(model: Parametric) -> None:
 
 def test_losses() -> None:
     """Chinchilla 1.94 and Gopher 1.99 by equation 10, in nats a token."""
-    assert budget.loss(70e9, 1.4e12) == pytest.approx(1.937, abs=0.001)
-    assert budget.loss(280e9, 300e9) == pytest.approx(1.993, abs=0.001)
+    assert PARAMETRIC.loss(70e9, 1.4e12) == pytest.approx(1.937, abs=0.001)
+    assert PARAMETRIC.loss(280e9, 300e9) == pytest.approx(1.993, abs=0.001)
 
 
 @pytest.mark.parametrize("approach", ALLOCATIONS)
@@ -134,16 +133,6 @@ def test_size_and_budget_are_one_model(approach: str) -> None:
     assert sizes[0].extrapolated
     assert sizes[-1].extrapolated
     assert not for_size(1e9, approach).extrapolated
-
-
-def test_the_largest_model_in_a_time() -> None:
-    """20 tokens a parameter: 120 N^2 = rate x time."""
-    rate = 8 * 989.4e12 * 0.4
-    found = largest(30 * 86400, rate, "rule")
-    assert found.parameters == pytest.approx(math.sqrt(rate * 30 * 86400 / 120))
-    assert found.flops == pytest.approx(rate * 30 * 86400)
-    longer = largest(60 * 86400, rate, "rule")
-    assert longer.parameters == pytest.approx(math.sqrt(2) * found.parameters)
 
 
 def test_every_approach_answers() -> None:
@@ -192,14 +181,14 @@ def test_what_is_no_approach() -> None:
     ],
 )
 def test_amounts(text: str, value: int) -> None:
-    assert amounts.amount(text, "--tokens") == value
+    assert read_amount(text, "--tokens") == value
 
 
 @pytest.mark.parametrize("value", [1, 7, 999, 1000, 1024, 10**6, 123_456_789, 10**12 + 1, 10**15, 10**30])
 def test_amounts_come_back(value: int) -> None:
     for text in (str(value), f"{value:_}", f"{value:,}", f"{value}e0"):
-        assert amounts.amount(text, "--tokens") == value
-    assert amounts.amount(f"{value}k", "--tokens") == 1000 * value
+        assert read_amount(text, "--tokens") == value
+    assert read_amount(f"{value}k", "--tokens") == 1000 * value
 
 
 BAD = [
@@ -211,18 +200,18 @@ BAD = [
 @pytest.mark.parametrize("text", BAD)
 def test_what_is_no_amount(text: str) -> None:
     with pytest.raises(UsageError, match="--tokens") as caught:
-        amounts.amount(text, "--tokens")
+        read_amount(text, "--tokens")
     assert "\n" not in str(caught.value)
     assert "1.4T" in str(caught.value)
     assert len(str(caught.value)) < 200
 
 
 def test_quantities_may_have_fractions() -> None:
-    assert amounts.quantity("1.5", "--power") == 1.5
-    assert amounts.quantity("0.25k", "--power") == 250.0
+    assert read_quantity("1.5", "--power") == 1.5
+    assert read_quantity("0.25k", "--power") == 250.0
     for text in ("0", "-1", "nan", "inf", "watts"):
         with pytest.raises(UsageError, match="--power"):
-            amounts.quantity(text, "--power")
+            read_quantity(text, "--power")
 
 
 @pytest.mark.parametrize(
@@ -242,27 +231,27 @@ def test_quantities_may_have_fractions() -> None:
     ],
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert amounts.duration(text, "--within") == seconds
+    assert read_duration(text, "--within") == seconds
 
 
 @pytest.mark.parametrize("text", ["", "30", "d", "0d", "-3d", "3x", "1d12", "nand", "infs", "1e9d", "٣d"])
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(UsageError, match=r"--within .* 30d"):
-        amounts.duration(text, "--within")
+        read_duration(text, "--within")
 
 
 def test_prices() -> None:
-    assert amounts.price("2.5/h", "--price") * 3600 == pytest.approx(2.5)
-    assert amounts.price("$2.5 / hour", "--price") * 3600 == pytest.approx(2.5)
-    assert amounts.price("€60/d", "--price") * 86400 == pytest.approx(60)
+    assert read_price("2.5/h", "--price") * 3600 == pytest.approx(2.5)
+    assert read_price("$2.5 / hour", "--price") * 3600 == pytest.approx(2.5)
+    assert read_price("€60/d", "--price") * 86400 == pytest.approx(60)
     for text in ("2.5", "/h", "0/h", "-1/h", "2.5/fortnight", "2.5/", "free/h", "nan/h"):
         with pytest.raises(UsageError, match=r"--price .* 2\.5/h"):
-            amounts.price(text, "--price")
+            read_price(text, "--price")
 
 
 def test_shares() -> None:
-    assert amounts.fraction("40%", "--mfu") == amounts.fraction("0.4", "--mfu") == 0.4
-    assert amounts.fraction("100 %", "--mfu") == 1.0
+    assert read_fraction("40%", "--mfu") == read_fraction("0.4", "--mfu") == 0.4
+    assert read_fraction("100 %", "--mfu") == 1.0
     for text in ("0", "1.01", "40", "-0.1", "101%", "nan", "%", ""):
         with pytest.raises(UsageError, match="--mfu"):
-            amounts.fraction(text, "--mfu")
+            read_fraction(text, "--mfu")

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from harness import store
-from harness.cli import planning
+from harness.report import terminal
 from tests.conftest import decoded
 
 Command = Callable[..., tuple[int, str, str]]
@@ -120,7 +120,7 @@ def test_llama_by_hand(ask: Ask) -> None:
     assert flops["forward_per_token"] == pytest.approx(exact / LLAMA_LENGTH, rel=1e-12)
     assert flops["train_total"] == pytest.approx(3 * exact * 2e12 / LLAMA_LENGTH, rel=1e-12)
     assert flops["train_total_dense"] == pytest.approx(3 * dense * 2e12 / LLAMA_LENGTH, rel=1e-12)
-    assert flops["beside"]["6ND"] == pytest.approx(6 * LLAMA * 2e12, rel=1e-12)
+    assert flops["conventions"]["6ND"] == pytest.approx(6 * LLAMA * 2e12, rel=1e-12)
     assert found["tokens"] == 2e12
     parameters = found["parameters"]
     assert (parameters["total"], parameters["active"]) == (LLAMA, LLAMA)
@@ -523,7 +523,7 @@ def test_every_component_is_shown(
         "mixtral-8x7b", "--on", "H100", "--devices", 64, "--tensor", 8, "--data", 8, "--batch", 64,
         "--zero", 1, "--watts", 700, "--price", "2/h", "--link", "5e-6,450e9", "--recompute", "selective",
     )  # fmt: skip
-    monkeypatch.setattr(planning, "screen", lambda: Console(file=sys.stdout, width=width))
+    monkeypatch.setattr(terminal, "screen", lambda: Console(file=sys.stdout, width=width))
     status, output, errors = plumbline("plan", *options)
 
     assert (status, errors) == (0, "")
@@ -598,12 +598,12 @@ BAD: list[tuple[tuple[object, ...], str]] = [
     (("t5-small", "--target-seq", 0), "--target-seq 0"),
     (("t5-small", "--target-seq", -3), "--target-seq -3"),
     ((L, "--target-seq", 8), "--target-seq 8"),
-    ((L, "--tokens", "0"), "--tokens '0'"),
-    ((L, "--tokens", "-1"), "--tokens '-1'"),
-    ((L, "--tokens", "0.5"), "--tokens '0.5'"),
-    ((L, "--tokens", "abc"), "--tokens 'abc'"),
-    ((L, "--tokens", "1.4X"), "--tokens '1.4X'"),
-    ((L, "--tokens", "nan"), "--tokens 'nan'"),
+    ((L, "--tokens", "0"), "--tokens 0:"),
+    ((L, "--tokens", "-1"), "--tokens -1:"),
+    ((L, "--tokens", "0.5"), "--tokens 0.5:"),
+    ((L, "--tokens", "abc"), "--tokens abc:"),
+    ((L, "--tokens", "1.4X"), "--tokens 1.4X:"),
+    ((L, "--tokens", "nan"), "--tokens nan:"),
     ((L, "--tokens", ""), "--tokens ''"),
     ((L, "--dtype", "nonsense"), "--dtype 'nonsense'"),
     ((L, "--states", "nonsense"), "--states 'nonsense'"),
@@ -615,13 +615,13 @@ BAD: list[tuple[tuple[object, ...], str]] = [
     ((L, "--on", ""), "--on ''"),
     ((L, "--on", "latest"), "no run"),
     ((L, "--on", "./nowhere"), "./nowhere"),
-    ((L, "--on", "H100", "--mfu", "0"), "--mfu '0'"),
-    ((L, "--on", "H100", "--mfu", "1.5"), "--mfu '1.5'"),
-    ((L, "--on", "H100", "--mfu", "x"), "--mfu 'x'"),
+    ((L, "--on", "H100", "--mfu", "0"), "--mfu 0:"),
+    ((L, "--on", "H100", "--mfu", "1.5"), "--mfu 1.5:"),
+    ((L, "--on", "H100", "--mfu", "x"), "--mfu x:"),
     ((L, "--on", "H100", "--mfu", "0.9", "--recompute", "full"), "MFU 0.9"),
     ((L, "--mfu", "0.4"), "--mfu 0.4"),
-    ((L, "--memory", "x"), "--memory 'x'"),
-    ((L, "--memory", "0"), "--memory '0'"),
+    ((L, "--memory", "x"), "--memory x:"),
+    ((L, "--memory", "0"), "--memory 0:"),
     ((L, "--link", "x"), "--link 'x'"),
     ((L, "--link", "1"), "--link '1'"),
     ((L, "--link", "1,2,3"), "--link '1,2,3'"),
@@ -629,10 +629,10 @@ BAD: list[tuple[tuple[object, ...], str]] = [
     ((L, "--link", "0,0"), "--link '0,0'"),
     ((L, "--link", "nan,1"), "--link 'nan,1'"),
     ((L, "--link", "1,inf"), "--link '1,inf'"),
-    ((L, "--on", "H100", "--price", "x"), "--price 'x'"),
-    ((L, "--on", "H100", "--price", "0/h"), "--price '0/h'"),
+    ((L, "--on", "H100", "--price", "x"), "--price x:"),
+    ((L, "--on", "H100", "--price", "0/h"), "--price 0/h:"),
     ((L, "--price", "2/h"), "--price 2/h"),
-    ((L, "--on", "H100", "--watts", "0"), "--watts '0'"),
+    ((L, "--on", "H100", "--watts", "0"), "--watts 0:"),
     ((L, "--watts", "400"), "--watts 400"),
     ((L, "--sweep", "nonsense"), "--sweep"),
     ((L, "--sweep", "size", "--points", 1), "points 1"),
@@ -646,18 +646,18 @@ BAD: list[tuple[tuple[object, ...], str]] = [
     ((L, "--budget", "1e21"), "--budget"),
     ((L, "--days", 3), "--days"),
     ((), "--budget"),
-    (("--budget", "0"), "--budget '0'"),
-    (("--budget", "x"), "--budget 'x'"),
+    (("--budget", "0"), "--budget 0:"),
+    (("--budget", "x"), "--budget x:"),
     (("--budget", "1e21", "--days", 3), "--budget"),
     (("--budget", "1e21", "--sweep", "size"), "--sweep"),
     (("--budget", "1e21", "--html", "x.html"), "--html"),
     (("--days", 3), "--on"),
-    (("--days", 0, "--on", "H100"), "--days '0'"),
+    (("--days", 0, "--on", "H100"), "--days 0:"),
     (("--days", 3, "--on", "nonsense"), "--on 'nonsense'"),
     (("--days", 3, "--on", "H100", "--devices", 0), "--devices 0"),
     (("--days", 3, "--on", "H100", "--devices", -4), "--devices -4"),
     (("--days", 3, "--on", "H100", "--devices", "9" * 400), "--devices"),
-    (("--days", 3, "--on", "H100", "--mfu", 2), "--mfu '2'"),
+    (("--days", 3, "--on", "H100", "--mfu", 2), "--mfu 2:"),
     (("--days", 3, "--on", "H100", "--dtype", "nonsense"), "--dtype 'nonsense'"),
     ((L, "extra"), "extra"),
     ((L, "--nonsense", 3), "--nonsense"),

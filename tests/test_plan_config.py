@@ -18,7 +18,7 @@ from torch.utils.flop_counter import flop_registry
 from harness.errors import UsageError
 from harness.plan import published
 from harness.plan.config import read
-from harness.plan.families.catalogue import FAMILIES
+from harness.plan.families import FAMILIES
 from harness.plan.work import Lengths, forward
 from harness.records.architecture import Architecture
 

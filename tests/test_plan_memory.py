@@ -11,9 +11,9 @@ import pytest
 from harness.errors import UsageError
 from harness.plan import memory as cache
 from harness.plan.activations import Way
-from harness.plan.checks import check_layout, check_recipe
 from harness.plan.fits import Use, fewest_devices, largest_batch, longest_context
 from harness.plan.memory import Memory, fullest, inference_memory, memory, parameters
+from harness.plan.parallelism import check_layout, check_recipe
 from harness.plan.work import Lengths
 from harness.records.architecture import (
     OPTIMIZERS,

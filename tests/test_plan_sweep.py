@@ -17,7 +17,7 @@ from rich.console import Console
 from harness.errors import UsageError
 from harness.plan import answer
 from harness.plan.devices import device
-from harness.plan.question import Question
+from harness.plan.options import Question
 from harness.plan.sweep import CURVES, deeper, growth, spread, sweep
 from harness.plan.work import Lengths, forward
 from harness.records.architecture import Architecture, Cache, Core, Layout, Parts, Recipe
@@ -108,7 +108,7 @@ def test_the_point_of_the_question_is_the_plan(over: str, layout: Layout) -> Non
     }[over]  # fmt: skip
 
     point = sweep(question, over, 2, low=own, high=16 * own).points[0]
-    plan = answer.plan(question, optimizations=False)
+    plan = answer.plan(question)
 
     assert point.value == own
     assert (point.parameters, point.batch) == (plan.parameters.total, plan.batch)
@@ -200,7 +200,7 @@ def test_memory_grows_from_its_states() -> None:
     """Of a small batch they are nearly all there is, of a large one nearly nothing; they stay what they are."""
     question = asked(decoder(), ALIKE, batch=1)
     points = sweep(question, "batch", 11, low=1, high=10_000).points
-    need = answer.plan(question, optimizations=False).memory
+    need = answer.plan(question).memory
     states = need.parameters + need.gradients + need.optimizer
 
     each = [(point.memory or 0) - states for point in points]
@@ -401,7 +401,7 @@ def test_charts_that_would_be_empty_are_none() -> None:
 @pytest.mark.parametrize("over", OVER)
 def test_a_sweep_is_told_everywhere(over: str) -> None:
     found = swept(over)
-    shown = page(found, answer.plan(asked(), optimizations=False))
+    shown = page(found, answer.plan(asked()))
     console = Console(file=io.StringIO(), width=200)
 
     show_page(shown, console)
@@ -420,7 +420,7 @@ def test_a_sweep_is_told_everywhere(over: str) -> None:
 
 
 def test_a_plan_with_a_time_says_why_its_sweep_has_none() -> None:
-    shown = page(sweep(replace(asked(), device=None), "tokens"), answer.plan(asked(), optimizations=False))
+    shown = page(sweep(replace(asked(), device=None), "tokens"), answer.plan(asked()))
 
     assert "No time over tokens: A100 SXM4 80GB prices one step" in markdown(shown)
 
@@ -429,6 +429,6 @@ def test_reasons_stand_in_the_table() -> None:
     question = asked(layout=Layout(data=8))
     found = sweep(question, "batch", 5, low=4, high=64)
 
-    table = page(found, answer.plan(question, optimizations=False)).sections[0].blocks[0]
+    table = page(found, answer.plan(question)).sections[0].blocks[0]
 
     assert "a multiple of data 8" in str(table)

@@ -12,9 +12,9 @@ from harness.measure.prediction import DEEPER, SHALLOW, WHOLE, extrapolated, loc
 from harness.models.configured import configured, depth_of
 from harness.models.shapes import configuration
 from harness.models.training import training
-from harness.plan.answer import counted
+from harness.plan.answer import flops_of
 from harness.plan.config import described
-from harness.plan.question import Question, lengths_of
+from harness.plan.options import Question, lengths_of
 from harness.records import CostModel, Framework, Header, OperatorModel
 from harness.records.architecture import Layout, Recipe
 from tests import made_up
@@ -98,13 +98,13 @@ def test_a_deep_model_is_continued_and_takes_as_long_as_all_of_it() -> None:
 def test_the_time_of_all_tokens_is_that_of_their_steps() -> None:
     config = fields("llama")
     asked = question(config)
-    need, assumed = time_here(asked, config, local(header()), counted(asked))
+    need, assumed = time_here(asked, config, local(header()), flops_of(asked))
 
     assert need.low < need.seconds < need.high
     assert need.seconds == pytest.approx(need.step_seconds * 100)  # 6400 tokens, 64 a step
     assert need.tokens_per_second == pytest.approx(64 / need.step_seconds)
     # 190 GFLOP/s is the best that made-up machine reached in float32.
-    assert need.mfu == pytest.approx(counted(asked).train_total / (need.seconds * 190e9))
+    assert need.mfu == pytest.approx(flops_of(asked).train_total / (need.seconds * 190e9))
     assert any("made-up" in one for one in assumed)
 
 
@@ -115,7 +115,7 @@ def test_what_no_run_of_one_machine_can_say_is_refused() -> None:
     with pytest.raises(UsageError, match="calibrated nothing"):
         local(header(None))
     with pytest.raises(UsageError, match="--devices 2"):
-        time_here(many, config, local(header()), counted(many))
+        time_here(many, config, local(header()), flops_of(many))
     with pytest.raises(UsageError, match="transformers cannot read"):
         configured({"model_type": "nonsense"}, many.lengths)
 

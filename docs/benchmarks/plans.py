@@ -16,7 +16,7 @@ from harness.measure.prediction import local, step
 from harness.models.shapes import configuration
 from harness.plan.activations import Way
 from harness.plan.memory import fullest
-from harness.plan.question import Question
+from harness.plan.options import Question
 from harness.records import Result
 from harness.records.architecture import Layout, Recipe
 

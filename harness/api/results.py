@@ -14,7 +14,7 @@ import numpy as np
 
 from harness import store, units
 from harness.api import Shown
-from harness.cli.planning import planned
+from harness.api.planning import planned
 from harness.errors import UsageError
 from harness.fit.groups import ALONE, GROUP, TIME, WORK, Group, fit_rows, fit_table, is_table, of_run
 from harness.plan.options import Options
@@ -134,7 +134,7 @@ def plan(
 
 def _planned(options: Options, results: Path) -> Plan:
     try:
-        return planned(options, results)
+        return planned(options, results)[1]
     except UsageError as error:  # it names options as on a command line
         text = re.sub(r"--([a-z-]+) ?", lambda found: f"{found[1].replace('-', '_')}=", str(error))
         raise UsageError(text) from None

@@ -56,7 +56,7 @@ def ab(
     """Measure a base against this checkout, side by side on this machine, now; without a base: the same twice."""
     from harness.ab.run import Ask
     from harness.ab.sides import Wanted
-    from harness.plan.options import fraction
+    from harness.units import read_fraction
 
     ask = Ask(
         wanted=Wanted(
@@ -74,7 +74,7 @@ def ab(
         threads=threads,
         pairs=pairs,
         doubling=not once,
-        floor=fraction(floor, "--floor"),
+        floor=read_fraction(floor, "--floor"),
         results=results,
     )
     _side_by_side(ask, markdown, junit, json)

@@ -24,7 +24,7 @@ def compare(
     """Hold a stored run against another of the same machine; exit status 1 on a regression or a missing case."""
     from harness import store
     from harness.compare.stored import judged
-    from harness.plan.options import fraction
+    from harness.units import read_fraction
 
     runs = [store.read(store.find(reference, results)) for reference in (base, candidate)]
-    _tell(judged(runs[0], runs[1], fraction(floor, "--floor")), markdown, junit, json)
+    _tell(judged(runs[0], runs[1], read_fraction(floor, "--floor")), markdown, junit, json)

@@ -48,9 +48,9 @@ def gate(
     from harness.ab.run import Ask
     from harness.ab.sides import Wanted
     from harness.ab.worktree import merge_base, toplevel, unchanged_since
-    from harness.plan.options import fraction
+    from harness.units import read_fraction
 
-    fraction_of_floor = fraction(floor, "--floor")
+    fraction_of_floor = read_fraction(floor, "--floor")
     root = toplevel(Path.cwd())
     left = merge_base(root, base)
     if unchanged_since(root, left):

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from harness.plan.question import Question
+    from harness.plan.options import Question
     from harness.workload import Workload
 
 

@@ -164,11 +164,6 @@ ALLOCATIONS: dict[str, Power | Parametric] = {
 DEFAULT = "approach-1"
 
 
-def loss(parameters: float, tokens: float) -> float:
-    """The loss the parametric fit of Hoffmann et al. gives a model and its data, in nats a token of their text and tokenizer."""
-    return PARAMETRIC.loss(parameters, tokens)
-
-
 def for_budget(flops: float, approach: str = DEFAULT) -> Optimum:
     """The size and the tokens that spend a budget best.
 
@@ -194,16 +189,6 @@ def for_size(parameters: float, approach: str = DEFAULT) -> Optimum:
 def every_approach(flops: float) -> list[Optimum]:
     """What each approach makes of a budget."""
     return [for_budget(flops, name) for name in ALLOCATIONS]
-
-
-def largest(seconds: float, flops_per_second: float, approach: str = DEFAULT) -> Optimum:
-    """The largest model that a rate trains to its optimum in a time; the rate is that of all devices, as achieved.
-
-    >>> month = largest(30 * 86400, 8 * 989.4e12 * 0.4)
-    >>> round(month.parameters / 1e9, 1), round(month.tokens_per_parameter, 1)
-    (8.2, 20.5)
-    """
-    return for_budget(_positive(seconds, "time") * _positive(flops_per_second, "rate"), approach)
 
 
 def allocation(approach: str) -> Power | Parametric:

@@ -8,7 +8,7 @@ import msgspec
 
 from harness.errors import UsageError, one_line
 from harness.plan import published
-from harness.plan.families.catalogue import FAMILIES, TEXT, family
+from harness.plan.families import FAMILIES, TEXT, family
 from harness.plan.families.fields import Fields
 from harness.records.architecture import Architecture
 

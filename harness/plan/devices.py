@@ -1,15 +1,16 @@
-"""What a named device can do by its datasheet, and the fastest matrix products anyone has published for it.
+"""Named devices: their datasheets, and the fastest matrix products that anyone has published for them.
 
-The peaks are dense and those the vendor prints, as published utilisations divide by them. MAMF is the "maximum achievable matmul FLOPS" that a search over shapes found (stas00/ml-engineering, compute/accelerator/README.md): no
-training step goes faster, on that software, but one may on a later one.
+The peaks are dense and as the vendor prints them, because published utilisations divide by those. MAMF is the "maximum achievable matmul FLOPS" that a
+search over shapes found (stas00/ml-engineering, compute/accelerator/README.md). No training step is faster on that software; later software may be.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cache
 
-from harness.cost.datasheets import GIB, NVIDIA, Gpu, lookup
+from harness.cost.datasheets import GIB, Gpu, lookup, nvidia
 from harness.errors import UsageError
 
 _TABLE = "stas00/ml-engineering, compute/accelerator/README.md"
@@ -25,7 +26,7 @@ DTYPES = {
 class Device:
     """One product: dense peaks in FLOP/s and published best matrix products by dtype, memory in bytes and bytes/s.
 
-    `taken` says so where a name that fits several products was read as this one.
+    `taken` is a remark, where a name that fits several products was read as this one.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Device:
         return known
 
     def achievable(self, dtype: str) -> float | None:
-        """The best published matrix product of a dtype in FLOP/s; None where none is in the table."""
+        """The best published matrix product of a dtype in FLOP/s; None where the table has none."""
         return self.mamf.get(DTYPES.get(dtype, dtype))
 
 
@@ -68,7 +69,7 @@ def _other(name: str, peaks: Mapping[str, float], gigabytes: int, rate: float, m
     )
 
 
-# bfloat16 unless said; measured with bfloat16 inputs, float16 runs at the same rate in hardware but was not measured.
+# Measured with bfloat16 inputs; the hardware runs float16 at the same rate, but nobody published a measurement.
 _MAMF: dict[str, dict[str, float]] = {
     "A100 SXM4 40GB": {"bfloat16": 271.2e12},
     "A100 SXM4 80GB": {"bfloat16": 271.2e12},
@@ -78,8 +79,8 @@ _MAMF: dict[str, dict[str, float]] = {
     "GH200 144GB": {"bfloat16": 828.6e12, "float8_e4m3fn": 1535.0e12},
     "B200": {"bfloat16": 1745.0e12},
 }
-# MI300X and MI325X as that table rounds them: AMD prints 1307 for 1300.
-OTHERS: tuple[Device, ...] = (
+# That table rounds MI300X and MI325X: AMD prints 1307 for 1300.
+_OTHERS = (
     _other("Gaudi 2", {"bfloat16": 432e12, "float8_e4m3fn": 865e12}, 96, 2.46e12, 419e12),
     _other("MI300X", {"float32": 163.4e12, **_half(1300e12, 2600e12)}, 192, 5.3e12, 668.4e12),
     _other("MI325X", {"float32": 163.4e12, **_half(1300e12, 2600e12)}, 256, 6.0e12, 784.9e12),
@@ -101,26 +102,32 @@ def _of(gpu: Gpu) -> Device:
     )
 
 
-DEVICES: tuple[Device, ...] = tuple(_of(gpu) for gpu in NVIDIA) + OTHERS
+@cache
+def devices() -> tuple[Device, ...]:
+    """Every device with a datasheet."""
+    return (*map(_of, nvidia()), *_OTHERS)
+
 
 _VENDORS = {"nvidia", "amd", "intel", "tesla", "geforce", "instinct", "habana", "gpu"}
-_DRIVERS = {gpu.name: gpu.driver_names for gpu in NVIDIA}
 
 
 def device(name: str) -> Device:
-    """The device of a name: a product's, a driver's, or as much of one as tells it from all others.
+    """The device of a product name, of a driver's name, or of any unambiguous part of one.
 
-    A family alone ("A100", "H100 80GB") is its SXM board with the most memory, which `taken` says. What fits none, or several without such a board, is refused with the names that come closest.
+    A family alone ("A100", "H100 80GB") is its SXM board with the most memory, and `taken` remarks it.
+
+    Raises:
+        UsageError: no device fits, or several fit and none is an SXM board; the text has the closest names.
 
     >>> device("H100").name, device("a100 pcie 40g").name, device("3090").name, device("NVIDIA H100 80GB HBM3").name
     ('H100 SXM5 80GB', 'A100 PCIe 40GB', 'GeForce RTX 3090', 'H100 SXM5 80GB')
     """
     by_driver = lookup(name)
     if by_driver is not None:
-        return next(known for known in DEVICES if known.name == by_driver.name)
-    asked = _words(name)
-    exact = [known for known in DEVICES if asked in _spellings(known)]
-    fits = exact or [known for known in DEVICES if asked and _all_in(asked, known)]
+        return next(known for known in devices() if known.name == by_driver.name)
+    words = _words(name)
+    exact = [known for known in devices() if words in _spellings(known)]
+    fits = exact or [known for known in devices() if words and _all_in(words, known)]
     if len(fits) == 1:
         return fits[0]
     boards = [known for known in fits if any(word.startswith("sxm") for word in _words(known.name))]
@@ -140,24 +147,27 @@ def _words(name: str) -> frozenset[str]:
 
 def _spellings(known: Device) -> list[frozenset[str]]:
     own = _words(known.name)
-    names = [own, *map(_words, _DRIVERS.get(known.name, ()))]
+    by_driver = next((gpu.driver_names for gpu in nvidia() if gpu.name == known.name), ())
+    names = [own, *map(_words, by_driver)]
     return [*names, own - {"rtx"}] if known.name.startswith("GeForce") else names
 
 
-def _all_in(asked: frozenset[str], known: Device) -> bool:
-    """Whether every word that was asked for is in some spelling of the device; "sxm" is any generation of it."""
-    has = frozenset[str]().union(*_spellings(known))
-    return all(word in has or (word == "sxm" and any(w.startswith("sxm") for w in has)) for word in asked)
+def _all_in(words: frozenset[str], known: Device) -> bool:
+    """Whether each word is in some spelling of the device; "sxm" is any generation of it."""
+    spelled = frozenset[str]().union(*_spellings(known))
+    return all(
+        word in spelled or (word == "sxm" and any(own.startswith("sxm") for own in spelled)) for word in words
+    )
 
 
 def _closest(name: str, fits: list[Device]) -> str:
     if fits:
-        return f"several devices are called so: {', '.join(known.name for known in fits)}"
-    asked = _words(name)
-    shared = [known.name for known in DEVICES if asked & _words(known.name)]
-    folded = {known.name.casefold(): known.name for known in DEVICES}
-    near = [folded[one] for one in get_close_matches(" ".join(sorted(asked)), folded, n=5, cutoff=0.5)]
-    found = list(dict.fromkeys(near + shared))[:6]
-    if found:
-        return f"no such device in the table; the closest are {', '.join(found)}"
-    return f"no such device in the table; it has {', '.join(known.name for known in DEVICES)}"
+        return f"matches several devices: {', '.join(known.name for known in fits)}"
+    words = _words(name)
+    shared = [known.name for known in devices() if words & _words(known.name)]
+    folded = {known.name.casefold(): known.name for known in devices()}
+    near = get_close_matches(" ".join(sorted(words)), folded, n=5, cutoff=0.5)
+    closest = list(dict.fromkeys([folded[spelling] for spelling in near] + shared))[:6]
+    if closest:
+        return f"not in the table of devices; the closest are {', '.join(closest)}"
+    return f"not in the table of devices; it has {', '.join(known.name for known in devices())}"

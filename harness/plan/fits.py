@@ -7,8 +7,8 @@ import msgspec
 
 from harness.errors import UsageError
 from harness.plan.activations import Way
-from harness.plan.checks import check_layout
 from harness.plan.memory import Memory, fullest, inference_memory
+from harness.plan.parallelism import check_layout
 from harness.plan.work import Lengths
 from harness.records.architecture import Architecture, Layout, Recipe
 from harness.units import size as shown

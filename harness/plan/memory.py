@@ -7,7 +7,7 @@ import math
 from fractions import Fraction
 
 from harness.plan.activations import FORMULA, TALLIES, Kept, Way, kept, output
-from harness.plan.checks import check_layout, check_recipe
+from harness.plan.parallelism import check_layout, check_recipe
 from harness.plan.work import Lengths
 from harness.records.architecture import Architecture, Cache, Layout, Parts, Per, Recipe, Recompute
 from harness.records.base import Record

@@ -10,9 +10,8 @@ import msgspec
 from harness.errors import UsageError
 from harness.plan import answer
 from harness.plan.memory import fullest
-from harness.plan.question import MOST, Question
-from harness.plan.time import HEAD
-from harness.plan.work import Lengths
+from harness.plan.options import MOST, Question
+from harness.plan.work import HEAD, Lengths
 from harness.records.architecture import Architecture, Parts
 from harness.records.plan import Growth, Sweep, SweepPoint
 
@@ -157,9 +156,9 @@ def _point(asked: Question, axis: _Axis, value: int) -> SweepPoint:
     try:
         changed = axis.changed(asked, value)
         need = fullest(changed.model, changed.recipe, changed.layout, changed.lengths)
-        flops = answer.counted(changed)
-        taken = answer.trained(changed, flops)
-        kept = answer.cached(changed)
+        flops = answer.flops_of(changed)
+        taken = answer.time_of(changed, flops)
+        kept = answer.cache_of(changed)
     except UsageError as error:
         return SweepPoint(value, reason=str(error))
     return SweepPoint(

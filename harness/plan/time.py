@@ -1,4 +1,4 @@
-"""How long a model takes: training from FLOPs and an assumed utilisation, inference from bounds on compute and memory.
+"""Times: of training, from FLOPs and an assumed utilisation; of inference, from bounds on compute and memory.
 
 Utilisation is of the dense datasheet peak. MFU counts the FLOPs the model needs, HFU also those computed again (Chowdhery et al. 2022, arXiv 2204.02311, appendix B).
 """
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 from harness.errors import UsageError
 from harness.plan.devices import MAMF_SOURCE, Device
-from harness.plan.work import pairs
+from harness.plan.work import HEAD, pairs
 from harness.records.architecture import Architecture, Core, Parts, Per
 
-# Of the best published matrix product of a device, whole training steps reach about half: the median hardware FLOP/s of the runs in
-# tests/test_plan_time.py that publish one (Llama 3, LLaMA-65B, OPT, BLOOM, MT-NLG, Megatron-LM, MPT, nanoGPT) is 0.52 of it.
+# Whole training steps reach about half of the best published matrix product of their device. The median hardware FLOP/s of the runs in
+# tests/test_plan_time.py (Llama 3, LLaMA-65B, OPT, BLOOM, MT-NLG, Megatron-LM, MPT, nanoGPT) is 0.52 of it.
 MEDIAN_OF_MAMF = 0.52
-# Where no such product is published: the median of the same runs, of the peak.
+# Where no such product is published: the median of the same runs, as a fraction of the peak.
 MEDIAN_OF_PEAK = 0.45
-# A seventh of the peak: below the slowest whole run known, Llama 3 8B: 6ND of its 15T tokens are 0.16 of the peak of the 1.3 million
-# H100-hours that its model card states (pre-training and all else in them).
+# A seventh of the peak: below the slowest whole run known, Llama 3 8B. The 6ND of its 15T tokens are 0.16 of the peak of the 1.3 million
+# H100-hours on its model card, which include more than pre-training.
 PESSIMISTIC = 0.14
 
 _FOREVER = 2**40
@@ -25,9 +25,9 @@ _FOREVER = 2**40
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast one device trains: its peak in FLOP/s, and the fraction of it that is assumed, with what is as fast and as slow as one should think.
+    """How fast one device trains: its peak in FLOP/s, and the assumed fraction of it, with the highest and the lowest plausible one.
 
-    `counts_all` says that the share is of all FLOPs the hardware does (HFU); else it is of the model's alone (MFU).
+    `counts_all`: the fraction is of all FLOPs that the hardware does (HFU); else of the model's alone (MFU).
     """
 
     peak: float
@@ -44,18 +44,18 @@ class Rate:
 
 
 def stated(peak: float, fraction: float, source: str = "stated") -> Rate:
-    """A utilisation somebody states or has measured: a point, whatever is computed again."""
+    """A stated or measured utilisation: a point, whatever is computed again."""
     if not 0.0 < fraction <= 1.0 or peak <= 0.0:
-        raise UsageError(f"MFU {fraction}: a share above 0 and up to 1 of a peak above 0")
+        raise UsageError(f"MFU {fraction}: a fraction above 0 and up to 1 of a peak above 0")
     return Rate(peak, fraction, fraction, fraction, f"MFU {source}")
 
 
 def assumed(device: Device, dtype: str, fraction: float | None = None) -> Rate:
-    """The rate of a device: at a stated fraction of its peak, else at the usual fraction of its best published matrix product, with the bounds around it.
+    """The rate of a device: at a stated fraction of its peak, else at the usual fraction of its best published matrix product.
 
     >>> from harness.plan.devices import device
     >>> rate = assumed(device("A100"), "bfloat16")
-    >>> round(rate.share, 3), round(rate.fastest, 3), rate.slowest
+    >>> round(rate.fraction, 3), round(rate.fastest, 3), rate.slowest
     (0.452, 0.869, 0.14)
     """
     peak = device.peak(dtype)
@@ -64,20 +64,21 @@ def assumed(device: Device, dtype: str, fraction: float | None = None) -> Rate:
         above = "" if best is None or fraction * peak <= best else ", above its best published matrix product"
         return stated(peak, fraction, f"stated, of {device.name}'s {dtype} peak{above}")
     if best is None:
-        said = f"HFU {MEDIAN_OF_PEAK}, the median of published runs; no faster than the peak, no slower than {PESSIMISTIC}"
-        return Rate(peak, MEDIAN_OF_PEAK, 1.0, PESSIMISTIC, said, counts_all=True)
+        bounds = f"no faster than the peak, no slower than {PESSIMISTIC}"
+        source = f"HFU {MEDIAN_OF_PEAK}, the median of published runs; {bounds}"
+        return Rate(peak, MEDIAN_OF_PEAK, 1.0, PESSIMISTIC, source, counts_all=True)
     fastest = best / peak
     usual = MEDIAN_OF_MAMF * fastest
-    said = (
+    source = (
         f"HFU {usual:.2f}, {MEDIAN_OF_MAMF} of the best published matrix product as the median of published runs; "
         f"at best all of it, {fastest:.2f} ({MAMF_SOURCE}); at worst {PESSIMISTIC}"
     )
-    return Rate(peak, usual, fastest, min(PESSIMISTIC, usual), said, counts_all=True)
+    return Rate(peak, usual, fastest, min(PESSIMISTIC, usual), source, counts_all=True)
 
 
 @dataclass(frozen=True)
 class Training:
-    """A training run in time: seconds, no less than `low` and as we think no more than `high`."""
+    """A training run in time: seconds, with the lowest and the highest plausible value."""
 
     seconds: float
     low: float
@@ -90,12 +91,12 @@ class Training:
 
     @property
     def tokens_per_second(self) -> float:
-        """Of all devices."""
+        """Tokens of all devices per second."""
         return self.tokens / self.seconds
 
     @property
     def device_seconds(self) -> float:
-        """What is paid for."""
+        """Seconds of all devices together."""
         return self.seconds * self.devices
 
 
@@ -108,9 +109,10 @@ def train(
     hardware_flops: float | None = None,
     idle: float = 0.0,
 ) -> Training:
-    """The time of so many FLOPs: flops / (devices x peak x utilisation).
+    """The time of training: flops / (devices x peak x utilisation).
 
-    A utilisation of published runs already holds what their pipelines wait and their links carry, so `idle`, the pipeline's waiting as a fraction of its work, goes into the lower bound alone; so do all FLOPs the hardware does.
+    A utilisation of published runs includes the waiting of their pipelines and the traffic of their links. So `idle`, the waiting of the pipeline as
+    a fraction of its work, and all FLOPs that the hardware does raise the lower bound alone.
 
     >>> gpt3 = train(6 * 174.6e9 * 300e9, 300e9, 1024, stated(312e12, 0.449 * 3 / 4))
     >>> round(gpt3.seconds / 86400)
@@ -121,57 +123,34 @@ def train(
         raise UsageError(
             "training needs FLOPs, tokens and devices above zero, and hardware FLOPs no fewer than the model's"
         )
-    if not rate.counts_all and rate.fraction * executed > model_flops:
-        most = model_flops / executed
-        raise UsageError(
-            f"MFU {rate.fraction}: with what is computed again the hardware can reach no more than {most:.3f}"
-        )
+    if not rate.counts_all:
+        _check_stated(rate.fraction, model_flops / executed, idle)
     counted = executed if rate.counts_all else model_flops
     each = devices * rate.peak
     seconds = counted / (each * rate.fraction)
     low, high = counted / (each * rate.fastest), counted / (each * rate.slowest)
     if rate.counts_all:
-        # What a pipeline waits nothing can make up for: neither the fastest products nor the usual fraction of published runs.
+        # Nothing makes up for the waiting of a pipeline: neither the fastest products nor the usual fraction of published runs.
         low *= 1.0 + idle
         seconds, high = max(seconds, low), max(high, low)
-    elif rate.fraction * (1.0 + idle) > 1.0:
+    mfu, hfu = model_flops / (each * seconds), executed / (each * seconds)
+    return Training(seconds, low, high, tokens, devices, mfu, hfu, rate.source)
+
+
+def _check_stated(mfu: float, possible: float, idle: float) -> None:
+    """Refuses an MFU that recomputation, or the waiting of the pipeline, makes impossible."""
+    if mfu > possible:
+        raise UsageError(f"MFU {mfu}: with recomputation the hardware can reach no more than {possible:.3f}")
+    if mfu * (1.0 + idle) > 1.0:
         raise UsageError(
-            f"MFU {rate.fraction}: with this pipeline's waiting no more than {1.0 / (1.0 + idle):.3f} can be reached"
+            f"MFU {mfu}: with the waiting of this pipeline no more than {1.0 / (1.0 + idle):.3f}"
         )
-    return Training(
-        seconds=seconds,
-        low=low,
-        high=high,
-        tokens=tokens,
-        devices=devices,
-        mfu=model_flops / (each * seconds),
-        hfu=executed / (each * seconds),
-        source=rate.source,
-    )
-
-
-def mfu(flops_per_token: float, tokens_per_second: float, peak: float) -> float:
-    """The fraction of a peak that the model's own FLOPs make; tokens and peak of the same devices.
-
-    MPT-13B on an H100, 4792 tokens a second (mosaicml/llm-foundry, scripts/train/benchmarking):
-
-    >>> round(100 * mfu(3 * (2 * 12_853_954_560 + 4 * 40 * 5120 * 2048), 4792, 989.5e12), 2)
-    39.79
-    """
-    if peak <= 0:
-        raise UsageError(f"a peak of {peak}: above 0")
-    return flops_per_token * tokens_per_second / peak
-
-
-def hfu(flops_per_token: float, recomputed_per_token: float, tokens_per_second: float, peak: float) -> float:
-    """The fraction of a peak that the hardware is busy with, what it computes again included."""
-    return mfu(flops_per_token + recomputed_per_token, tokens_per_second, peak)
 
 
 def bubble(stages: int, micro_batches: int, chunks: int = 1) -> float:
-    """What a pipeline waits, as a fraction of its work: (p - 1) / (v m), with v chunks of layers on each stage (Narayanan et al. 2021, arXiv 2104.04473, sections 2.2.1 and 2.2.2).
+    """The waiting of a pipeline as a fraction of its work: (p - 1) / (v m), with v chunks of layers on each stage.
 
-    A step takes 1 + this; the fraction of the step that is idle is this over 1 + this.
+    A step takes 1 + this (Narayanan et al. 2021, arXiv 2104.04473, sections 2.2.1 and 2.2.2).
 
     >>> bubble(8, 64), bubble(8, 64, chunks=3), bubble(1, 5)
     (0.109375, 0.036458333333333336, 0.0)
@@ -187,7 +166,7 @@ def bubble(stages: int, micro_batches: int, chunks: int = 1) -> float:
 
 @dataclass(frozen=True)
 class Speed:
-    """What a device, or several that share a model, do in a second: FLOPs and bytes of memory; and the seconds a step takes beside, whatever its size."""
+    """FLOP/s and bytes/s of a device, or of several that share a model; and the seconds of overhead of a step, whatever its size."""
 
     flops: float
     bytes: float
@@ -200,7 +179,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Latency:
-    """The time of a step: compute and memory run beside each other, overhead does not. At peak speeds a lower bound."""
+    """The time of a step: compute and memory overlap, overhead does not. At peak speeds a lower bound."""
 
     compute: float
     memory: float
@@ -208,41 +187,37 @@ class Latency:
 
     @property
     def seconds(self) -> float:
-        """The longer of the two, and what comes beside."""
+        """The longer of compute and memory, and the overhead."""
         return max(self.compute, self.memory) + self.overhead
 
     @property
     def bound(self) -> str:
-        """What there is more of: "compute" or "memory"."""
+        """The longer of the two: "compute" or "memory"."""
         return "compute" if self.compute >= self.memory else "memory"
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What a step needs: matrix FLOPs, and bytes of weights and cache that must cross the memory once."""
+    """The demand of a step: matrix FLOPs, and bytes of weights and cache that must be read once."""
 
     flops: float
     bytes: float
 
     def on(self, speed: Speed) -> Latency:
-        """How long that takes."""
+        """The time of this demand at a speed."""
         return Latency(self.flops / speed.flops, self.bytes / speed.bytes, speed.overhead)
 
 
-# What families of models call the part that gives every token of the vocabulary a score.
-HEAD = "head"
-
-
 def prefill(model: Architecture, batch: int, prompt: int, *, weight: float, cache: float) -> Demand:
-    """Reading a prompt to the first token: `weight` and `cache` are the bytes of an element. Masks are honoured; a head is needed of the last position alone.
+    """Reading a prompt to the first token; `weight` and `cache` are the bytes of an element.
 
-    An encoder and decoder reads its prompt with the encoder, and takes one step of the decoder.
+    Masks are honoured, and only the last position needs the head. With two stacks the encoder reads the prompt, and the decoder takes one step.
     """
     _at_least_one(batch=batch, prompt=prompt)
     flops = 0.0
     for part in model.parts:
-        often = batch * (prompt if part.per is Per.SOURCE and part.component != HEAD else 1)
-        flops += part.count * part.flops * often
+        times = batch * (prompt if part.per is Per.SOURCE and part.component != HEAD else 1)
+        flops += part.count * part.flops * times
     for core in model.cores:
         queries = prompt if core.queries is Per.SOURCE else 1
         flops += _core(core, queries, prompt if core.keys is Per.SOURCE else 1) * batch
@@ -253,12 +228,12 @@ def prefill(model: Architecture, batch: int, prompt: int, *, weight: float, cach
 def decode(
     model: Architecture, batch: int, context: int, *, weight: float, cache: float, source: int = 0
 ) -> Demand:
-    """The next token of `batch` sequences that have `context` tokens each, the new one among them: all weights and the whole cache are read.
+    """The next token of `batch` sequences of `context` tokens each, with the new one: all weights and the whole cache are read.
 
-    Of experts those are read that so many tokens, sent evenly, can be expected to meet. `source` is the length of what an encoder read, once, before.
+    Of the experts, the expected number is read if tokens are sent to them evenly. `source` is the length of what an encoder has read before.
     """
     _at_least_one(batch=batch, context=context)
-    side = _generating(model)
+    side = Per.TARGET if any(core.queries is Per.TARGET for core in model.cores) else Per.SOURCE
     parts = [part for part in model.parts if part.per is side]
     flops = float(sum(part.count * part.flops for part in parts))
     for core in model.cores:
@@ -269,9 +244,9 @@ def decode(
 
 
 def turning_batch(demand: Callable[[int], Demand], speed: Speed) -> int | None:
-    """The smallest batch whose step takes longer to compute than to fetch; None where none does, as a long cache grows with the batch.
+    """The smallest batch whose step takes longer to compute than to fetch; None where none does, because a long cache grows with the batch.
 
-    It is found by halving: bytes grow ever more slowly with the batch, FLOPs in proportion, so they cross once.
+    Found by bisection: FLOPs grow in proportion to the batch, bytes ever more slowly, so that they cross once.
     """
 
     def computes(batch: int) -> bool:
@@ -292,17 +267,13 @@ def _at_least_one(**sizes: int) -> None:
             raise UsageError(f"{name} {size}: 1 or more")
 
 
-def _generating(model: Architecture) -> Per:
-    return Per.TARGET if any(core.queries is Per.TARGET for core in model.cores) else Per.SOURCE
-
-
 def _core(core: Core, queries: int, keys: int) -> float:
     each = 2 * core.count * core.heads * (core.key_width + core.value_width)
     return float(each * pairs(core, queries, keys)) if keys else 0.0
 
 
 def _weights(part: Parts, tokens: int) -> float:
-    """The elements of a part that a step reads: none of a table, which gives up a row a token; a tied head's are its table's."""
+    """The elements of a part that a step reads: almost none of a table, one row a token; a tied head reads its table."""
     if part.component == HEAD:
         return part.count * max(part.parameters, part.flops / 2)
     if part.embedding and not part.flops:
@@ -314,7 +285,7 @@ def _weights(part: Parts, tokens: int) -> float:
 
 
 def _cache(model: Architecture, lengths: Mapping[Per, int]) -> float:
-    """The elements that are kept of one sequence of so many tokens on each side."""
+    """The elements that a cache keeps of one sequence with these numbers of tokens."""
     return float(
         sum(
             cache.layers * cache.width * min(lengths[cache.of], cache.window or lengths[cache.of])

@@ -28,7 +28,7 @@ class FlopCount(Record, frozen=True):
     train_total_dense: float
     hardware_total: float
     components: dict[str, int] = msgspec.field(default_factory=dict)
-    beside: dict[str, float] = msgspec.field(default_factory=dict)
+    conventions: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 class MemoryNeed(Record, frozen=True):

@@ -146,7 +146,7 @@ def _flops(plan: Plan) -> list[tuple[str, ...]]:
             if flops.hardware_total != flops.train_total
             else []
         ),
-        *((f"by {name}", "", units.total_work(total)) for name, total in flops.beside.items()),
+        *((f"by {name}", "", units.total_work(total)) for name, total in flops.conventions.items()),
         *(
             [("tokens for which this size is compute-optimal", units.count(plan.compute_optimal_tokens), "")]
             if plan.compute_optimal_tokens
