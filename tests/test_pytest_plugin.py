@@ -136,7 +136,7 @@ def test_several_processes_at_once_are_refused_loudly(
 
     assert result.ret == 1
     result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(["*measuring needs the machine for itself: run without -n*"])
+    result.stdout.fnmatch_lines(["*measuring needs the whole machine: run without -n*"])
 
 
 def test_a_session_that_measures_nothing_leaves_nothing(pytester: pytest.Pytester) -> None:

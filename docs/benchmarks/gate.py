@@ -29,8 +29,8 @@ import scipy.signal  # noqa: E402
 import scipy.stats  # noqa: E402
 
 from harness.ab.trial import BURST_SECONDS, ROUNDS  # noqa: E402
-from harness.compare.decision import ALPHA, PRACTICAL_FLOOR, decide, effect  # noqa: E402
-from harness.compare.trials import gates  # noqa: E402
+from harness.compare.decision import ALPHA, PRACTICAL_THRESHOLD, decide, effect  # noqa: E402
+from harness.compare.trials import can_gate  # noqa: E402
 from harness.measure.batch import Order  # noqa: E402
 from harness.measure.pairs import Arm, Pairs, reading  # noqa: E402
 from harness.measure.pickling import pack_workload  # noqa: E402
@@ -120,8 +120,8 @@ def measured(pairs: int, hogs: int) -> dict[str, list[object]]:
 def verdict(log_ratios: Sequence[float], looks: int) -> tuple[bool, bool, bool]:
     """Whether it is called a regression, whether that stops a gate, and whether more pairs are wanted."""
     found = effect(log_ratios, ALPHA / looks)
-    decision = decide({"": found}, {"": PRACTICAL_FLOOR})[""]
-    regressed, stops = decision is Decision.REGRESSED, gates(found, PRACTICAL_FLOOR)
+    decision = decide({"": found}, {"": PRACTICAL_THRESHOLD})[""]
+    regressed, stops = decision is Decision.REGRESSED, can_gate(found, PRACTICAL_THRESHOLD)
     return regressed, regressed and stops, decision is Decision.INCONCLUSIVE or not stops
 
 

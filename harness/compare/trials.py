@@ -1,47 +1,63 @@
-"""What a trial says: base and candidate measured side by side, in pairs of fresh processes."""
+"""A trial compared: base and candidate measured interleaved, in pairs of fresh processes."""
 
 from collections.abc import Iterator
 
 from harness import units
+from harness.compare.comparison import CHANGED_CODE, counts
 from harness.compare.decision import ALPHA, Effect, decide, effect, shift
-from harness.records.comparison import CaseDecision, Decision, Exact, Judgement
+from harness.records.comparison import CaseComparison, Comparison, Decision, ExactChange, GroupComparison
 from harness.records.noise import NoiseProfile
 from harness.records.trial import ALL_CALLS, CaseTrial, Trial
 
-# Fewer readings make no comparison.
+# A comparison needs at least this many pairs.
 LEAST_PAIRS = 3
 
 
-def judged(trial: Trial, profile: NoiseProfile | None) -> Judgement:
-    """The decision on each case, all of them together. `profile` is what a self-test found on this host, if there was one.
+def compare_trial(trial: Trial, profile: NoiseProfile | None) -> Comparison:
+    """The decision on each case, all cases together. `profile`: the self-test of this host, if there was one.
 
-    A change counts from the floor on: what the user said, or what pairs of one and the same thing read apart on this host, if that is more.
+    A change counts from the threshold of the user on, or from the largest difference between identical pairs on this host if that is more.
     """
-    alpha = ALPHA / trial.looks
-    told = {case.case.id: case for case in trial.cases if len(case.pairs) >= LEAST_PAIRS and not case.guilty}
-    floors = {name: max(trial.floor, _host_floor(one, trial, profile)) for name, one in told.items()}
-    found = {name: _effect(one, floors[name], alpha) for name, one in told.items()}
-    decisions = decide({name: effect for name, (_, effect) in found.items()}, floors)
+    alpha = ALPHA / trial.analyses
+    comparable = {
+        case.case.id: case for case in trial.cases if len(case.pairs) >= LEAST_PAIRS and not case.failed_side
+    }
+    thresholds = {
+        name: max(trial.threshold, _host_threshold(case, trial, profile)) for name, case in comparable.items()
+    }
+    effects = {name: _effect(case, thresholds[name], alpha) for name, case in comparable.items()}
+    decisions = decide({name: effect for name, (_, effect) in effects.items()}, thresholds)
     same_settings = trial.base.settings == trial.candidate.settings
-    lost = [case for case in trial.cases if case.guilty == "candidate"]
-    return Judgement(
+    lost = [case for case in trial.cases if case.failed_side == "candidate"]
+    cases = tuple(
+        _case(case, effects[case.case.id], decisions[case.case.id], thresholds[case.case.id], same_settings)
+        if case.case.id in comparable
+        else CaseComparison.undecided(case.case, trial.threshold, _reason(case))
+        for case in trial.cases
+        if case not in lost
+    )
+    common = shift(
+        [
+            dict(zip((pair.number for pair in case.pairs), case.log_ratios, strict=True))
+            for case in comparable.values()
+        ],
+        alpha,
+    )
+    base, candidate = trial.base.environment, trial.candidate.environment
+    return Comparison(
         base=trial.base.name,
         candidate=trial.candidate.name,
-        method="side by side",
+        method="interleaved",
         level=1.0 - alpha,
-        cases=tuple(
-            _decision(case, found[case.case.id], decisions[case.case.id], floors[case.case.id], same_settings)
-            if case.case.id in told
-            else _untold(case, trial.floor)
-            for case in trial.cases
-            if case not in lost
-        ),
-        overall=shift([_by_number(one) for one in told.values()], alpha),
-        missing=(*trial.missing, *((one.case.id, f"candidate: {one.trouble}") for one in lost)),
+        same_machine=base.fingerprint == candidate.fingerprint,
+        cases=cases,
+        overall=common
+        and GroupComparison("all", common.ratio, common.low, common.high, len(comparable), **counts(cases)),
+        missing=(*trial.missing, *((case.case.id, f"candidate: {case.failure}") for case in lost)),
         new=trial.new,
         differences=tuple(
             difference
-            for difference in trial.base.environment.differences(trial.candidate.environment)
+            for difference in base.differences(candidate)
             if not difference.field.startswith("code.")
         ),
         notes=tuple(_notes(trial, profile)),
@@ -49,31 +65,16 @@ def judged(trial: Trial, profile: NoiseProfile | None) -> Judgement:
     )
 
 
-def _effect(trial: CaseTrial, floor: float, alpha: float) -> tuple[str, Effect]:
-    """What the pairs tell by the reading that repeats best; or by the mean of all samples, where that shows a loss beyond what its noise can do.
-
-    A slow path that a call takes now and then scatters: the reading that repeats best is blind to it.
-    """
-    steady = trial.reading, effect(trial.log_ratios, alpha)
-    whole = effect(trial.ratios_by(ALL_CALLS), alpha)
-    hidden = whole.low > 1.0 + max(floor, whole.detectable) and not steady[1].beyond(floor)
-    return (ALL_CALLS, whole) if hidden else steady
+def can_gate(effect: Effect, threshold: float) -> bool:
+    """Whether a case may fail a gate: changes as small as the threshold are detectable, or its loss is beyond the noise."""
+    return effect.detectable <= threshold or effect.slower(max(threshold, effect.detectable))
 
 
-def _by_number(trial: CaseTrial) -> dict[int, float]:
-    return dict(zip((pair.number for pair in trial.pairs), trial.log_ratios, strict=True))
-
-
-def gates(found: Effect, floor: float) -> bool:
-    """Whether a case may stop a gate: changes as small as the floor are found here, or its loss is beyond what noise does here."""
-    return found.detectable <= floor or found.low > 1.0 + max(floor, found.detectable)
-
-
-def undecided(judgement: Judgement) -> set[str]:
-    """The cases that more pairs may tell more of."""
+def open_cases(comparison: Comparison) -> set[str]:
+    """The ids of cases that more pairs can decide."""
     return {
         case.case
-        for case in judgement.cases
+        for case in comparison.cases
         if case.pairs
         and (
             case.decision is Decision.INCONCLUSIVE
@@ -82,82 +83,88 @@ def undecided(judgement: Judgement) -> set[str]:
     }
 
 
-def _decision(
+def _effect(trial: CaseTrial, threshold: float, alpha: float) -> tuple[str, Effect]:
+    """The effect by the reading that repeats best, or by the mean of all samples where that shows a loss beyond its noise.
+
+    A slow path that a call takes occasionally adds scatter, so the reading that repeats best does not contain it.
+    """
+    steady = effect(trial.log_ratios, alpha)
+    mean = effect(trial.ratios_by(ALL_CALLS), alpha)
+    hidden = mean.slower(max(threshold, mean.detectable)) and not steady.slower(threshold)
+    return (ALL_CALLS, mean) if hidden else (trial.reading, steady)
+
+
+def _case(
     trial: CaseTrial,
-    told: tuple[str, Effect],
+    measured: tuple[str, Effect],
     decision: Decision,
-    floor: float,
+    threshold: float,
     same_settings: bool,  # noqa: FBT001 - a fact
-) -> CaseDecision:
-    reading, found = told
-    grew, shrank = _work(trial)
-    informs = ""
+) -> CaseComparison:
+    reading, effect = measured
+    informational = ""
     if trial.altered:
-        informs = "the workload's own code differs between the sides: other work under the same name"
-    elif not gates(found, floor):
-        informs = (
-            f"{found.pairs} pairs find changes from {units.percent(found.detectable)} on here, and the floor is "
-            f"{units.percent(floor)}"
+        informational = CHANGED_CODE
+    elif not can_gate(effect, threshold):
+        informational = (
+            f"minimum detectable change with {effect.pairs} pairs: {units.percent(effect.detectable)} "
+            f"(threshold {units.percent(threshold)})"
         )
-    return CaseDecision(
+    changes = [
+        ExactChange(trial.case.id, metric, before, trial.candidate_work[metric])
+        for metric, before in trial.base_work.items()
+        if trial.candidate_work.get(metric, before) != before
+    ]
+    return CaseComparison(
         case=trial.case.id,
         suite=trial.case.suite,
         decision=decision,
-        floor=floor,
-        ratio=found.ratio,
-        low=found.low,
-        high=found.high,
-        p=found.p,
-        detectable=found.detectable,
-        pairs=found.pairs,
+        threshold=threshold,
+        ratio=effect.ratio,
+        low=effect.low,
+        high=effect.high,
+        p=effect.p,
+        detectable=effect.detectable,
+        pairs=effect.pairs,
         base_seconds=trial.base_seconds,
         candidate_seconds=trial.candidate_seconds,
-        gates=not informs,
-        informs=informs,
-        reason="some calls take longer, as the mean of all samples shows" if reading == ALL_CALLS else "",
-        work_grew=grew,
-        work_shrank=shrank,
+        informational=informational,
+        reason="some calls take longer: the mean of all samples shows it" if reading == ALL_CALLS else "",
+        work_grew=tuple(change for change in changes if change.candidate > change.base),
+        work_shrank=tuple(change for change in changes if change.candidate < change.base),
         work_gates=same_settings and not trial.altered,
         reading=reading,
     )
 
 
-def _untold(trial: CaseTrial, floor: float) -> CaseDecision:
-    few = f"{len(trial.pairs)} pairs were measured: at least {LEAST_PAIRS} make a comparison"
-    reason = f"{trial.guilty}: {trial.trouble}" if trial.guilty else trial.trouble or few
-    return CaseDecision.untold(trial.case, floor, reason)
+def _reason(trial: CaseTrial) -> str:
+    """Why a case has too few pairs."""
+    if trial.failed_side:
+        return f"{trial.failed_side}: {trial.failure}"
+    return (
+        trial.failure or f"{len(trial.pairs)} pairs were measured: a comparison needs at least {LEAST_PAIRS}"
+    )
 
 
-def _work(trial: CaseTrial) -> tuple[tuple[Exact, ...], tuple[Exact, ...]]:
-    """The metrics without noise that grew, and those that shrank."""
-    changed = [
-        Exact(trial.case.id, metric, before, trial.candidate_work[metric])
-        for metric, before in trial.base_work.items()
-        if trial.candidate_work.get(metric, before) != before
-    ]
-    grew = tuple(change for change in changed if change.other > change.base)
-    return grew, tuple(change for change in changed if change.other < change.base)
-
-
-def _host_floor(case_trial: CaseTrial, trial: Trial, profile: NoiseProfile | None) -> float:
+def _host_threshold(case: CaseTrial, trial: Trial, profile: NoiseProfile | None) -> float:
     if profile is None:
         return 0.0
-    return profile.floor(max(1, len(case_trial.pairs)), case_trial.case.threads or trial.candidate.threads)
+    return profile.noise_of_pairs(max(1, len(case.pairs)), case.case.threads or trial.candidate.threads)
 
 
 def _notes(trial: Trial, profile: NoiseProfile | None) -> Iterator[str]:
     if profile is None:
-        yield "no self-test was run on this host, so what pairs of one and the same thing read apart here is not known: plumbline selftest"
-    base, candidate = trial.base, trial.candidate
-    for key in dict.fromkeys((*base.settings, *candidate.settings)):
-        before, after = base.settings.get(key), candidate.settings.get(key)
+        yield "no self-test was run on this host, so the difference between identical pairs is unknown: run `plumbline selftest`"
+    base, candidate = trial.base.settings, trial.candidate.settings
+    for key in dict.fromkeys((*base, *candidate)):
+        before, after = base.get(key), candidate.get(key)
         if before != after:
-            yield f"{key}: {before or 'as it is'} in the base, {after or 'as it is'} in the candidate"
+            yield f"{key}: {before or 'unchanged'} in the base, {after or 'unchanged'} in the candidate"
     if trial.lost_pairs:
-        yield f"{trial.lost_pairs} times a process was lost, and its case measured again"
+        yield f"processes lost: {trial.lost_pairs}; their cases were measured again"
     for case in trial.cases:
-        alone = set(case.base_work) ^ set(case.candidate_work)
-        if alone and case.pairs:
-            yield f"{case.case.id}: {', '.join(sorted(alone))} known of one side alone, and not compared"
+        metrics = set(case.base_work) ^ set(case.candidate_work)
+        if metrics and case.pairs:
+            yield f"{case.case.id}: {', '.join(sorted(metrics))} known in only one side, and not compared"
     if trial.dropped_rounds:
-        yield f"{trial.dropped_rounds} rounds were dropped, as the card slowed itself down in one burst and not in another"
+        yield f"{trial.dropped_rounds} rounds were dropped: the GPU throttled in one burst and not in another"
