@@ -19,7 +19,7 @@ import torch
 
 from harness import Cost, Unsupported, store
 from harness.ab import run, trial
-from harness.ab.sides import CollectedCase, Options, SideSetup, probed, sides
+from harness.ab.sides import CollectedCase, Collection, Options, SideSetup, collect_on, probed, sides
 from harness.ab.worktree import PREFIX, commit_of, merge_base, packages_in, suites_in, worktree
 from harness.errors import UsageError
 from harness.measure.pickling import pack_workload
@@ -193,7 +193,7 @@ def test_the_first_suite_of_a_project_passes_and_the_last_that_is_gone_fails(com
     assert "a renamed case" not in output
     status, _, errors = compared({}, {})
     assert status == 2
-    assert "no workload is there on either side" in errors
+    assert "no workload exists on either side" in errors
 
 
 def test_a_call_that_is_slow_now_and_then_is_no_less_slow(compared: Plumbline) -> None:
@@ -558,6 +558,18 @@ def test_the_suites_of_a_checkout_are_what_a_gate_takes(repository: Path) -> Non
     usual = run.collection_of(Options(base_rev="main"))
     assert usual.usual
     assert {Path(suite).stem for suite in usual.suites} == {"attention", "conv", "matmul", "train_step"}
+
+
+def test_a_folder_of_suites_is_collected_on_each_side(repository: Path) -> None:
+    (repository / "bench").mkdir()
+    for name in ("first", "second"):
+        (repository / "bench" / f"{name}.py").write_text(SUITE.replace("import pkg.work", ""))
+    collection = run.collection_of(Options(suites=("bench",)))
+    assert collection.suites == (str(repository / "bench"),)
+    (repository / "bench" / "second.py").unlink()
+    side = SideSetup("base", Launch(), "cpu", 1)
+    assert set(collect_on(side, msgspec.structs.replace(collection, expression="32"))) == {"mine-n32"}
+    assert collect_on(side, Collection((str(repository / "pkg"),), (), "", "quick")) == {}
 
 
 def test_packages_of_a_checkout_are_known_wherever_they_lie(repository: Path) -> None:

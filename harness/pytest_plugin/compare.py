@@ -37,6 +37,10 @@ class CaseCheck(pytest.Item):
         """Fails where the case regressed or is missing."""
         self.comparison.check(self.name)
 
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:  # noqa: ARG002
+        """The reason, without a traceback."""
+        return str(excinfo.value)
+
     def reportinfo(self) -> tuple[str, None, str]:
         """The comparison has no file."""
         return COMPARE, None, self.name
