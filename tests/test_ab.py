@@ -19,7 +19,8 @@ import torch
 
 from harness import Cost, Unsupported, store
 from harness.ab import run, trial
-from harness.ab.sides import CollectedCase, Collection, Options, SideSetup, collect_on, probed, sides
+from harness.ab.run import Options
+from harness.ab.sides import CollectedCase, Collection, SideSetup, collect_on, probed, sides
 from harness.ab.worktree import PREFIX, commit_of, merge_base, packages_in, suites_in, worktree
 from harness.errors import UsageError
 from harness.measure.pickling import pack_workload
@@ -556,7 +557,7 @@ def test_the_suites_of_a_checkout_are_what_a_gate_takes(repository: Path) -> Non
     assert asked.suites == (str(repository / "bench" / "speed.py"),)
     assert asked.expression == ""
     usual = run.collection_of(Options(base_rev="main"))
-    assert usual.usual
+    assert usual.only == run.USUAL_CASES
     assert {Path(suite).stem for suite in usual.suites} == {"attention", "conv", "matmul", "train_step"}
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from harness import store
-from harness.compare.comparison import compare_stored, pace_change
+from harness.compare.gating import compare_stored, pace_change
 from harness.errors import UsageError
 from harness.records import (
     Failed,

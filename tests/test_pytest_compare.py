@@ -160,8 +160,8 @@ def test_a_stored_run_of_another_machine_is_refused_before_anything_is_measured(
     result = run("1000,", "--plumbline-compare=latest")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(
-        ["ERROR: * is not comparable, it differs in processor.model_name (Made-up CPU / Another CPU)*"]
+    result.stdout.fnmatch_lines(
+        ["*Exit: * is not comparable, it differs in processor.model_name (Made-up CPU / Another CPU)*"]
     )
     assert machine.submitted == submitted
 

@@ -30,7 +30,7 @@ import scipy.stats  # noqa: E402
 
 from harness.ab.trial import BURST_SECONDS, ROUNDS  # noqa: E402
 from harness.compare.decision import ALPHA, PRACTICAL_THRESHOLD, decide, effect  # noqa: E402
-from harness.compare.trials import can_gate  # noqa: E402
+from harness.compare.gating import can_gate  # noqa: E402
 from harness.measure.batch import Order  # noqa: E402
 from harness.measure.pairs import Arm, Pairs, reading  # noqa: E402
 from harness.measure.pickling import pack_workload  # noqa: E402

@@ -4,16 +4,18 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from harness import store
-from harness.ab.sides import USUAL_SUITES, Collection, Options, SideSetup, collect_on, sides
+from harness.ab.sides import Collection, SideSetup, collect_on, sides
 from harness.ab.trial import Matched, PairedCase, PairRunner, match, progress
 from harness.ab.worktree import head, suites_in, toplevel
-from harness.compare.decision import least_pairs
-from harness.compare.trials import compare_trial, open_cases
+from harness.compare.decision import PRACTICAL_THRESHOLD, least_pairs
+from harness.compare.gating import compare_trial, open_cases
 from harness.errors import UsageError
 from harness.loading import BUNDLED_SUITES
 from harness.measure.openmp import bound_spinning
@@ -24,6 +26,74 @@ from harness.records.trial import Side, Trial
 
 # The ranks of fewer pairs make no case significant; more take a day.
 LEAST_PAIRS, MOST_PAIRS = 6, 200
+
+
+# What is compared where no suite is named: products, a convolution, attention and whole steps, all bound by compute here.
+_ATTENTION = {"dtype": "float32", "direction": "forward", "backend": "flash", "mask": "causal", "batch": 1}
+_ATTENTION |= {"heads": 8, "kv_heads": 8, "queries": 512, "keys": 512, "depth": 64}
+_CONVOLUTION = {"dtype": "float32", "direction": "forward", "layout": "contiguous", "batch": 4, "size": 56}
+_CONVOLUTION |= {
+    "inputs": 64,
+    "outputs": 64,
+    "kernel": 3,
+    "padding": 1,
+    "stride": 1,
+    "dilation": 1,
+    "groups": 1,
+}
+_MLP = {
+    "architecture": "mlp",
+    "dtype": "float32",
+    "optimizer": "adam",
+    "mode": "eager",
+    "loss": "cross_entropy",
+}
+_DECODER = {
+    "dtype": "float32",
+    "optimizer": "adamw",
+    "mode": "eager",
+    "batch": 2,
+    "sequence": 128,
+    "width": 256,
+}
+USUAL_CASES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("attention", _ATTENTION),
+    ("conv", _CONVOLUTION),
+    ("matmul", {"dtype": "float32", "m": 512, "n": 512, "k": 512}),
+    ("matmul", {"dtype": "bfloat16", "m": 1024, "n": 1024, "k": 1024}),
+    ("train_step", {**_MLP, "batch": 256}),
+    ("train_step", {"architecture": "resnet18", "dtype": "float32"}),
+    ("train_step", {**_DECODER, "architecture": "llama", "depth": 2}),
+    ("train_step", {**_DECODER, "architecture": "gpt2", "depth": 2}),
+)
+USUAL_SUITES = tuple(dict.fromkeys(suite for suite, _ in USUAL_CASES))
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of `plumbline ab` and `plumbline gate`.
+
+    `threshold`: a change up to this fraction is none. `base_name` is what the user calls the revision. `base_set` and `candidate_set` are
+    settings as KEY=VALUE. `of_checkout`: a case has to use code of this checkout, or the comparison is refused.
+    """
+
+    suites: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    expression: str = ""
+    profile: str = "quick"
+    device: str = "auto"
+    threads: int | None = None
+    pairs: int = 10
+    once: bool = False
+    threshold: float = PRACTICAL_THRESHOLD
+    base_python: str | None = None
+    base_rev: str | None = None
+    base_name: str = ""
+    install: str | None = None
+    base_set: tuple[str, ...] = ()
+    candidate_set: tuple[str, ...] = ()
+    of_checkout: bool = False
+    results: Path = store.DEFAULT_RESULTS
 
 
 def collection_of(options: Options) -> Collection:
@@ -42,7 +112,7 @@ def collection_of(options: Options) -> Collection:
         models=options.models,
         expression=options.expression,
         profile=options.profile,
-        usual=usual and not options.expression,
+        only=USUAL_CASES if usual and not options.expression else (),
     )
 
 

@@ -12,17 +12,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from harness import store
 from harness.ab.worktree import commit_of, head, toplevel, unchanged_since, worktree
-from harness.compare.decision import PRACTICAL_THRESHOLD
 from harness.errors import NothingMeasuredError, PlumblineError, UsageError
 from harness.measure.pickling import pack_workload
 from harness.measure.pool import Launch
 from harness.pytest_plugin.collection import Request, collected, suites_below, with_traced_cost
 from harness.records import Case
+
+if TYPE_CHECKING:
+    from harness.ab.run import Options
 
 # What a worker and the collection of suites import besides the harness.
 NEEDED = ("torch", "msgspec", "numpy", "psutil", "pynvml", "pytest", "pytest_benchmark", "threadpoolctl")
@@ -38,58 +40,6 @@ NO_EFFECT = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "give threads=N"),
 }
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
-# What is compared where no suite is named: products, a convolution, attention and whole steps, all bound by compute here.
-_FLOAT32_STEP = {"dtype": "float32", "mode": "eager"}
-_TRANSFORMER = {**_FLOAT32_STEP, "optimizer": "adamw", "batch": 2, "sequence": 128, "width": 256, "depth": 2}
-USUAL_CASES: tuple[tuple[str, dict[str, object]], ...] = (
-    (
-        "attention",
-        {"dtype": "float32", "direction": "forward", "backend": "flash", "mask": "causal"}
-        | {"batch": 1, "heads": 8, "kv_heads": 8, "queries": 512, "keys": 512, "depth": 64},
-    ),
-    (
-        "conv",
-        {"dtype": "float32", "direction": "forward", "layout": "contiguous", "batch": 4, "inputs": 64}
-        | {"outputs": 64, "size": 56, "kernel": 3, "stride": 1, "padding": 1, "dilation": 1, "groups": 1},
-    ),
-    ("matmul", {"dtype": "float32", "m": 512, "n": 512, "k": 512}),
-    ("matmul", {"dtype": "bfloat16", "m": 1024, "n": 1024, "k": 1024}),
-    (
-        "train_step",
-        {**_FLOAT32_STEP, "architecture": "mlp", "optimizer": "adam", "loss": "cross_entropy", "batch": 256},
-    ),
-    ("train_step", {**_FLOAT32_STEP, "architecture": "resnet18"}),
-    ("train_step", {**_TRANSFORMER, "architecture": "llama"}),
-    ("train_step", {**_TRANSFORMER, "architecture": "gpt2"}),
-)
-USUAL_SUITES = tuple(dict.fromkeys(suite for suite, _ in USUAL_CASES))
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of `plumbline ab` and `plumbline gate`.
-
-    `threshold`: a change up to this fraction is none. `base_name` is what the user calls the revision. `base_set` and `candidate_set` are
-    settings as KEY=VALUE. `of_checkout`: a case has to use code of this checkout, or the comparison is refused.
-    """
-
-    suites: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    expression: str = ""
-    profile: str = "quick"
-    device: str = "auto"
-    threads: int | None = None
-    pairs: int = 10
-    once: bool = False
-    threshold: float = PRACTICAL_THRESHOLD
-    base_python: str | None = None
-    base_rev: str | None = None
-    base_name: str = ""
-    install: str | None = None
-    base_set: tuple[str, ...] = ()
-    candidate_set: tuple[str, ...] = ()
-    of_checkout: bool = False
-    results: Path = store.DEFAULT_RESULTS
 
 
 @dataclass(frozen=True)
@@ -145,7 +95,7 @@ def _with(side: SideSetup, key: str, value: str) -> SideSetup:
 
 @contextmanager
 def sides(
-    options: Options, device: str, threads: int, note: Callable[[str], object] = lambda _: None
+    options: "Options", device: str, threads: int, note: Callable[[str], object] = lambda _: None
 ) -> Iterator[tuple[SideSetup, SideSetup]]:
     """Base and candidate, ready to be started; a worktree exists as long as this context.
 
@@ -279,13 +229,16 @@ class CollectedCase(msgspec.Struct, frozen=True):
 
 
 class Collection(msgspec.Struct, frozen=True):
-    """What each side collects: suites by path (files or folders) and own models; `usual`: only the usual cases."""
+    """What each side collects: suites by path (files or folders) and own models.
+
+    `only`: the parameters of the cases to keep, each with the name of its suite; empty for all cases.
+    """
 
     suites: tuple[str, ...]
     models: tuple[str, ...]
     expression: str
     profile: str
-    usual: bool = False
+    only: tuple[tuple[str, dict[str, Any]], ...] = ()
 
 
 def collect_on(side: SideSetup, collection: Collection) -> dict[str, CollectedCase]:
@@ -350,12 +303,12 @@ def _collected(collection: Collection) -> list[CollectedCase]:
     return [
         CollectedCase(with_traced_cost(workload, workload.describe(suite)), *pack_workload(workload))
         for workload, suite in collected(request, or_none=True)
-        if not collection.usual or _is_usual(workload, suite)
+        if not collection.only or _matches(workload, suite, collection.only)
     ]
 
 
-def _is_usual(workload: object, suite: str) -> bool:
+def _matches(workload: object, suite: str, only: Sequence[tuple[str, dict[str, Any]]]) -> bool:
     return any(
         suite == name and all(getattr(workload, key, None) == value for key, value in parameters.items())
-        for name, parameters in USUAL_CASES
+        for name, parameters in only
     )

@@ -57,7 +57,7 @@ def ab(
     results: Results = RESULTS,
 ) -> None:
     """Measure a base and this checkout, interleaved on this machine, and compare them."""
-    from harness.ab.sides import Options
+    from harness.ab.run import Options
     from harness.plan.options import fraction
     from harness.report.gate import Outputs
 

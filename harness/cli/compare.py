@@ -25,7 +25,7 @@ def compare(
 ) -> None:
     """Compare two stored runs of one machine; exit status 1 on a regression or a missing case."""
     from harness import store
-    from harness.compare.comparison import compare_stored
+    from harness.compare.gating import compare_stored
     from harness.plan.options import fraction
     from harness.report.gate import Outputs
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from harness.ab.sides import Options
+    from harness.ab.run import Options
     from harness.records.comparison import Comparison
     from harness.report.gate import Outputs
 

@@ -47,7 +47,7 @@ def gate(
     results: Results = RESULTS,
 ) -> None:
     """Fail if this checkout is slower than the commit where it left a branch; exit status 1 only on a confirmed regression."""
-    from harness.ab.sides import Options
+    from harness.ab.run import Options
     from harness.ab.worktree import merge_base, toplevel, unchanged_since
     from harness.plan.options import fraction
     from harness.report.gate import Outputs

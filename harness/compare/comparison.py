@@ -1,8 +1,7 @@
 """Stored runs compared: of several machines, or of one machine at different times.
 
 Runs at different times share no minute: what their machine does differently from hour to hour is in a ratio. It is in the interval only
-where a self-test measured it (docs/decisions/0005-what-an-interval-says.md). A gate on stored runs therefore widens its threshold by as
-much as the peaks of both runs differ.
+where a self-test measured it (docs/decisions/0005-what-an-interval-says.md).
 """
 
 import math
@@ -12,17 +11,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from harness import stats, units
-from harness.compare.decision import Effect, decide
-from harness.errors import UsageError
+from harness import stats
 from harness.records import (
     Case,
     Environment,
     Failed,
-    Flag,
     Header,
     Measurement,
-    PeakLevel,
     Peaks,
     Result,
     Run,
@@ -38,14 +33,8 @@ from harness.records.comparison import (
 from harness.records.environment import Difference
 from harness.records.measurement import speedup_interval
 
-# A measurement that background load disturbed is not gated.
-DISTURBED = (Flag.CONTENDED, Flag.THROTTLED, Flag.OVERSUBSCRIBED)
-# Metrics without noise that are gated.
-EXACT = ("FLOPs", "kernels", "peak memory")
-# Peaks that differ by more are reported.
-LEAST_PACE_CHANGE = 0.05
-# The confidence level of a run's intervals, and the normal deviate that belongs to it.
-LEVEL, Z = 0.95, 1.959964
+# The confidence level of a run's intervals.
+LEVEL = 0.95
 # A group of fewer cases has no interval.
 LEAST_CASES = 3
 _NO_INTERVAL = "a run of one process has no interval"
@@ -145,83 +134,6 @@ def compare(base: Run, candidate: Run) -> Comparison:
     )
 
 
-def compare_stored(base: Run, candidate: Run, threshold: float) -> Comparison:
-    """Compares two runs as a gate does, all cases together. `threshold`: a change up to this fraction is none.
-
-    Raises:
-        UsageError: the runs are the same, or differ in machine, device or threads.
-    """
-    if base.header.id == candidate.header.id:
-        raise UsageError(f"{base.header.id} is base and candidate: name two runs")
-    if reasons := not_comparable(Conditions.of(base.header), Conditions.of(candidate.header)):
-        more = f" and {len(reasons) - 4} more" if len(reasons) > 4 else ""
-        raise UsageError(
-            f"{base.header.id} and {candidate.header.id} are not comparable, they differ in {', '.join(reasons[:4])}{more}: "
-            "use `plumbline report A B` for two machines"
-        )
-    comparison = compare(base, candidate)
-    before, after = ({result.case.id: result for result in run.results} for run in (base, candidate))
-    effects = {case.case: effect for case in comparison.cases if (effect := _effect(case, before, after))}
-    thresholds = {name: threshold + pace_change(base, candidate, before[name]) for name in effects}
-    decisions = decide(effects, thresholds)
-    cases = [
-        _gated(
-            msgspec.structs.replace(
-                case,
-                decision=decisions.get(case.case, Decision.INCONCLUSIVE),
-                threshold=thresholds.get(case.case, 0.0),
-                p=effects[case.case].p if case.case in effects else None,
-            ),
-            (before[case.case].case, after[case.case].case),
-            [change for change in comparison.exact if change.case == case.case and change.metric in EXACT],
-        )
-        for case in comparison.cases
-    ]
-    different = {name for name, _ in comparison.missing if name in after and after[name].measurement}
-    unplanned = {name for name, _ in comparison.missing if name not in after}.difference(
-        candidate.header.planned
-    )
-    not_asked = unplanned if _asked(base) != _asked(candidate) else set()
-    cases += [
-        CaseComparison.undecided(before[name].case, threshold, reason)
-        for name, reason in comparison.missing
-        if name in different
-    ]
-    overall = comparison.overall
-    return msgspec.structs.replace(
-        comparison,
-        cases=tuple(cases),
-        overall=overall if overall and overall.low is not None else None,
-        missing=tuple(pair for pair in comparison.missing if pair[0] not in different | not_asked),
-        notes=tuple(_notes(base, candidate, comparison, len(not_asked))),
-    )
-
-
-def pace_change(base: Run, candidate: Run, result: Result) -> float:
-    """How much the machine's own speed differs between two runs, as a fraction, by the peaks that bound a case; 0 where none was measured.
-
-    Where torch differs its own peaks do not count: a torch that lost a third would hide its own loss.
-    """
-    same_torch = len({run.header.environment.software.torch.version for run in (base, candidate)}) == 1
-    threads = result.case.threads or base.header.settings.threads
-    prediction = result.prediction
-    rates = []
-    for run in (base, candidate):
-        reached = [
-            peak.flops_per_second
-            for peak in run.peaks.compute_hierarchy(result.case.dtype, threads)
-            if peak.peak_level.achieved and (same_torch or peak.peak_level is not PeakLevel.TORCH)
-        ]
-        memory = None
-        if prediction and prediction.level and prediction.bound == "memory":
-            memory = run.peaks.bandwidth_peak(prediction.level, threads)
-        known = memory if memory and (same_torch or memory.peak_level is not PeakLevel.TORCH) else None
-        rates.append((max(reached, default=None), known.bytes_per_second if known else None))
-    return max(
-        (math.expm1(abs(math.log(a / b))) for a, b in zip(*rates, strict=True) if a and b), default=0.0
-    )
-
-
 def group(name: str, cases: Sequence[CaseComparison]) -> GroupComparison:
     """Cases together: the geometric mean of their ratios, with a 95% interval from three cases on.
 
@@ -282,54 +194,6 @@ def _case(
         candidate_flags=after.flags,
         reason="" if speedup else _NO_INTERVAL,
     )
-
-
-def _effect(case: CaseComparison, before: dict[str, Result], after: dict[str, Result]) -> Effect | None:
-    """The effect on a case's time; None where a run gives no interval."""
-    if case.ratio is None or case.low is None or case.high is None:
-        return None
-    half = max(math.log(case.high / case.low) / 2, 1e-9)
-    p = math.erfc(abs(math.log(case.ratio)) / (half / Z) / math.sqrt(2.0))
-    measured = [results[case.case].measurement for results in (before, after)]
-    pairs = min(len(measurement.view.processes) for measurement in measured if measurement)
-    return Effect(case.ratio, case.low, case.high, p, max(pairs, 2))
-
-
-def _gated(case: CaseComparison, declared: tuple[Case, Case], work: list[ExactChange]) -> CaseComparison:
-    """The case with its changes of work, and whether its time is gated."""
-    flags = [flag for flag in DISTURBED if flag in case.base_flags or flag in case.candidate_flags]
-    informational = f"a measurement is flagged {', '.join(flags)}" if flags else case.reason
-    before, after = (side.source for side in declared)
-    if before and after and before != after:
-        informational = CHANGED_CODE
-    return msgspec.structs.replace(
-        case,
-        informational=informational,
-        work_grew=tuple(change for change in work if change.candidate > change.base),
-        work_shrank=tuple(change for change in work if change.candidate < change.base),
-    )
-
-
-CHANGED_CODE = "the workload's own code differs between base and candidate, so the work can differ too"
-
-
-def _asked(run: Run) -> tuple[object, ...]:
-    """Which cases were asked for."""
-    settings = run.header.settings
-    return settings.suites, settings.expression, settings.profile
-
-
-def _notes(base: Run, candidate: Run, comparison: Comparison, not_asked: int) -> Iterator[str]:
-    yield "the runs were measured at different times: `plumbline ab` measures interleaved and detects smaller changes"
-    if base.header.environment.host.id != candidate.header.environment.host.id:
-        yield "the runs come from two machines of the same kind"
-    if not (base.header.selftest_at and candidate.header.selftest_at):
-        yield "no self-test preceded both runs, so the drift of this host from run to run is unknown: run `plumbline selftest`"
-    for peak in comparison.peaks:
-        if peak.ratio is not None and abs(math.log(peak.ratio)) > math.log1p(LEAST_PACE_CHANGE):
-            yield f"the machine itself changed: {peak.kind} {peak.name} {units.signed_percent(peak.ratio - 1)} between the runs"
-    if not_asked:
-        yield f"the candidate was not asked for {not_asked} {'case' if not_asked == 1 else 'cases'} of the base"
 
 
 def _settings(base: Header, candidate: Header) -> Iterator[Difference]:

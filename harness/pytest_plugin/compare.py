@@ -10,12 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 
 from harness import store, units
-from harness.compare.comparison import Conditions, compare_stored, not_comparable
+from harness.compare.comparison import Conditions, not_comparable
 from harness.compare.decision import PRACTICAL_THRESHOLD
+from harness.compare.gating import compare_stored
 from harness.errors import PlumblineError
 from harness.loading import BUNDLED_SUITES
 from harness.pytest_plugin.session import last_line, measures, name_of, workload_of
@@ -89,38 +89,14 @@ class RunComparison:
         whole = [(directory / name).resolve() for name in self._config.args if "::" not in name]
         return suite is not None and any(path == suite or path in suite.parents for path in whole)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> None:
-        """Refuses a run of another machine before anything is measured."""
-        if self._config.getoption("collectonly") or session.testsfailed or not self._selected:
-            return
-        try:
-            reasons = not_comparable(Conditions.of(self._base.header), self._conditions())
-        except PlumblineError as error:
-            raise pytest.UsageError(str(error)) from error
-        if reasons:
-            raise pytest.UsageError(
+    def check_conditions(self, conditions: Conditions) -> None:
+        """Ends a session on another machine, before anything is measured."""
+        if reasons := not_comparable(Conditions.of(self._base.header), conditions):
+            pytest.exit(
                 f"{self._base.header.id} is not comparable, it differs in {', '.join(reasons[:4])}: "
-                "name a run of this machine, device and number of threads"
+                "name a run of this machine, device and number of threads",
+                returncode=pytest.ExitCode.USAGE_ERROR,
             )
-
-    def _conditions(self) -> Conditions:
-        """The conditions of this session, read by a worker process of its own."""
-        from harness.measure.devices.base import named  # noqa: PLC0415
-        from harness.measure.pool import WorkerPool  # noqa: PLC0415
-        from harness.measure.runner import describe  # noqa: PLC0415 - loads torch
-
-        option = self._config.getoption
-        if option("plumbline_resume"):
-            resumed = store.find(option("plumbline_resume"), option("plumbline_results"))
-            return Conditions.of(store.read(resumed).header)
-        device, threads = named(option("plumbline_device"), option("plumbline_threads"))
-        pool = WorkerPool(device, threads, lambda _: None)
-        try:
-            pool.grow(1)
-            return Conditions(describe(pool), device, threads)
-        finally:
-            pool.close()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps the reason of a skipped test."""
@@ -155,7 +131,7 @@ class RunComparison:
         threshold = self._config.getoption("plumbline_threshold")
         try:
             comparison = compare_stored(
-                _limited(self._base, self._measured),
+                self._base,
                 store.read(self._bench.runner.folder),
                 PRACTICAL_THRESHOLD if threshold is None else threshold,
             )
@@ -168,7 +144,11 @@ class RunComparison:
             self._lines.append(f"{result.decision.value:12}  {result.case}  {text}  {times}")
         self._lines += [f"{'new':12}  {case}" for case in comparison.new if case in self._measured]
         self._lines += comparison.notes
-        failures |= {case: f"{case} cannot be compared: {reason}" for case, reason in comparison.missing}
+        failures |= {
+            case: f"{case} cannot be compared: {reason}"
+            for case, reason in comparison.missing
+            if case in self._measured
+        }
         return failures | {failed.case: f"{failed.case} {sentence(failed)}" for failed in comparison.failing}
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -199,12 +179,3 @@ def _stored_run(config: pytest.Config) -> Run:
     if not run.measured:
         raise pytest.UsageError(f"{run.header.id} measured no case: name another run to compare with")
     return run
-
-
-def _limited(run: Run, cases: set[str]) -> Run:
-    """The run as if it had planned these cases alone."""
-    planned = tuple(case for case in run.header.planned if case in cases)
-    results = tuple(result for result in run.results if result.case.id in cases)
-    return msgspec.structs.replace(
-        run, header=msgspec.structs.replace(run.header, planned=planned), results=results
-    )

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from harness import store
+from harness.compare.comparison import Conditions
 from harness.errors import PlumblineError
 from harness.exchange.foreign import MachineFacts
 from harness.loading import BUNDLED_SUITES
@@ -148,7 +149,7 @@ class BenchSession:
         # These load torch, which a session without measurements does not need.
         from harness.measure.devices.base import named  # noqa: PLC0415
         from harness.measure.pool import WorkerPool  # noqa: PLC0415
-        from harness.measure.runner import SAMPLING, Runner  # noqa: PLC0415
+        from harness.measure.runner import SAMPLING, Runner, describe  # noqa: PLC0415
 
         option = self.config.getoption
         resumed = option("plumbline_resume")
@@ -165,6 +166,9 @@ class BenchSession:
         self.pool = pool = WorkerPool(device, threads, self._note)
         self._note(f"starting {sampling.processes} worker processes")
         pool.grow(sampling.processes)
+        comparison = self.config.pluginmanager.get_plugin("plumbline-compare")
+        if comparison is not None:
+            comparison.check_conditions(Conditions(describe(pool), device, threads))
         if resumed:
             runner = Runner.resume(folder, pool, self._note)
         else:
