@@ -328,10 +328,10 @@ def odd() -> dict[str, Odd]:
         "many": Odd((many(2000),), ("2000 cases: 2000 measured",)),
         "schema 1": Odd((reference("xeon"),), (reference("xeon").run.header.id,)),
         "two runs": Odd(
-            (base, Source(slower(base.run, 2.0, 1))), ("2 runs side by side", "0.50 x", "6", "slower")
+            (base, Source(slower(base.run, 2.0, 1))), ("2 runs compared", "0.50 x", "6", "slower")
         ),
         "three runs": Odd(tuple(labelled), ("machine 100", "machine 101", "machine 102")),
-        "twenty runs": Odd((base, *same), ("20 runs side by side",)),
+        "twenty runs": Odd((base, *same), ("20 runs compared",)),
         "nothing in common": Odd(
             (base, apart), ("has no measured case in common with", "another-case", "not part of that run")
         ),
@@ -341,9 +341,9 @@ def odd() -> dict[str, Odd]:
         ),
         "nothing at all": Odd(
             (whole(()), Source(in_header(whole(()).run, id="20260102T030405Z-eeeeeeee-000001"))),
-            ("2 runs side by side", "has no measured case in common with"),
+            ("2 runs compared", "has no measured case in common with"),
         ),
         "two machines": Odd(
-            (reference("epyc"), reference("xeon")), ("is another machine than", "2 runs side by side")
+            (reference("epyc"), reference("xeon")), ("is another machine than", "2 runs compared")
         ),
     }

@@ -19,8 +19,8 @@ import torch
 
 from harness import Cost, Unsupported, store
 from harness.ab import run, trial
-from harness.ab.collector import Found
-from harness.ab.sides import Placed, Wanted, probed, sides
+from harness.ab.run import Options
+from harness.ab.sides import CollectedCase, Collection, SideSetup, collect_on, probed, sides
 from harness.ab.worktree import PREFIX, commit_of, merge_base, packages_in, suites_in, worktree
 from harness.errors import UsageError
 from harness.measure.pickling import pack_workload
@@ -75,11 +75,11 @@ class Sized(Made):
     size: int = 7
 
 
-def found(name: str, made: Made) -> Found:
+def collected(name: str, made: Made) -> CollectedCase:
     """As it is collected, but for its name, and its amount, which no size tells of."""
     case = made.describe("made")
     sizes = {size: value for size, value in case.sizes.items() if size == "size"}
-    return Found(msgspec.structs.replace(case, id=name, sizes=sizes), *pack_workload(made))
+    return CollectedCase(msgspec.structs.replace(case, id=name, sizes=sizes), *pack_workload(made))
 
 
 Collected = dict[str, Made]
@@ -98,7 +98,7 @@ def compared(machine: Simulated, monkeypatch: pytest.MonkeyPatch, plumbline: Plu
         monkeypatch.setattr(
             run,
             "collect_on",
-            lambda side, _: {name: found(name, one) for name, one in told[side.name].items()},
+            lambda side, _: {name: collected(name, one) for name, one in told[side.name].items()},
         )
         return plumbline("ab", "--device", "simulated", *options)
 
@@ -114,7 +114,7 @@ def test_the_same_twice_is_equivalent(compared: Plumbline) -> None:
     work = {"one": Made(100, 0.003), "two": Made(500, 0.003)}
     status, output, errors = compared(work, work)
     assert status == 0
-    assert "passes: 2 equivalent" in output
+    assert "PASS: 2 equivalent" in output
     assert "pair 10 of 10" in errors
     assert [len(case.pairs) for case in the_trial().cases] == [10, 10]
     assert the_trial().finished_at is not None
@@ -137,7 +137,7 @@ def test_five_percent_more_work_is_a_regression_and_five_less_an_improvement(com
     assert decisions["slower"]["low"] < 1.05 < decisions["slower"]["high"]
     assert [name for name, case in decisions.items() if case["fails"]] == ["slower"]
     assert told["failed"]
-    assert "FAILS: 1 regressed, 1 improved, 1 equivalent" in output
+    assert "FAIL: 1 regressed, 1 improved, 1 equivalent" in output
     assert output.index("slower: regressed: +") < output.index("Cases")
 
 
@@ -145,17 +145,17 @@ def test_what_is_undecided_is_measured_again_once(compared: Plumbline) -> None:
     work = {"uneven": Made(100, 0.03), "even": Made(100, 0.002)}
     status, output, errors = compared(work, work)
     assert status == 0
-    assert "1 of 2 cases are open: as many pairs of these again" in errors
+    assert "1 of 2 cases are undecided and are measured again" in errors
     assert {case.case.id: len(case.pairs) for case in the_trial().cases} == {"uneven": 20, "even": 10}
-    assert "1 informs only" in output
-    assert "pairs find changes from" in output
+    assert "1 informational" in output
+    assert "minimum detectable change with 20 pairs: " in output
 
 
 def test_once_is_once(compared: Plumbline) -> None:
     work = {"uneven": Made(100, 0.03)}
     status, _, errors = compared(work, work, "--once", "--pairs", 8)
     assert status == 0
-    assert "open" not in errors
+    assert "undecided" not in errors
     assert len(the_trial().cases[0].pairs) == 8
 
 
@@ -167,18 +167,18 @@ def test_a_noisy_case_informs_until_the_loss_is_beyond_what_noise_does(compared:
     cases = {case["case"]: case for case in decoded(Path("out.json").read_text())["cases"]}
     assert cases["noisy"]["decision"] == "regressed"
     assert not cases["noisy"]["gates"]
-    assert cases["noisy"]["detectable"] > cases["noisy"]["floor"]
+    assert cases["noisy"]["detectable"] > cases["noisy"]["threshold"]
     assert cases["lost"]["gates"]
     assert status == 1
-    assert "1 informs only" in output
+    assert "1 informational" in output
 
 
 def test_a_case_that_is_gone_fails_and_a_new_one_does_not(compared: Plumbline) -> None:
     status, output, _ = compared({"old": Made(100), "both": Made(100)}, {"both": Made(100), "new": Made(100)})
     assert status == 1
-    assert "old: missing, the candidate has no such case" in output
-    assert "new, with nothing to compare: new" in output
-    assert "got another name" in output
+    assert "old: missing: the candidate has no such case" in output
+    assert "new, without a base: new" in output
+    assert "a renamed case" in output
     status, output, _ = compared({"both": Made(100)}, {"both": Made(100), "new": Made(100)})
     assert status == 0
 
@@ -186,15 +186,15 @@ def test_a_case_that_is_gone_fails_and_a_new_one_does_not(compared: Plumbline) -
 def test_the_first_suite_of_a_project_passes_and_the_last_that_is_gone_fails(compared: Plumbline) -> None:
     status, output, _ = compared({}, {"new": Made(100)}, "--junit", "out.xml")
     assert status == 0
-    assert "passes: 1 new" in output
+    assert "PASS: 1 new" in output
     assert Path("out.xml").exists()
     status, output, _ = compared({"old": Made(100)}, {})
     assert status == 1
-    assert "FAILS: 1 missing" in output
-    assert "got another name" not in output
+    assert "FAIL: 1 missing" in output
+    assert "a renamed case" not in output
     status, _, errors = compared({}, {})
     assert status == 2
-    assert "no workload is there on either side" in errors
+    assert "no workload exists on either side" in errors
 
 
 def test_a_call_that_is_slow_now_and_then_is_no_less_slow(compared: Plumbline) -> None:
@@ -204,14 +204,14 @@ def test_a_call_that_is_slow_now_and_then_is_no_less_slow(compared: Plumbline) -
     (case,) = decoded(Path("out.json").read_text())["cases"]
     assert (case["decision"], case["reading"]) == ("regressed", "mean")
     assert case["ratio"] == pytest.approx(1.4, abs=0.02)  # four of ten samples
-    assert "some calls take longer, as the mean of all samples shows" in output
+    assert "some calls take longer: the mean of all samples shows it" in output
 
 
 def test_what_the_candidate_cannot_do_here_any_more_fails(compared: Plumbline) -> None:
     lacking = Made(100, trouble="needs more memory")
     status, output, _ = compared({"a": Made(100), "b": Made(100)}, {"a": lacking, "b": Made(100)})
     assert status == 1
-    assert "a: missing, candidate: needs more memory" in output
+    assert "a: missing: candidate: needs more memory" in output
     status, output, _ = compared({"a": lacking, "b": Made(100)}, {"a": lacking, "b": Made(100)})
     assert status == 0
     assert "a: base: needs more memory" in output
@@ -220,8 +220,8 @@ def test_what_the_candidate_cannot_do_here_any_more_fails(compared: Plumbline) -
 def test_other_work_under_one_name_is_not_timed_against_each_other(compared: Plumbline) -> None:
     status, output, _ = compared({"a": Made(100)}, {"a": Sized(200)})
     assert status == 0
-    assert "other work under the same name: sizes is" in output
-    assert "passes, as nothing was decided" in output
+    assert "different work under the same name: sizes is" in output
+    assert "PASS (nothing was decided)" in output
 
 
 def test_too_few_pairs_to_single_one_case_out_are_refused(compared: Plumbline) -> None:
@@ -235,7 +235,7 @@ def test_a_candidate_that_breaks_fails_and_one_that_was_broken_before_does_not(c
     broken = Made(100, trouble="it broke\nbadly")
     status, output, _ = compared({"a": Made(100), "b": Made(100)}, {"a": broken, "b": Made(100)})
     assert status == 1
-    assert "a: missing, candidate: RuntimeError: it broke badly" in output
+    assert "a: missing: candidate: RuntimeError: it broke badly" in output
     status, output, _ = compared({"a": broken, "b": Made(100)}, {"a": broken, "b": Made(100)})
     assert status == 0
     status, output, _ = compared({"a": broken, "b": Made(100)}, {"a": Made(100), "b": Made(100)})
@@ -260,7 +260,7 @@ def test_a_case_that_takes_its_process_down_costs_itself_alone(
     work = {"deadly": Made(100), "fine": Made(100)}
     status, output, _ = compared(work, work, f"--{side}-set", "DEADLY=1")
     assert status == expected
-    assert f"{side}: it takes its process down: the worker process was killed by SIGSEGV" in output
+    assert f"{side}: it ends its process: the worker process was killed by SIGSEGV" in output
     cases = {case.case.id: case for case in the_trial().cases}
     assert len(cases["fine"].pairs) == 10
     assert cases["deadly"].pairs == ()
@@ -283,25 +283,25 @@ def test_a_round_in_which_the_card_slowed_one_side_down_does_not_count(
     monkeypatch.setattr(trial, "card_of", lambda _: card)
     status, output, _ = compared({"a": Made(100)}, {"a": Made(100)})
     assert status == 0
-    assert "20 rounds were dropped, as the card slowed itself down in one burst" in output
+    assert "20 rounds were dropped: the GPU throttled in one burst" in output
     assert {len(pair.base) for pair in the_trial().cases[0].pairs} == {16}
 
 
 def test_a_lost_process_is_replaced_and_its_case_measured_again(
     compared: Plumbline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hired: list[InProcess] = []
+    started: list[InProcess] = []
 
     def _start(_: Launch) -> InProcess:
-        hired.append(InProcess(lose="one" if len(hired) == 2 else None))
-        return hired[-1]
+        started.append(InProcess(lose="one" if len(started) == 2 else None))
+        return started[-1]
 
     monkeypatch.setattr(trial, "WorkerProcess", _start)
     work = {"one": Made(100)}
     status, output, _ = compared(work, work)
     assert status == 0
-    assert len(hired) == 22
-    assert "1 times a process was lost" in output
+    assert len(started) == 22
+    assert "processes lost: 1" in output
 
 
 def test_what_was_measured_before_an_interruption_is_kept(
@@ -315,14 +315,14 @@ def test_what_was_measured_before_an_interruption_is_kept(
             raise KeyboardInterrupt
         return ""
 
-    monkeypatch.setattr(run, "lasting", stop)
+    monkeypatch.setattr(run, "progress", stop)
     status, _, _ = compared({"a": Made(100)}, {"a": Made(100)})
     assert status == 130
     assert len(the_trial().cases[0].pairs) == 3
     assert the_trial().finished_at is None
 
 
-def test_what_a_self_test_found_here_widens_the_floor(compared: Plumbline) -> None:
+def test_what_a_self_test_found_here_widens_the_threshold(compared: Plumbline) -> None:
     uneven = tuple(0.05 * (-1) ** k for k in range(12))
     kind = KindNoise("compute", "made", 2, 1e-3, 0.05, uneven, uneven, ())
     profile = NoiseProfile(
@@ -341,8 +341,8 @@ def test_what_a_self_test_found_here_widens_the_floor(compared: Plumbline) -> No
     )
     # 2.201 standard deviations of 12 readings over the root of ten.
     expected = math.expm1(2.201 * 0.05 * math.sqrt(12 / 11) / math.sqrt(10))
-    assert profile.floor(10, 2) == pytest.approx(expected, rel=1e-3)
-    assert profile.floor(10, 1) == 0.0
+    assert profile.noise_of_pairs(10, 2) == pytest.approx(expected, rel=1e-3)
+    assert profile.noise_of_pairs(10, 1) == 0.0
     store.put_profile(store.DEFAULT_RESULTS, profile)
     status, output, _ = compared({"a": Made(100)}, {"a": Made(103)})
     assert status == 0
@@ -370,7 +370,7 @@ def test_the_forms_for_ci_agree(compared: Plumbline, monkeypatch: pytest.MonkeyP
     }
     failing = {test.attrib["name"] for test in suite if test.find("failure") is not None}
     assert failing == {"slow, 1:1", "gone"}
-    assert told["verdict"].startswith("FAILS: 1 regressed")
+    assert told["verdict"].startswith("FAIL: 1 regressed")
     assert summary.read_text() == Path("out.md").read_text()
     assert told["verdict"] in summary.read_text()
 
@@ -383,14 +383,14 @@ def test_annotations_are_escaped_as_github_wants_them(
     _, output, _ = compared({"slow, 1:1": Made(100)}, {"slow, 1:1": Made(110)})
     (error,) = [line for line in output.splitlines() if line.startswith("::error")]
     assert error.startswith("::error title=slow%2C 1%3A1::regressed: +10")
-    assert "::notice title=plumbline::FAILS: 1 regressed" in output
+    assert "::notice title=plumbline::FAIL: 1 regressed" in output
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--pairs", 5], "5 pairs: from 6 to 200"),
-        (["--floor", "no"], "--floor"),
+        (["--pairs", 5], "--pairs 5: out of range; give a number from 6 to 200"),
+        (["--threshold", "no"], "--threshold"),
         (["--base-set", "threads"], "settings are KEY=VALUE, such as threads=1"),
         (["--base-set", "speed=9"], "a setting is threads=N, device=NAME, or an environment variable"),
         (["--base-set", "device=cuda:99"], "no device 'cuda:99' here"),
@@ -456,7 +456,7 @@ def worktrees(repository: Path) -> list[str]:
 
 
 def test_a_base_revision_is_checked_out_beside_and_removed_whatever_happens(repository: Path) -> None:
-    with sides(Wanted(revision="main"), "cpu", 1) as (base, candidate):
+    with sides(Options(base_rev="main"), "cpu", 1) as (base, candidate):
         here = repository / "pkg" / "part.py"
         assert base.place(here).read_text() == "LEVEL = 4\n"
         assert candidate.place(here).read_text() == "LEVEL = 3\n"
@@ -469,7 +469,7 @@ def test_a_base_revision_is_checked_out_beside_and_removed_whatever_happens(repo
     kept = base.there
     assert kept is not None
     assert not kept.parent.exists()
-    with pytest.raises(KeyboardInterrupt), sides(Wanted(revision="main"), "cpu", 1):
+    with pytest.raises(KeyboardInterrupt), sides(Options(base_rev="main"), "cpu", 1):
         raise KeyboardInterrupt
     assert not worktrees(repository)
 
@@ -477,11 +477,11 @@ def test_a_base_revision_is_checked_out_beside_and_removed_whatever_happens(repo
 def test_what_is_installed_in_the_checkout_but_is_no_part_of_it_stays_where_it_is(repository: Path) -> None:
     installed = repository / ".venv" / "lib"
     installed.mkdir(parents=True)
-    side = Placed("base", Launch(path=(str(installed), str(repository))), "cpu", 1, root=repository)
-    from harness.ab.sides import _round_spread
+    side = SideSetup("base", Launch(path=(str(installed), str(repository))), "cpu", 1, root=repository)
+    from harness.ab.sides import _own_checkout_first
 
     with worktree(repository, commit_of(repository, "main")) as there:
-        path = _round_spread(replace(side, there=there), there).launch.path
+        path = _own_checkout_first(replace(side, there=there), there).launch.path
     assert path == (str(there), str(installed))
 
 
@@ -553,11 +553,24 @@ def test_the_suites_of_a_checkout_are_what_a_gate_takes(repository: Path) -> Non
     (repository / "ignored").mkdir()
     (repository / "ignored" / "speed.py").write_text(SUITE)
     assert suites_in(repository) == [repository / "bench" / "speed.py"]
-    asked = run.Ask(Wanted(revision="main"), of_checkout=True).question
+    asked = run.collection_of(Options(base_rev="main", of_checkout=True))
     assert asked.suites == (str(repository / "bench" / "speed.py"),)
     assert asked.expression == ""
-    usual = run.Ask(Wanted(revision="main")).question
-    assert "matmul-float32-m512-n512-k512" in usual.expression
+    usual = run.collection_of(Options(base_rev="main"))
+    assert usual.only == run.USUAL_CASES
+    assert {Path(suite).stem for suite in usual.suites} == {"attention", "conv", "matmul", "train_step"}
+
+
+def test_a_folder_of_suites_is_collected_on_each_side(repository: Path) -> None:
+    (repository / "bench").mkdir()
+    for name in ("first", "second"):
+        (repository / "bench" / f"{name}.py").write_text(SUITE.replace("import pkg.work", ""))
+    collection = run.collection_of(Options(suites=("bench",)))
+    assert collection.suites == (str(repository / "bench"),)
+    (repository / "bench" / "second.py").unlink()
+    side = SideSetup("base", Launch(), "cpu", 1)
+    assert set(collect_on(side, msgspec.structs.replace(collection, expression="32"))) == {"mine-n32"}
+    assert collect_on(side, Collection((str(repository / "pkg"),), (), "", "quick")) == {}
 
 
 def test_packages_of_a_checkout_are_known_wherever_they_lie(repository: Path) -> None:
@@ -572,7 +585,7 @@ def test_packages_of_a_checkout_are_known_wherever_they_lie(repository: Path) ->
 
 
 def test_a_base_that_does_not_install_is_said_and_removed(repository: Path) -> None:
-    wanted = Wanted(revision="main", install="echo before; echo it has no wheel >&2; exit 3")
+    wanted = Options(base_rev="main", install="echo before; echo it has no wheel >&2; exit 3")
     with (
         pytest.raises(UsageError, match=r"main does not install: .* ended with status 3: ") as told,
         sides(wanted, "cpu", 1),
@@ -587,7 +600,7 @@ def test_the_environment_an_install_leaves_behind_is_the_bases(
 ) -> None:
     monkeypatch.setattr("harness.ab.sides.probed", lambda python: ["/lib of", python])
     made = f"mkdir -p .venv/bin && ln -s {sys.executable} .venv/bin/python"
-    with sides(Wanted(revision="main", install=made), "cpu", 1) as (base, candidate):
+    with sides(Options(base_rev="main", install=made), "cpu", 1) as (base, candidate):
         assert base.launch.python == f"{base.there}/.venv/bin/python"
         assert base.launch.path[:1] == (str(base.there),)
         assert base.launch.path[-2:] == ("/lib of", base.launch.python)
@@ -672,7 +685,7 @@ def test_a_slower_commit_does_not_pass_the_gate(repository: Path, tmp_path: Path
     told = decoded(out.read_text())
     (case,) = told["cases"]
     assert case["ratio"] > 2
-    assert {one["metric"]: one["other"] / one["base"] for one in case["work_grew"]} == {
+    assert {one["metric"]: one["candidate"] / one["base"] for one in case["work_grew"]} == {
         "FLOPs": 6.0,
         "kernels": 6.0,
         "peak memory": 1.5,  # one buffer more than operand and result

@@ -12,7 +12,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 from msgspec.structs import replace
 
-from harness.compare.comparison import side_by_side
+from harness.compare.comparison import compare_all
 from harness.records import PHASES, Cost, FitPoint, Footprint, Reading, Run, SensorSeries
 from harness.report.charts import Chart, charts, charts_of_several
 from harness.report.charts.style import CONFIG, labels
@@ -35,7 +35,7 @@ def drawn(name: str) -> dict[str, tuple[Chart, ...]]:
     runs = [source.run for source in several]
     if len(runs) == 1:
         return charts(runs[0], several[0].sensors)
-    return charts_of_several(runs, side_by_side(runs))
+    return charts_of_several(runs, compare_all(runs))
 
 
 def specs(name: str) -> list[tuple[str, Chart]]:

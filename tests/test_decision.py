@@ -12,14 +12,14 @@ from harness import stats
 from harness.compare.decision import ALPHA, decide, discoveries, effect, shift, signed_rank
 from harness.measure.pairs import reading
 from harness.records import Case
-from harness.records.comparison import Decision
+from harness.records.comparison import Decision, GroupComparison
 from harness.records.trial import Burst, CaseTrial, Pair
 
-FLOOR = 0.02
+THRESHOLD = 0.02
 
 
-def decision(log_ratios: list[float], floor: float = FLOOR, alpha: float = 0.05) -> Decision:
-    return decide({"one": effect(log_ratios, alpha)}, {"one": floor})["one"]
+def decision(log_ratios: list[float], threshold: float = THRESHOLD, alpha: float = 0.05) -> Decision:
+    return decide({"one": effect(log_ratios, alpha)}, {"one": threshold})["one"]
 
 
 def normal(count: int, centre: float, sigma: float, seed: int) -> list[float]:
@@ -95,9 +95,9 @@ def test_each_decision_has_its_readings(centre: float, sigma: float, expected: D
     assert decision(normal(10, centre, sigma, 5)) is expected
 
 
-def test_the_floor_decides_what_matters() -> None:
+def test_the_threshold_decides_what_matters() -> None:
     values = normal(10, 0.05, 0.004, 5)
-    assert decision(values, floor=0.10) is Decision.EQUIVALENT
+    assert decision(values, threshold=0.10) is Decision.EQUIVALENT
 
 
 def test_few_readings_are_told_by_students_t_and_decide_nothing() -> None:
@@ -147,10 +147,10 @@ def test_a_small_loss_everywhere_is_seen_in_all_cases_together() -> None:
     chance = random.Random(6)
     cases = [[chance.gauss(0.01, 0.01) for _ in range(10)] for _ in range(20)]
     found = {str(k): effect(values) for k, values in enumerate(cases)}
-    assert Decision.REGRESSED not in decide(found, dict.fromkeys(found, FLOOR)).values()
+    assert Decision.REGRESSED not in decide(found, dict.fromkeys(found, THRESHOLD)).values()
     overall = shift([dict(enumerate(case)) for case in cases])
     assert overall is not None
-    assert overall.shifted
+    assert GroupComparison("all", overall.ratio, overall.low, overall.high, len(cases)).shifted
     assert overall.ratio == pytest.approx(1.01, abs=0.004)
     assert shift([dict(enumerate(cases[0]))]) is None
 

@@ -80,9 +80,9 @@ def test_coverage_counts_the_repeats_an_interval_holds() -> None:
     """Drift of 10 % between repeats whose intervals say 3 %: few are held, until the drift is known."""
     steady, drifting = kind(drift=0.005), kind(drift=0.10)
 
-    assert steady.coverage_alone == 1.0
-    assert drifting.coverage_alone is not None
-    assert drifting.coverage_alone < 0.5
+    assert steady.coverage_without_profile == 1.0
+    assert drifting.coverage_without_profile is not None
+    assert drifting.coverage_without_profile < 0.5
     assert drifting.coverage is not None
     assert drifting.coverage >= 0.9
     assert drifting.half_width > 0.15
@@ -154,8 +154,8 @@ def test_the_command_measures_judges_keeps_and_tells(
     assert (good.false_alarms, good.power, good.may_gate) == (0.0, 1.0, True)
     assert stats.median(list(good.slower)) == pytest.approx(math.log(1.05), abs=0.004)
     assert not bad.may_gate
-    assert "may gate here: compute on 1 thread" in output
-    assert "may only inform here: memory on 2 threads" in output
+    assert "can be gated here: compute on 1 thread" in output
+    assert "informational here (not gated): memory on 2 threads" in output
     assert "a spin of 200 µs: read 200 µs" in output
     assert status in {0, 1}  # coverage of eight made-up repeats is a matter of chance
 
@@ -205,7 +205,7 @@ def test_too_few_pairs_are_refused(plumbline: Callable[..., tuple[int, str, str]
     status, _, errors = plumbline("selftest", "--pairs", 2)
 
     assert status == 2
-    assert "2 pairs: at least 5" in errors
+    assert "--pairs 2: too few pairs; give at least 5" in errors
 
 
 def test_a_profile_is_kept_by_host_and_device_and_read_again(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import store
+from harness.pytest_plugin.collection import suites_below
 from tests.simulated import Simulated
 
 Suite = Callable[..., Path]
@@ -136,7 +137,7 @@ def test_several_processes_at_once_are_refused_loudly(
 
     assert result.ret == 1
     result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(["*measuring needs the machine for itself: run without -n*"])
+    result.stdout.fnmatch_lines(["*measuring needs the whole machine: run without -n*"])
 
 
 def test_a_session_that_measures_nothing_leaves_nothing(pytester: pytest.Pytester) -> None:
@@ -183,3 +184,37 @@ def test_what_calibrates_is_spread_between_what_it_is_to_predict(pytester: pytes
         " ".join(told)
         == "known known operator model operator operator model operator model operator operator"
     )
+
+
+def test_a_folder_holds_the_suites_that_pytest_would_enter(tmp_path: Path, suite: Suite) -> None:
+    for name in ("", "deep/er/", ".hidden/", "build/", "env/"):
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+        suite(name=f"{name}speed.py")
+    (tmp_path / "env" / "pyvenv.cfg").touch()
+    (tmp_path / "helper.py").write_text("from harness import Sweep\nbench = 1\n")
+    (tmp_path / "test_other.py").write_text("def test_it(bench): ...\n")
+    (tmp_path / "broken.py").write_text("from harness import (bench")
+    (tmp_path / "with_alias.py").write_text("import plumbline as pl\ndef test_it(bench): ...\n")
+    found = [str(path.relative_to(tmp_path)) for path in suites_below(tmp_path)]
+    assert found == ["speed.py", "with_alias.py", "deep/er/speed.py"]
+    assert suites_below(tmp_path / "speed.py") == []
+
+
+def test_bench_measures_a_folder(
+    machine: Simulated, suite: Suite, plumbline: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "suites"
+    (folder / "deep").mkdir(parents=True)
+    suite('[Work("steady", 100)]', name="suites/one.py")
+    suite('[Work("steady", 200)]', name="suites/deep/two.py")
+    status, _, errors = plumbline("bench", folder)
+    assert status == 0, errors
+    run = store.read(store.find("latest"))
+    assert {(result.case.suite, result.case.id) for result in run.measured} == {
+        ("one.py", "work-steady-n100"),
+        ("two.py", "work-steady-n200"),
+    }
+    (tmp_path / "empty").mkdir()
+    status, _, errors = plumbline("bench", tmp_path / "empty")
+    assert status == 2
+    assert "no suite in this folder" in errors

@@ -473,7 +473,7 @@ def test_without_a_browser_it_says_what_to_open(
 def test_several_runs_are_set_side_by_side_in_every_form(runs: Path, plumbline: Plumbline) -> None:
     status, output, errors = plumbline("report", FIRST, SECOND)
     assert (status, errors) == (0, "")
-    assert "2 runs side by side" in output
+    assert "2 runs compared" in output
 
     status, _, _ = plumbline(
         "report", FIRST, SECOND, "--html", "a.html", "--markdown", "a.md", "--json", "a.json"
@@ -563,7 +563,7 @@ def test_runs_that_are_not_whole_stand_beside_whole_ones(runs: Path, plumbline: 
     status, output, errors = plumbline("report", SECOND, FIRST, "latest")
 
     assert (status, errors) == (0, "")
-    assert "3 runs side by side" in output
+    assert "3 runs compared" in output
     assert output.count("INCOMPLETE") == 2
     assert "has no measured case in common with Another CPU" in output
 
@@ -572,7 +572,7 @@ def test_the_reference_runs_side_by_side(plumbline: Plumbline) -> None:
     status, output, errors = plumbline("report", EPYC, XEON, "--markdown", "-", "--for", "comment")
 
     assert (status, errors) == (0, "")
-    assert output.startswith("# Plumbline: 2 runs side by side\n")
+    assert output.startswith("# Plumbline: 2 runs compared\n")
     assert len(output) <= 65_536
     status, output, errors = plumbline("report", EPYC, XEON)
     assert (status, errors) == (0, "")

@@ -33,8 +33,8 @@ import scipy.signal  # noqa: E402
 import scipy.stats  # noqa: E402
 
 from harness.ab.trial import BURST_SECONDS, ROUNDS  # noqa: E402
-from harness.compare.decision import ALPHA, PRACTICAL_FLOOR, decide, effect  # noqa: E402
-from harness.compare.trials import gates  # noqa: E402
+from harness.compare.decision import ALPHA, PRACTICAL_THRESHOLD, decide, effect  # noqa: E402
+from harness.compare.gating import can_gate  # noqa: E402
 from harness.measure.batch import Order  # noqa: E402
 from harness.measure.pairs import Arm, Pairs, reading  # noqa: E402
 from harness.measure.pickling import pack_workload  # noqa: E402
@@ -121,12 +121,12 @@ def measured(pairs: int, programs: int) -> dict[str, list[object]]:
     return raw
 
 
-def verdict(log_ratios: Sequence[float], evaluations: int) -> tuple[bool, bool, bool]:
-    """Returns whether the decision is a regression, whether that fails a gate, and whether more pairs are needed."""
-    measured_effect = effect(log_ratios, ALPHA / evaluations)
-    decision = decide({"": measured_effect}, {"": PRACTICAL_FLOOR})[""]
-    regressed, fails = decision is Decision.REGRESSED, gates(measured_effect, PRACTICAL_FLOOR)
-    return regressed, regressed and fails, decision is Decision.INCONCLUSIVE or not fails
+def verdict(log_ratios: Sequence[float], looks: int) -> tuple[bool, bool, bool]:
+    """Whether it is called a regression, whether that stops a gate, and whether more pairs are wanted."""
+    found = effect(log_ratios, ALPHA / looks)
+    decision = decide({"": found}, {"": PRACTICAL_THRESHOLD})[""]
+    regressed, stops = decision is Decision.REGRESSED, can_gate(found, PRACTICAL_THRESHOLD)
+    return regressed, regressed and stops, decision is Decision.INCONCLUSIVE or not stops
 
 
 def trial(log_ratios: Sequence[float], *, doubled: bool) -> tuple[bool, bool]:

@@ -1,1 +1,1 @@
-"""Base against candidate on this host, now: `plumbline ab`, and `plumbline gate`, which is the same for a pull request."""
+"""Base against candidate, interleaved on this host: `plumbline ab` and `plumbline gate`."""

@@ -1,50 +1,82 @@
-"""Leads a trial from the wish to the judgement; what was measured is kept after each pair."""
+"""Runs a trial from the options to the comparison; the readings are stored after each pair."""
 
 import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from harness import store
-from harness.ab.collector import Question, collect_on
-from harness.ab.sides import Placed, Wanted, sides
-from harness.ab.trial import Contest, Matched, Ring, contests, lasting
+from harness.ab.sides import Collection, SideSetup, collect_on, sides
+from harness.ab.trial import Matched, PairedCase, PairRunner, match, progress
 from harness.ab.worktree import head, suites_in, toplevel
-from harness.compare.decision import PRACTICAL_FLOOR, least_pairs
-from harness.compare.trials import judged, undecided
+from harness.compare.decision import PRACTICAL_THRESHOLD, least_pairs
+from harness.compare.gating import compare_trial, open_cases
 from harness.errors import UsageError
 from harness.loading import BUNDLED_SUITES
 from harness.measure.openmp import bound_spinning
-from harness.pytest_plugin.collection import interruptible, suite_paths
+from harness.pytest_plugin.collection import interruptible, named_suites
 from harness.pytest_plugin.session import OWN_MODELS
-from harness.records.comparison import Judgement
+from harness.records.comparison import Comparison
 from harness.records.trial import Side, Trial
 
-# The ranks of fewer pairs cannot be certain of anything; more take a day.
+# The ranks of fewer pairs make no case significant; more take a day.
 LEAST_PAIRS, MOST_PAIRS = 6, 200
-# What is compared where nothing is named: products, a convolution, attention and whole steps, all bound by compute here.
-USUAL_SUITES = ("attention", "conv", "matmul", "train_step")
-USUAL_CASES = (
-    "matmul-float32-m512-n512-k512 or matmul-bfloat16-m1024-n1024-k1024"
-    " or conv2d-float32-forward-contiguous-batch4-inputs64-outputs64-size56-kernel3-padding1"
-    " or attention-float32-forward-flash-causal-batch1-heads8-kv_heads8-queries512-keys512-depth64"
-    " or train-mlp-float32-adam-eager-cross_entropy-batch256 or train-resnet18-float32 or train-llama-float32"
-    " or train-gpt2-float32-adamw-eager-batch2-sequence128-width256-depth2"
+
+
+# What is compared where no suite is named: products, a convolution, attention and whole steps, all bound by compute here.
+_ATTENTION = {"dtype": "float32", "direction": "forward", "backend": "flash", "mask": "causal", "batch": 1}
+_ATTENTION |= {"heads": 8, "kv_heads": 8, "queries": 512, "keys": 512, "depth": 64}
+_CONVOLUTION = {"dtype": "float32", "direction": "forward", "layout": "contiguous", "batch": 4, "size": 56}
+_CONVOLUTION |= {
+    "inputs": 64,
+    "outputs": 64,
+    "kernel": 3,
+    "padding": 1,
+    "stride": 1,
+    "dilation": 1,
+    "groups": 1,
+}
+_MLP = {
+    "architecture": "mlp",
+    "dtype": "float32",
+    "optimizer": "adam",
+    "mode": "eager",
+    "loss": "cross_entropy",
+}
+_DECODER = {
+    "dtype": "float32",
+    "optimizer": "adamw",
+    "mode": "eager",
+    "batch": 2,
+    "sequence": 128,
+    "width": 256,
+}
+USUAL_CASES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("attention", _ATTENTION),
+    ("conv", _CONVOLUTION),
+    ("matmul", {"dtype": "float32", "m": 512, "n": 512, "k": 512}),
+    ("matmul", {"dtype": "bfloat16", "m": 1024, "n": 1024, "k": 1024}),
+    ("train_step", {**_MLP, "batch": 256}),
+    ("train_step", {"architecture": "resnet18", "dtype": "float32"}),
+    ("train_step", {**_DECODER, "architecture": "llama", "depth": 2}),
+    ("train_step", {**_DECODER, "architecture": "gpt2", "depth": 2}),
 )
+USUAL_SUITES = tuple(dict.fromkeys(suite for suite, _ in USUAL_CASES))
 
 
 @dataclass(frozen=True)
-class Ask:
-    """What the user wants compared, and how surely. `floor`: a change up to this share is none.
+class Options:
+    """The options of `plumbline ab` and `plumbline gate`.
 
-    `of_checkout`: something of this checkout must be measured, or nothing is said of it.
+    `threshold`: a change up to this fraction is none. `base_name` is what the user calls the revision. `base_set` and `candidate_set` are
+    settings as KEY=VALUE. `of_checkout`: a case has to use code of this checkout, or the comparison is refused.
     """
 
-    wanted: Wanted
     suites: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     expression: str = ""
@@ -52,122 +84,141 @@ class Ask:
     device: str = "auto"
     threads: int | None = None
     pairs: int = 10
-    doubling: bool = True
-    floor: float = PRACTICAL_FLOOR
+    once: bool = False
+    threshold: float = PRACTICAL_THRESHOLD
+    base_python: str | None = None
+    base_rev: str | None = None
+    base_name: str = ""
+    install: str | None = None
+    base_set: tuple[str, ...] = ()
+    candidate_set: tuple[str, ...] = ()
     of_checkout: bool = False
-    results: Path = field(default_factory=lambda: store.DEFAULT_RESULTS)
-
-    @property
-    def question(self) -> Question:
-        """What each side collects."""
-        own = self._own_suites
-        usual = not (self.suites or self.models or own)
-        suites = own or (suite_paths(self.suites or USUAL_SUITES) if self.suites or usual else [])
-        if self.models:
-            suites.append(OWN_MODELS)
-        expression = self.expression or (USUAL_CASES if usual else "")
-        return Question(tuple(map(str, suites)), self.models, expression, self.profile)
-
-    @property
-    def _own_suites(self) -> list[Path]:
-        """The suites of this checkout, where something of it must be measured and nothing is named; not those that come with the harness."""
-        if not self.of_checkout or self.suites or self.models:
-            return []
-        return [one for one in suites_in(toplevel(Path.cwd())) if one.parent != BUNDLED_SUITES]
+    results: Path = store.DEFAULT_RESULTS
 
 
-def compare(ask: Ask, note: Callable[[str], None]) -> tuple[Trial, Judgement, Path]:
-    """Measures both sides and judges; the trial's file comes with it.
+def collection_of(options: Options) -> Collection:
+    """What each side collects: the named suites and models, else the suites of the checkout, else the usual cases."""
+    suites: list[Path] = []
+    named = bool(options.suites or options.models)
+    if options.of_checkout and not named:
+        suites = [path for path in suites_in(toplevel(Path.cwd())) if path.parent != BUNDLED_SUITES]
+    usual = not named and not suites
+    if options.suites or usual:
+        suites = named_suites(options.suites or USUAL_SUITES)
+    if options.models:
+        suites.append(OWN_MODELS)
+    return Collection(
+        suites=tuple(map(str, suites)),
+        models=options.models,
+        expression=options.expression,
+        profile=options.profile,
+        only=USUAL_CASES if usual and not options.expression else (),
+    )
+
+
+def run_trial(options: Options, note: Callable[[str], None]) -> tuple[Comparison, Path]:
+    """Measures both sides interleaved and compares them; the file of the trial is returned too.
 
     Raises:
-        UsageError: a side cannot be had, or there is nothing to compare.
-        StartError: a process does not come up.
-        StorageError: it cannot be recorded.
+        UsageError: a side cannot be prepared, or there is nothing to compare.
+        StartError: a process does not start.
+        StorageError: the trial cannot be written.
     """
-    if not LEAST_PAIRS <= ask.pairs <= MOST_PAIRS:
-        raise UsageError(f"{ask.pairs} pairs: from {LEAST_PAIRS} to {MOST_PAIRS}")
-    question = ask.question
+    if not LEAST_PAIRS <= options.pairs <= MOST_PAIRS:
+        raise UsageError(
+            f"--pairs {options.pairs}: out of range; give a number from {LEAST_PAIRS} to {MOST_PAIRS}"
+        )
+    collection = collection_of(options)
     bound_spinning()
     from harness.measure.devices.base import named  # noqa: PLC0415 - loads torch, after the line above
 
-    wanted, device = ask.wanted, named(ask.device, ask.threads)
-    with interruptible(signal.SIGTERM, signal.SIGHUP), sides(wanted, *device, note) as (base, candidate):
-        names = ", ".join(Path(suite).name for suite in question.suites)
-        note(f"collecting what both sides measure: {names}")
-        with ThreadPoolExecutor(2) as pool:
-            asked = pool.submit(collect_on, candidate, question)
-            here = asked.result() if _alike(base, candidate) else collect_on(base, question)
-            there = asked.result()
-        if not here and not there:
-            among = f" matches -k {ask.expression!r}" if ask.expression else " is there on either side"
+    device, threads = named(options.device, options.threads)
+    with (
+        interruptible(signal.SIGTERM, signal.SIGHUP),
+        sides(options, device, threads, note) as (base, candidate),
+    ):
+        note(
+            f"collecting the cases of both sides: {', '.join(Path(suite).name for suite in collection.suites)}"
+        )
+        with ThreadPoolExecutor(2) as executor:
+            collecting = executor.submit(collect_on, candidate, collection)
+            before = collecting.result() if _alike(base, candidate) else collect_on(base, collection)
+            after = collecting.result()
+        if not before and not after:
+            among = f" matches -k {options.expression!r}" if options.expression else " exists on either side"
             raise UsageError(f"no workload{among}: `plumbline list` shows all")
-        found = contests(here, there)
-        least = least_pairs(len(found[0]))
-        if ask.pairs * (1 + ask.doubling) < least:
-            raise UsageError(
-                f"{ask.pairs} pairs cannot single out one of {len(found[0])} cases: give --pairs "
-                f"{least if not ask.doubling else (least + 1) // 2}, or fewer cases"
-            )
-        return _Leader(ask, (base, candidate), found, note).lead()
+        matched = match(before, after)
+        _check_pairs(options, len(matched[0]))
+        return _Leader(options, (base, candidate), matched, note).lead()
 
 
-def _alike(base: Placed, candidate: Placed) -> bool:
+def _check_pairs(options: Options, cases: int) -> None:
+    """Refuses fewer pairs than one case needs to be significant among all."""
+    least = least_pairs(cases)
+    if options.pairs * (1 if options.once else 2) < least:
+        needed = least if options.once else (least + 1) // 2
+        raise UsageError(
+            f"{options.pairs} pairs cannot single out one of {cases} cases: give --pairs {needed}, or fewer cases"
+        )
+
+
+def _alike(base: SideSetup, candidate: SideSetup) -> bool:
     return base.launch == candidate.launch
 
 
 class _Leader:
-    """Goes from pair to pair, and keeps what there is after each."""
+    """Measures pair after pair, and stores the trial after each."""
 
     def __init__(
-        self, ask: Ask, sides: tuple[Placed, Placed], found: Matched, note: Callable[[str], None]
+        self,
+        options: Options,
+        setups: tuple[SideSetup, SideSetup],
+        matched: Matched,
+        note: Callable[[str], None],
     ) -> None:
-        self._ask, self._sides, self._note = ask, sides, note
-        self._held, self._missing, self._new = found
+        self._options, self._setups, self._note = options, setups, note
+        self._cases, self._missing, self._new = matched
         self._done = 0
         self._id, self._started = store.new_id(head(Path.cwd())), store.now()
-        self._ring = Ring(*sides, note, seed=int(self._id.rpartition("-")[2], 16))
+        self._runner = PairRunner(*setups, note, seed=int(self._id.rpartition("-")[2], 16))
 
-    def lead(self) -> tuple[Trial, Judgement, Path]:
-        """Measures the pairs that were asked for, then as many again of what is undecided."""
-        if all(one.trouble for one in self._held):
-            return self._nothing_shared()
-        self._measure(self._held)
-        _, judgement = self._judge()
-        if self._ask.doubling and (names := undecided(judgement)):
-            self._note(f"{len(names)} of {len(self._held)} cases are open: as many pairs of these again")
-            self._measure([one for one in self._held if one.candidate.case.id in names])
-        trial, judgement = self._judge(finished_at=store.now())
-        return trial, judgement, store.put_trial(self._ask.results, trial)
-
-    def _measure(self, these: Sequence[Contest]) -> None:
-        began, first = time.monotonic(), self._done
-        for number in range(self._ask.pairs):
-            self._ring.pair([one for one in these if not one.trouble], first + number)
-            self._done += 1
-            store.put_trial(self._ask.results, self._trial())
-            if self._ask.of_checkout and not self._ring.own_modules:
-                raise UsageError(
-                    "nothing of this checkout is measured: name a suite that uses it, as in `plumbline gate bench/suite.py --base main`"
+    def lead(self) -> tuple[Comparison, Path]:
+        """Measures the pairs of the options, then as many again of undecided cases."""
+        if all(case.failure for case in self._cases):
+            self._runner.describe()
+        else:
+            self._measure(self._cases)
+            undecided = open_cases(self._compare(self._trial()))
+            if undecided and not self._options.once:
+                self._note(
+                    f"{len(undecided)} of {len(self._cases)} cases are undecided and are measured again"
                 )
-            self._note(lasting(began, number + 1, self._ask.pairs))
-
-    def _nothing_shared(self) -> tuple[Trial, Judgement, Path]:
-        """What there is to say where no case can be compared: some are gone, or all are new, or other work."""
-        self._ring.describe()
+                self._measure([case for case in self._cases if case.candidate.case.id in undecided])
         trial = msgspec.structs.replace(self._trial(), finished_at=store.now())
-        return trial, judged(trial, None), store.put_trial(self._ask.results, trial)
+        return self._compare(trial), store.put_trial(self._options.results, trial)
 
-    def _judge(self, finished_at: str | None = None) -> tuple[Trial, Judgement]:
-        trial = msgspec.structs.replace(self._trial(), finished_at=finished_at)
+    def _measure(self, cases: Sequence[PairedCase]) -> None:
+        began, first, pairs = time.monotonic(), self._done, self._options.pairs
+        for number in range(pairs):
+            self._runner.pair([case for case in cases if not case.failure], first + number)
+            self._done += 1
+            store.put_trial(self._options.results, self._trial())
+            if self._options.of_checkout and not self._runner.own_modules:
+                raise UsageError(
+                    "no case uses code of this checkout: name a suite that does, as in `plumbline gate bench/suite.py --base main`"
+                )
+            self._note(progress(began, number + 1, pairs))
+
+    def _compare(self, trial: Trial) -> Comparison:
         host = trial.candidate.environment.host.id
-        return trial, judged(trial, store.profile(self._ask.results, host, trial.candidate.device))
+        return compare_trial(trial, store.profile(self._options.results, host, trial.candidate.device))
 
     def _trial(self) -> Trial:
-        if self._ring.environments is None:
+        if self._runner.environments is None:
             raise RuntimeError("no pair was measured yet")
         base, candidate = (
-            Side(side.name, side.device, side.threads, environment, side.settings)
-            for side, environment in zip(self._sides, self._ring.environments, strict=True)
+            Side(setup.name, setup.device, setup.threads, environment, setup.settings)
+            for setup, environment in zip(self._setups, self._runner.environments, strict=True)
         )
         return Trial(
             id=self._id,
@@ -175,12 +226,12 @@ class _Leader:
             started_at=self._started,
             base=base,
             candidate=candidate,
-            asked_pairs=self._ask.pairs,
-            looks=1 + self._ask.doubling,
-            floor=self._ask.floor,
-            cases=tuple(one.told() for one in self._held),
+            asked_pairs=self._options.pairs,
+            analyses=1 if self._options.once else 2,
+            threshold=self._options.threshold,
+            cases=tuple(case.record() for case in self._cases),
             missing=self._missing,
             new=self._new,
-            lost_pairs=self._ring.lost_pairs,
-            dropped_rounds=self._ring.dropped_rounds,
+            lost_pairs=self._runner.lost_pairs,
+            dropped_rounds=self._runner.dropped_rounds,
         )

@@ -1,4 +1,4 @@
-"""The two sides of a trial: with which interpreter, from which checkout, under which settings each of them runs."""
+"""The two sides of a trial: their interpreters, checkouts and settings, and the cases that each of them collects."""
 
 import json
 import os
@@ -9,15 +9,24 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from harness.ab.worktree import commit_of, head, toplevel, unchanged_since, worktree
-from harness.errors import DISTRIBUTION, UsageError
+from harness.errors import DISTRIBUTION, NothingMeasuredError, PlumblineError, UsageError
+from harness.measure.pickling import pack_workload
 from harness.measure.pool import Launch
+from harness.pytest_plugin.collection import Request, collected, suites_below, with_traced_cost
+from harness.records import Case
 
-# What a worker and the collection of suites load besides the harness.
+if TYPE_CHECKING:
+    from harness.ab.run import Options
+
+# What a worker and the collection of suites import besides the harness.
 NEEDED = (
     "torch",
     "msgspec",
@@ -35,7 +44,7 @@ missing = [name for name in {NEEDED!r} if importlib.util.find_spec(name) is None
 print(json.dumps({{"version": sys.version_info[:2], "path": sys.path[1:], "missing": missing}}))
 """
 OLDEST_PYTHON = (3, 11)
-# Variables that a worker takes no notice of, with what it does.
+# Variables that have no effect on a worker, with the option to use instead.
 NO_EFFECT = {
     **dict.fromkeys(("PYTHONPATH", "PYTHONHOME"), "give --base-python or --base-rev"),
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "give threads=N"),
@@ -44,23 +53,8 @@ _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """How the base differs from this checkout and this interpreter; `base` and `candidate` are settings as KEY=VALUE.
-
-    `called` is what the user calls the revision.
-    """
-
-    python: str | None = None
-    revision: str | None = None
-    called: str = ""
-    install: str | None = None
-    base: tuple[str, ...] = ()
-    candidate: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Placed:
-    """One side: how its processes are started, and where what lies under `root` here lies there."""
+class SideSetup:
+    """One side: how its processes start, and which folder `there` stands for the checkout `root` here."""
 
     name: str
     launch: Launch
@@ -71,14 +65,14 @@ class Placed:
     there: Path | None = None
 
     def place(self, path: Path) -> Path:
-        """Where a file of this checkout lies on that side."""
+        """The path on that side of a file of this checkout."""
         if self.root is None or self.there is None or not path.is_relative_to(self.root):
             return path
         if path.is_relative_to(sys.prefix):  # installed, if within the checkout
             return path
         return self.there / path.relative_to(self.root)
 
-    def with_settings(self, texts: Sequence[str]) -> "Placed":
+    def with_settings(self, texts: Sequence[str]) -> "SideSetup":
         """The side with settings: `threads=1`, `device=cuda:1`, or an environment variable.
 
         Raises:
@@ -88,12 +82,12 @@ class Placed:
         for text in texts:
             key, equals, value = text.partition("=")
             if not equals or not value:
-                raise UsageError(f"{text!r}: settings are KEY=VALUE, such as threads=1")
+                raise UsageError(f"{text!r}: not a setting; settings are KEY=VALUE, such as threads=1")
             side = replace(_with(side, key, value), settings={**side.settings, key: value})
         return side
 
 
-def _with(side: Placed, key: str, value: str) -> Placed:
+def _with(side: SideSetup, key: str, value: str) -> SideSetup:
     if key == "threads" and value.isdigit() and int(value):
         return replace(side, threads=int(value))
     if key == "device":
@@ -111,42 +105,46 @@ def _with(side: Placed, key: str, value: str) -> Placed:
 
 @contextmanager
 def sides(
-    wanted: Wanted, device: str, threads: int, note: Callable[[str], object] = lambda _: None
-) -> Iterator[tuple[Placed, Placed]]:
-    """Base and candidate, ready to be started; a worktree is there as long as this lasts.
+    options: "Options", device: str, threads: int, note: Callable[[str], object] = lambda _: None
+) -> Iterator[tuple[SideSetup, SideSetup]]:
+    """Base and candidate, ready to be started; a worktree exists as long as this context.
 
     Raises:
-        UsageError: no such interpreter or revision, or it does not install.
+        UsageError: the interpreter or revision does not exist, or the installation fails.
     """
-    asked = _interpreter(wanted.python)
-    candidate = Placed("candidate", Launch(), device, threads).with_settings(wanted.candidate)
-    base = Placed("base", Launch(), device, threads).with_settings(wanted.base)
-    if wanted.revision is None:
-        if wanted.install:
+    named = _interpreter(options.base_python)
+    candidate = SideSetup("candidate", Launch(), device, threads).with_settings(options.candidate_set)
+    base = SideSetup("base", Launch(), device, threads).with_settings(options.base_set)
+    if options.base_rev is None:
+        if options.install:
             raise UsageError("--install prepares the checkout of --base-rev: give both")
-        yield _on(base, asked), candidate
+        yield _with_interpreter(base, named), candidate
         return
     root = toplevel(Path.cwd())
-    commit = commit_of(root, wanted.revision)
+    commit = commit_of(root, options.base_rev)
     with worktree(root, commit) as there:
-        called = wanted.called or wanted.revision
-        made = _installed(there, wanted.install, called, note)
-        python = asked or made
-        base = replace(_on(base, python), name=f"base ({called}, {commit[:8]})", root=root, there=there)
+        revision = options.base_name or options.base_rev
+        python = _installed(there, options.install, revision, note)
+        base = replace(
+            _with_interpreter(base, named or python),
+            name=f"base ({revision}, {commit[:8]})",
+            root=root,
+            there=there,
+        )
         candidate = replace(candidate, name=f"candidate ({_state(root)})", root=root, there=root)
-        yield _round_spread(base, there), _round_spread(candidate, root)
+        yield _own_checkout_first(base, there), _own_checkout_first(candidate, root)
 
 
 def _state(root: Path) -> str:
-    """What is checked out, in words."""
+    """What is checked out, for a name."""
     commit = head(root)
     if commit is None:
         return "nothing committed"
     return commit[:8] if unchanged_since(root, commit) else f"{commit[:8]} with changes"
 
 
-def _on(side: Placed, python: str | None) -> Placed:
-    """The side with another interpreter, and what that has installed."""
+def _with_interpreter(side: SideSetup, python: str | None) -> SideSetup:
+    """The side with another interpreter and its installed packages."""
     if python is None:
         return side
     here = str(Path.cwd())
@@ -155,23 +153,23 @@ def _on(side: Placed, python: str | None) -> Placed:
 
 
 def _interpreter(python: str | None) -> str | None:
-    """Its whole path: of one that is named from here, or found where commands are. Links are kept, as a venv's interpreter is one."""
+    """The absolute path of an interpreter, with links kept, as the interpreter of a venv is a link."""
     if python is None:
         return None
-    found = shutil.which(python)
-    if found is None:
+    path = shutil.which(python)
+    if path is None:
         raise UsageError(f"--base-python {python} does not run: give the path of a Python")
-    return os.path.abspath(found)  # noqa: PTH100 - `resolve` would follow the link
+    return os.path.abspath(path)  # noqa: PTH100 - `resolve` would follow the link
 
 
-def _round_spread(side: Placed, there: Path) -> Placed:
-    """The side with the modules of its own checkout before all others, and the same folder to stand in.
+def _own_checkout_first(side: SideSetup, there: Path) -> SideSetup:
+    """The side with the modules of its own checkout first on the path, and the same working folder.
 
-    What is on the path and not part of the checkout, such as an environment of installed packages, stays.
+    Entries that are not part of the checkout, such as an environment of installed packages, stay.
     """
-    path = [side.place(Path(one)) for one in side.launch.path]
-    kept = [str(new if new.exists() else old) for new, old in zip(path, side.launch.path, strict=True)]
-    first = [str(one) for one in (there, there / "src") if one.is_dir()]
+    placed = [(side.place(Path(entry)), entry) for entry in side.launch.path]
+    kept = [str(path if path.exists() else entry) for path, entry in placed]
+    first = [str(folder) for folder in (there, there / "src") if folder.is_dir()]
     directory = side.place(Path.cwd())
     return replace(
         side,
@@ -184,7 +182,7 @@ def _round_spread(side: Placed, there: Path) -> Placed:
 
 
 def probed(python: str) -> list[str]:
-    """Where another interpreter finds its modules.
+    """The module path of another interpreter.
 
     Raises:
         UsageError: it does not run, is too old, or lacks what a worker needs.
@@ -193,21 +191,21 @@ def probed(python: str) -> list[str]:
         done = subprocess.run(
             [python, "-c", _PROBE], capture_output=True, text=True, check=True, timeout=120, cwd="/"
         )
-        told = json.loads(done.stdout.splitlines()[-1])
+        answer = json.loads(done.stdout.splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
         raise UsageError(f"--base-python {python} does not run: give the path of a Python") from error
-    if tuple(told["version"]) < OLDEST_PYTHON:
-        version = ".".join(map(str, told["version"]))
-        raise UsageError(f"--base-python {python} is Python {version}: at least 3.11 is needed")
-    if told["missing"]:
+    if tuple(answer["version"]) < OLDEST_PYTHON:
+        version = ".".join(map(str, answer["version"]))
+        raise UsageError(f"--base-python {python} is Python {version}: Plumbline needs at least 3.11")
+    if answer["missing"]:
         raise UsageError(
-            f"--base-python {python} has no {', '.join(told['missing'])}: install {DISTRIBUTION} there"
+            f"--base-python {python} has no {', '.join(answer['missing'])}: install {DISTRIBUTION} there"
         )
-    return [str(one) for one in told["path"]]
+    return [str(entry) for entry in answer["path"]]
 
 
 def _installed(there: Path, command: str | None, revision: str, note: Callable[[str], object]) -> str | None:
-    """Prepares a checkout by the user's command; the interpreter that left behind in `.venv`, if it did."""
+    """Prepares a checkout with the user's command; the interpreter in the `.venv` that it creates, if any."""
     if command is None:
         return None
     note(f"preparing the base: {command}")
@@ -222,10 +220,105 @@ def _installed(there: Path, command: str | None, revision: str, note: Callable[[
             process.wait()
             raise
         output.seek(0)
-        said = [line for line in output.read().decode(errors="replace").splitlines() if line.strip()]
+        lines = [line for line in output.read().decode(errors="replace").splitlines() if line.strip()]
     if status:
-        last = f": {said[-1].strip()}" if said else ""
+        last = f": {lines[-1].strip()}" if lines else ""
         raise UsageError(f"{revision} does not install: {command!r} ended with status {status}{last}")
     python = there / ".venv" / "bin" / Path(sys.executable).name
-    found = python if python.exists() else python.with_name("python")
-    return str(found) if found.exists() else None
+    python = python if python.exists() else python.with_name("python")
+    return str(python) if python.exists() else None
+
+
+class CollectedCase(msgspec.Struct, frozen=True):
+    """A workload as it is sent between processes, and the case that it is."""
+
+    case: Case
+    pickled: bytes
+    module: str
+    path: str | None
+
+
+class Collection(msgspec.Struct, frozen=True):
+    """What each side collects: suites by path (files or folders) and own models.
+
+    `only`: the parameters of the cases to keep, each with the name of its suite; empty for all cases.
+    """
+
+    suites: tuple[str, ...]
+    models: tuple[str, ...]
+    expression: str
+    profile: str
+    only: tuple[tuple[str, dict[str, Any]], ...] = ()
+
+
+def collect_on(side: SideSetup, collection: Collection) -> dict[str, CollectedCase]:
+    """The workloads of a side by id, with their costs; empty where it has none of the suites.
+
+    A process of the side's own interpreter collects them and measures nothing.
+
+    Raises:
+        UsageError: a suite or a model does not load there.
+        NothingMeasuredError: the process ended without an answer.
+    """
+    placed = [side.place(Path(suite)) for suite in collection.suites]
+    suites = tuple(str(path) for path in placed if path.is_file() or suites_below(path))
+    if not suites and not collection.models:
+        return {}
+    models = tuple(_placed_model(side, model) for model in collection.models)
+    request = msgspec.json.encode(msgspec.structs.replace(collection, suites=suites, models=models)).decode()
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "cases"
+        done = subprocess.run(
+            side.launch.command("harness.ab.sides"),
+            input=json.dumps([request, str(answer)]),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=side.launch.directory,
+            env=side.launch.environment,
+        )
+        if not answer.exists():
+            last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+            error = UsageError if done.returncode == UsageError.exit_status else NothingMeasuredError
+            raise error(f"{side.name}: {last}")
+        cases = msgspec.msgpack.decode(answer.read_bytes(), type=list[CollectedCase])
+    return {collected.case.id: collected for collected in cases}
+
+
+def _placed_model(side: SideSetup, model: str) -> str:
+    """The model of that side; a module, or a file with a relative path, resolves there by itself."""
+    file, colon, function = model.rpartition(":")
+    return f"{side.place(Path(file))}{colon}{function}" if Path(file).is_absolute() else model
+
+
+def main() -> None:
+    """Reads a collection and the path of the answer from standard input, and writes the cases there."""
+    request, answer = json.loads(sys.stdin.read())
+    try:
+        with redirect_stdout(sys.stderr):
+            cases = _collected(msgspec.json.decode(request.encode(), type=Collection))
+    except PlumblineError as error:
+        sys.stderr.write(f"{' '.join(str(error).split())}\n")
+        sys.exit(error.exit_status)
+    Path(answer).write_bytes(msgspec.msgpack.encode(cases))
+
+
+def _collected(collection: Collection) -> list[CollectedCase]:
+    request = Request(
+        suites=collection.suites,
+        models=collection.models,
+        expression=collection.expression,
+        profile=collection.profile,
+    )
+    return [
+        CollectedCase(with_traced_cost(workload, workload.describe(suite)), *pack_workload(workload))
+        for workload, suite in collected(request, or_none=True)
+        if not collection.only or _matches(workload, suite, collection.only)
+    ]
+
+
+def _matches(workload: object, suite: str, only: Sequence[tuple[str, dict[str, Any]]]) -> bool:
+    return any(
+        suite == name and all(getattr(workload, key, None) == value for key, value in parameters.items())
+        for name, parameters in only
+    )

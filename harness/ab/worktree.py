@@ -1,6 +1,5 @@
-"""A git worktree of a revision, for as long as it is needed; it is removed whatever happens."""
+"""Git: a temporary worktree of a revision, the merge base of a branch, and the packages and suites of a checkout."""
 
-import ast
 import os
 import re
 import shutil
@@ -14,55 +13,59 @@ from pathlib import Path
 import psutil
 
 from harness.errors import UsageError
+from harness.pytest_plugin.collection import is_suite
 
 PREFIX = "plumbline-base-"
 
 
 def toplevel(directory: Path) -> Path:
-    """The root of the checkout a folder is in.
+    """The root of the checkout that contains a folder.
 
     Raises:
-        UsageError: it is in none, or git is not installed.
+        UsageError: there is no checkout, or git is not installed.
     """
-    return Path(_git(directory, "rev-parse", "--show-toplevel", said="a base revision needs a git checkout"))
+    return Path(_git(directory, "rev-parse", "--show-toplevel", need="a base revision needs a git checkout"))
 
 
 def commit_of(directory: Path, revision: str) -> str:
-    """The commit that a branch, tag or commit names; a branch that is not here is looked for at `origin`.
+    """The commit of a branch, tag or commit; a branch that does not exist here is searched at `origin`.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such revision.
     """
     return _named(directory, revision)[0]
 
 
 def merge_base(directory: Path, revision: str) -> str:
-    """The commit at which this checkout left a revision: what came into that since is no doing of this one.
+    """The commit at which this checkout left a revision: later changes of that revision are not compared.
 
-    Of a branch here and at `origin` it is where it left the later one: a branch here that was long not pulled is no base.
+    Of a branch that exists here and at `origin` the later merge base counts, as the branch here may not have been pulled.
 
     Raises:
-        UsageError: there is no such revision, or they have nothing in common.
+        UsageError: there is no such revision, or no common commit.
     """
-    left = [_try(directory, "merge-base", commit, "HEAD") for commit in _named(directory, revision)]
-    found = [commit for commit in left if commit is not None]
-    if not found:
+    bases = [
+        base
+        for commit in _named(directory, revision)
+        if (base := _try(directory, "merge-base", commit, "HEAD")) is not None
+    ]
+    if not bases:
         raise UsageError(f"{revision} and this checkout share no commit{_hint(directory)}")
-    last = found[0]
-    for other in found[1:]:
-        if _try(directory, "merge-base", "--is-ancestor", last, other) is not None:
-            last = other
-    return last
+    latest = bases[0]
+    for base in bases[1:]:
+        if _try(directory, "merge-base", "--is-ancestor", latest, base) is not None:
+            latest = base
+    return latest
 
 
 def _named(directory: Path, revision: str) -> list[str]:
-    """The commits of that name: of a branch the one here and the one at `origin`, of anything else the first that there is."""
+    """The commits of that name: for a branch those here and at `origin`, else the first that exists."""
     branch, origin = f"refs/heads/{revision}", f"refs/remotes/origin/{revision}"
     here = _commit(directory, revision)
     of_both = here is not None and here == _commit(directory, branch)
     there = _commit(directory, origin) if of_both or here is None else None
-    if found := [commit for commit in (here, there) if commit is not None]:
-        return found
+    if commits := [commit for commit in (here, there) if commit is not None]:
+        return commits
     raise UsageError(
         f"no revision {revision!r} in this repository: give a branch, a tag or a commit{_hint(directory)}"
     )
@@ -78,7 +81,7 @@ def _hint(directory: Path) -> str:
 
 
 def head(directory: Path) -> str | None:
-    """The commit that is checked out there; None outside of git, or before the first."""
+    """The commit that is checked out; None outside of git, or before the first commit."""
     return _commit(directory, "HEAD")
 
 
@@ -90,9 +93,9 @@ def unchanged_since(directory: Path, commit: str) -> bool:
 
 
 def packages_in(directory: Path) -> set[str]:
-    """What a checkout can be imported as: packages that are in no other, wherever they lie, and modules at its root or in src."""
+    """The importable names of a checkout: top packages anywhere, and modules at its root or in src."""
     tracked = (_try(directory, "ls-files", "-z", "*.py") or "").split("\0")
-    paths = [Path(one) for one in tracked if one]
+    paths = [Path(name) for name in tracked if name]
     packages = {path.parent for path in paths if path.name == "__init__.py"}
     modules = {path.stem for path in paths if str(path.parent) in {".", "src"}}
     return (
@@ -102,17 +105,17 @@ def packages_in(directory: Path) -> set[str]:
 
 @contextmanager
 def worktree(repository: Path, commit: str) -> Iterator[Path]:
-    """A checkout of a commit beside the repository's own, in a temporary folder.
+    """A checkout of a commit in a temporary folder, removed at the end.
 
     Raises:
-        UsageError: git cannot make it.
+        UsageError: git cannot create it.
     """
-    _sweep(repository)
+    _remove_abandoned(repository)
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")).resolve()
     place = folder / repository.name
     try:
-        said = f"git cannot check out {commit[:12]}"
-        _git(repository, "worktree", "add", "--detach", "--force", str(place), commit, said=said)
+        need = f"git cannot check out {commit[:12]}"
+        _git(repository, "worktree", "add", "--detach", "--force", str(place), commit, need=need)
         yield place
     finally:
         _try(repository, "worktree", "remove", "--force", "--force", str(place))
@@ -121,44 +124,29 @@ def worktree(repository: Path, commit: str) -> Iterator[Path]:
 
 
 def suites_in(directory: Path) -> list[Path]:
-    """The suites of a checkout: Python files that git does not ignore, import the harness, and assign `WORKLOADS`."""
+    """The suites of a checkout, without files that git ignores."""
     listed = _try(directory, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.py") or ""
-    return [directory / name for name in listed.split("\0") if name and _is_suite(directory / name)]
+    paths = [directory / name for name in listed.split("\0") if name]
+    return [path for path in paths if is_suite(path)]
 
 
-def _is_suite(path: Path) -> bool:
-    text = path.read_text(errors="replace") if path.is_file() else ""
-    if "WORKLOADS" not in text or "harness" not in text:
-        return False
-    try:
-        statements = ast.parse(text).body
-    except (SyntaxError, ValueError):
-        return False
-    imports = any(
-        isinstance(statement, ast.ImportFrom) and statement.module == "harness" for statement in statements
-    )
-    assigned = [statement.targets for statement in statements if isinstance(statement, ast.Assign)]
-    names = {target.id for targets in assigned for target in targets if isinstance(target, ast.Name)}
-    return imports and "WORKLOADS" in names
-
-
-def _sweep(repository: Path) -> None:
-    """Removes the worktrees of processes that were killed before they could."""
+def _remove_abandoned(repository: Path) -> None:
+    """Removes the worktrees that killed processes left."""
     for line in (_try(repository, "worktree", "list", "--porcelain") or "").splitlines():
-        left = re.fullmatch(rf"worktree (.*/{PREFIX}(\d+)-[^/]*)/[^/]*", line)
-        if left and not psutil.pid_exists(int(left[2])):
-            shutil.rmtree(left[1], ignore_errors=True)
+        match = re.fullmatch(rf"worktree (.*/{PREFIX}(\d+)-[^/]*)/[^/]*", line)
+        if match and not psutil.pid_exists(int(match[2])):
+            shutil.rmtree(match[1], ignore_errors=True)
     _try(repository, "worktree", "prune")
 
 
-def _git(directory: Path, *arguments: str, said: str) -> str:
+def _git(directory: Path, *arguments: str, need: str) -> str:
     try:
         done = _run(directory, *arguments)
     except OSError as error:
-        raise UsageError(f"{said}: git is not installed") from error
+        raise UsageError(f"{need}: git is not installed") from error
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"git ended with status {done.returncode}"])[-1]
-        raise UsageError(f"{said}: {last}")
+        raise UsageError(f"{need}: {last}")
     return done.stdout.strip()
 
 

@@ -19,7 +19,7 @@ from harness.api.calls import (
     sampling,
     settings_kept,
 )
-from harness.compare.decision import PRACTICAL_FLOOR, Effect, decide, effect, least_pairs
+from harness.compare.decision import PRACTICAL_THRESHOLD, Effect, decide, effect, least_pairs
 from harness.errors import NothingMeasuredError, UsageError
 from harness.measure.pairs import Arm, Pairs
 from harness.measure.pool import DeclinedError, LostError, SpoiledError
@@ -89,7 +89,7 @@ def compare(  # noqa: PLR0913 - the options of a comparison, each once
     processes: int = 1,
     threads: int | None = None,
     device: str | None = None,
-    threshold: float = PRACTICAL_FLOOR,
+    threshold: float = PRACTICAL_THRESHOLD,
     **kwargs: Any,
 ) -> Contrast:
     """Compares two functions on the same arguments, in interleaved rounds.

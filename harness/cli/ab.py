@@ -7,7 +7,6 @@ import typer
 from harness.cli.app import RESULTS, Expression, Profile, ProfileOption, Results, app
 from harness.cli.comparing_options import (
     Device,
-    Floor,
     Install,
     JsonFile,
     JunitFile,
@@ -18,8 +17,11 @@ from harness.cli.comparing_options import (
     Python,
     Suites,
     Threads,
-    _side_by_side,
+    Threshold,
+    run_interleaved,
 )
+
+_SETTING = "KEY=VALUE"
 
 
 @app.command()
@@ -31,41 +33,35 @@ def ab(
     model: Models = None,
     base_python: Python = None,
     base_rev: Annotated[
-        str | None, typer.Option(metavar="REVISION", help="The base's checkout: a branch, tag or commit.")
+        str | None,
+        typer.Option(metavar="REVISION", help="Branch, tag or commit to check out as the base."),
     ] = None,
     install: Install = None,
     base_set: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY=VALUE", help="The base's settings: threads=1, device=cuda:1, VARIABLE=VALUE."
+            metavar=_SETTING, help="Setting of the base: threads=1, device=cuda:1 or VARIABLE=VALUE."
         ),
     ] = None,
     candidate_set: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="The candidate's.")
+        list[str] | None, typer.Option(metavar=_SETTING, help="Setting of the candidate, as --base-set.")
     ] = None,
     device: Device = "auto",
     threads: Threads = None,
     pairs: Pairs = 10,
     once: Once = False,
-    floor: Floor = "2%",
+    threshold: Threshold = "2%",
     markdown: MarkdownFile = None,
     junit: JunitFile = None,
     json: JsonFile = None,
     results: Results = RESULTS,
 ) -> None:
-    """Measure a base against this checkout, side by side on this machine, now; without a base: the same twice."""
-    from harness.ab.run import Ask
-    from harness.ab.sides import Wanted
+    """Measure a base and this checkout, interleaved on this machine, and compare them."""
+    from harness.ab.run import Options
+    from harness.report.gate import Outputs
     from harness.units import read_fraction
 
-    ask = Ask(
-        wanted=Wanted(
-            python=base_python,
-            revision=base_rev,
-            install=install,
-            base=tuple(base_set or ()),
-            candidate=tuple(candidate_set or ()),
-        ),
+    options = Options(
         suites=tuple(suite or ()),
         models=tuple(model or ()),
         expression=expression,
@@ -73,8 +69,13 @@ def ab(
         device=device,
         threads=threads,
         pairs=pairs,
-        doubling=not once,
-        floor=read_fraction(floor, "--floor"),
+        once=once,
+        threshold=read_fraction(threshold, "--threshold"),
+        base_python=base_python,
+        base_rev=base_rev,
+        install=install,
+        base_set=tuple(base_set or ()),
+        candidate_set=tuple(candidate_set or ()),
         results=results,
     )
-    _side_by_side(ask, markdown, junit, json)
+    run_interleaved(options, Outputs(markdown, junit, json))

@@ -1,4 +1,4 @@
-"""Options and output that several commands share."""
+"""Options and output that `ab`, `gate` and `compare` have in common."""
 
 import sys
 from pathlib import Path
@@ -7,84 +7,74 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from harness.ab.run import Ask
-    from harness.records.comparison import Judgement
+    from harness.ab.run import Options
+    from harness.records.comparison import Comparison
+    from harness.report.gate import Outputs
 
 Suites = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Bundled suites by name, or your own by path (default: eight usual cases; gate: the suites of this checkout).",
+        help="Bundled suites by name, or your own by path of a file or folder "
+        "(default: eight usual cases; gate: the suites of this checkout).",
         show_default=False,
     ),
 ]
-
-
 Models = Annotated[
-    list[str] | None, typer.Option("--model", metavar="MODULE:FUNCTION", help="A model of your own.")
+    list[str] | None,
+    typer.Option("--model", metavar="MODULE:FUNCTION", help="Your own model, measured as a train step."),
 ]
-
-
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-
-
+Device = Annotated[str, typer.Option(help="Device to measure on: auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[
-    int | None, typer.Option(help="Threads (default: the physical cores this process may use).")
+    int | None,
+    typer.Option(help="Number of threads (default: the physical cores this process may use)."),
 ]
-
-
-Pairs = Annotated[int, typer.Option(help="Fresh pairs of processes.")]
-
-
+Pairs = Annotated[int, typer.Option(help="Number of pairs of fresh processes.")]
 Once = Annotated[
-    bool, typer.Option("--once", help="Do not measure as many pairs again of what is undecided.")
+    bool, typer.Option("--once", help="Do not measure undecided cases again with as many pairs.")
 ]
-
-
-Floor = Annotated[str, typer.Option(help="A change up to this share is none: 2% or 0.02.")]
-
-
+Threshold = Annotated[str, typer.Option(help="Largest change that counts as none: 2% or 0.02.")]
 Python = Annotated[
     str | None,
-    typer.Option("--base-python", metavar="PATH", help="The base's interpreter, such as another venv's."),
+    typer.Option("--base-python", metavar="PATH", help="Interpreter of the base, for example of a venv."),
 ]
-
-
 Install = Annotated[
     str | None,
     typer.Option(
         metavar="COMMAND",
-        help="Run in the base's checkout first; a .venv it leaves there is the base's interpreter.",
+        help="Command that prepares the checkout of the base; a .venv that it creates there is the base's interpreter.",
+    ),
+]
+MarkdownFile = Annotated[
+    Path | None,
+    typer.Option("--markdown", metavar="FILE", help="Write the verdict and all cases as Markdown."),
+]
+JunitFile = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Write the cases as JUnit XML.")
+]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--json",
+        metavar="[FILE.json]",
+        help="Write the comparison as JSON; without a file to standard output.",
     ),
 ]
 
 
-MarkdownFile = Annotated[
-    Path | None, typer.Option("--markdown", metavar="FILE", help="The verdict and all cases as Markdown.")
-]
+def run_interleaved(options: "Options", outputs: "Outputs") -> None:
+    """Measures and compares both sides, publishes the comparison and exits."""
+    from harness.ab.run import run_trial
 
-
-JunitFile = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="The same as JUnit XML.")]
-
-
-JsonFile = Annotated[
-    Path | None,
-    typer.Option("--json", metavar="[FILE.json]", help="All of it as JSON; alone, on standard output."),
-]
-
-
-def _side_by_side(ask: "Ask", markdown: Path | None, junit: Path | None, json: Path | None) -> None:
-    from harness.ab.run import compare as measured
-    from harness.report.gate import check_places
-
-    check_places(markdown, junit, json)
-    _, judgement, path = measured(ask, lambda text: typer.echo(text, file=sys.stderr))
+    outputs.check()
+    comparison, path = run_trial(options, lambda text: typer.echo(text, file=sys.stderr))
     typer.echo(f"trial: {path}", file=sys.stderr)
-    _tell(judgement, markdown, junit, json)
+    publish_and_exit(comparison, outputs)
 
 
-def _tell(judgement: "Judgement", markdown: Path | None, junit: Path | None, json: Path | None) -> None:
-    from harness.report.gate import check_places, publish
+def publish_and_exit(comparison: "Comparison", outputs: "Outputs") -> None:
+    """Publishes a comparison; the exit status is 1 where it failed."""
+    from harness.report.gate import publish
 
-    check_places(markdown, junit, json)
-    publish(judgement, markdown, junit, json)
-    raise typer.Exit(int(judgement.failed))
+    outputs.check()
+    publish(comparison, outputs)
+    raise typer.Exit(int(comparison.failed))

@@ -9,7 +9,6 @@ import typer
 from harness.cli.app import RESULTS, Expression, Profile, ProfileOption, Results, app
 from harness.cli.comparing_options import (
     Device,
-    Floor,
     Install,
     JsonFile,
     JunitFile,
@@ -20,7 +19,8 @@ from harness.cli.comparing_options import (
     Python,
     Suites,
     Threads,
-    _side_by_side,
+    Threshold,
+    run_interleaved,
 )
 
 
@@ -28,7 +28,9 @@ from harness.cli.comparing_options import (
 def gate(
     suite: Suites = None,
     *,
-    base: Annotated[str, typer.Option(metavar="REVISION", help="What the change is to be merged into.")],
+    base: Annotated[
+        str, typer.Option(metavar="REVISION", help="Branch that the change is to be merged into.")
+    ],
     expression: Expression = "",
     profile: ProfileOption = Profile.QUICK,
     model: Models = None,
@@ -38,25 +40,24 @@ def gate(
     threads: Threads = None,
     pairs: Pairs = 10,
     once: Once = False,
-    floor: Floor = "2%",
+    threshold: Threshold = "2%",
     markdown: MarkdownFile = None,
     junit: JunitFile = None,
     json: JsonFile = None,
     results: Results = RESULTS,
 ) -> None:
-    """Say whether this checkout is slower than where it left a branch; exit status 1 on a confirmed regression alone."""
-    from harness.ab.run import Ask
-    from harness.ab.sides import Wanted
+    """Fail if this checkout is slower than the commit where it left a branch; exit status 1 only on a confirmed regression."""
+    from harness.ab.run import Options
     from harness.ab.worktree import merge_base, toplevel, unchanged_since
+    from harness.report.gate import Outputs
     from harness.units import read_fraction
 
-    fraction_of_floor = read_fraction(floor, "--floor")
+    change = read_fraction(threshold, "--threshold")
     root = toplevel(Path.cwd())
-    left = merge_base(root, base)
-    if unchanged_since(root, left):
-        typer.echo(f"this checkout is no further than {base}: it is compared with itself", file=sys.stderr)
-    ask = Ask(
-        wanted=Wanted(python=base_python, revision=left, called=base, install=install),
+    commit = merge_base(root, base)
+    if unchanged_since(root, commit):
+        typer.echo(f"this checkout has no change since {base}: it is compared with itself", file=sys.stderr)
+    options = Options(
         suites=tuple(suite or ()),
         models=tuple(model or ()),
         expression=expression,
@@ -64,9 +65,13 @@ def gate(
         device=device,
         threads=threads,
         pairs=pairs,
-        doubling=not once,
-        floor=fraction_of_floor,
+        once=once,
+        threshold=change,
+        base_python=base_python,
+        base_rev=commit,
+        base_name=base,
+        install=install,
         of_checkout=True,
         results=results,
     )
-    _side_by_side(ask, markdown, junit, json)
+    run_interleaved(options, Outputs(markdown, junit, json))

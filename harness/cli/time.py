@@ -96,14 +96,14 @@ def timed(
         _run(function, f"expression {expression!r}", setup)
     from harness.api.comparing import interleaved
     from harness.api.timing import timed as measured
-    from harness.compare.decision import PRACTICAL_FLOOR
+    from harness.compare.decision import PRACTICAL_THRESHOLD
 
     if len(functions) == 1:
         return [measured((expressions[0], functions[0], (), {}), seconds, processes, threads, device)]
     named: list[tuple[str, Any, tuple[Any, ...], dict[str, Any]]] = [
         (expression, function, (), {}) for expression, function in zip(expressions, functions, strict=True)
     ]
-    return list(interleaved(named, seconds, processes, threads, device, PRACTICAL_FLOOR))
+    return list(interleaved(named, seconds, processes, threads, device, PRACTICAL_THRESHOLD))
 
 
 def _namespace() -> dict[str, Any]:

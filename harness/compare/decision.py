@@ -1,31 +1,31 @@
-"""From readings of pairs to a decision: regressed, improved, equivalent, or nothing can be said.
+"""From readings of pairs to a decision: regressed, improved, equivalent or inconclusive.
 
-The unit is the pair of fresh processes. Pooling the samples of processes and testing them against each other
-finds a difference between two copies of the same code in most comparisons: samples of one process resemble
-each other, and processes differ for good (docs/pages/explanation/measured).
+The unit is the pair of fresh processes. A test of pooled samples finds a difference between two copies of the same code in most
+comparisons: samples of one process resemble each other, and processes differ permanently (docs/pages/explanation/measured).
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import accumulate
 from typing import NamedTuple
 
 from harness import stats
-from harness.records.comparison import Decision, Overall
+from harness.records.comparison import Decision
 
-# No change for practice, whatever its certainty.
-PRACTICAL_FLOOR = 0.02
-# A true change of just the floor is taken for more in one case of twenty, over all looks at the readings together: so much of the
-# distribution an interval leaves out at both ends. Two looks share it, and each has a 95 % interval.
+# A change up to this fraction has no practical meaning, however certain it is.
+PRACTICAL_THRESHOLD = 0.02
+# A true change of exactly the threshold counts as larger in one case of twenty, over all analyses of the readings together. An interval
+# leaves out this much of the distribution, half at each end. Two analyses divide it, and each has a 95% interval.
 ALPHA = 0.10
-# The fraction of false findings among all findings of a run.
+# The fraction of false discoveries among all discoveries of a run.
 FALSE_DISCOVERIES = 0.05
-# A change that is detectable is missed in one case of five.
+# The minimum detectable change is missed in one case of five.
 MISSED = 0.2
 
 
 class Effect(NamedTuple):
-    """A ratio of times as readings of pairs tell it; `p` is two-sided, of no change."""
+    """A ratio of times (candidate / base) estimated from pairs; `p` is two-sided, of no change."""
 
     ratio: float
     low: float
@@ -34,35 +34,35 @@ class Effect(NamedTuple):
     pairs: int
     alpha: float = ALPHA
 
-    def beyond(self, floor: float) -> bool:
-        """Slower by more than the floor, without doubt."""
-        return self.low > 1.0 + floor
+    def slower(self, threshold: float) -> bool:
+        """Whether the whole interval is slower by more than the threshold."""
+        return self.low > 1.0 + threshold
 
-    def before(self, floor: float) -> bool:
-        """Faster by more than the floor, without doubt."""
-        return self.high < 1.0 / (1.0 + floor)
+    def faster(self, threshold: float) -> bool:
+        """Whether the whole interval is faster by more than the threshold."""
+        return self.high < 1.0 / (1.0 + threshold)
 
-    def within(self, floor: float) -> bool:
-        """No more than the floor either way, without doubt."""
-        return 1.0 / (1.0 + floor) < self.low and self.high < 1.0 + floor
+    def equivalent(self, threshold: float) -> bool:
+        """Whether the whole interval lies within the threshold."""
+        return 1.0 / (1.0 + threshold) < self.low and self.high < 1.0 + threshold
 
     @property
     def detectable(self) -> float:
-        """The least change that as many pairs find in 80 of 100 cases, as a share."""
-        sure, half = _quantile(self.alpha / 2, self.pairs), math.log(self.high / self.low) / 2
-        return math.expm1(half * (1.0 + _quantile(MISSED, self.pairs) / sure))
+        """The minimum detectable change, a fraction: as many pairs detect it in 80 of 100 cases."""
+        quantile, half = _quantile(self.alpha / 2, self.pairs), math.log(self.high / self.low) / 2
+        return math.expm1(half * (1.0 + _quantile(MISSED, self.pairs) / quantile))
 
 
 def effect(log_ratios: Sequence[float], alpha: float = ALPHA) -> Effect:
-    """What readings of pairs tell: the Hodges-Lehmann estimate, with the interval and the test that belong to it.
+    """The Hodges-Lehmann estimate of readings of pairs, with the interval and the test that belong to it.
 
-    The interval is made of the means of all pairs of readings, cut off by the distribution of Wilcoxon's signed-rank statistic
-    (Hollander and Wolfe, Nonparametric Statistical Methods, 3rd ed., section 3.3): no distribution of the readings is assumed, and it is as
-    narrow as Student's within 5 % where they are normal. A reading that lies far out moves one end of ten readings' interval and neither
-    of thirteen's. Where so few readings cannot reach the level, the interval is Student's.
+    The interval consists of the means of all pairs of readings, cut off by the distribution of Wilcoxon's signed-rank statistic
+    (Hollander and Wolfe, Nonparametric Statistical Methods, 3rd ed., section 3.3). It assumes no distribution of the readings, and where
+    they are normal it is as narrow as Student's within 5%. An outlier moves one end of the interval of ten readings, and neither end of
+    thirteen. Where so few readings cannot reach the level, the interval is Student's.
 
-    >>> found = effect([0.04, 0.05, 0.06, 0.05, 0.04, 0.06, 0.05, 0.05, 0.045, 0.3])
-    >>> round(found.ratio, 3), round(found.low, 3)
+    >>> result = effect([0.04, 0.05, 0.06, 0.05, 0.04, 0.06, 0.05, 0.05, 0.045, 0.3])
+    >>> round(result.ratio, 3), round(result.low, 3)
     (1.051, 1.046)
     """
     count = len(log_ratios)
@@ -77,26 +77,29 @@ def effect(log_ratios: Sequence[float], alpha: float = ALPHA) -> Effect:
     return Effect(math.exp(ratio), math.exp(low), math.exp(high), signed_rank(log_ratios), count, alpha)
 
 
-def decide(found: Mapping[str, Effect], floors: Mapping[str, float]) -> dict[str, Decision]:
-    """A decision for each case, all of them together: with many cases, a small p is to be expected by chance.
+def decide(effects: Mapping[str, Effect], thresholds: Mapping[str, float]) -> dict[str, Decision]:
+    """A decision for each case, all of them together: with many cases, a small p occurs by chance.
 
-    Regressed or improved is what stands out among all (Benjamini and Hochberg 1995) and whose whole interval lies beyond its floor;
-    equivalent is what lies within it.
+    A case is regressed or improved if it stands out among all (Benjamini and Hochberg 1995) and its whole interval is beyond its
+    threshold. It is equivalent if its whole interval is within the threshold.
     """
-    standing_out = discoveries({name: one.p for name, one in found.items()})
-    return {name: _decided(one, floors[name], name in standing_out) for name, one in found.items()}
+    significant = discoveries({name: effect.p for name, effect in effects.items()})
+    return {
+        name: _decision(effect, thresholds[name], significant=name in significant)
+        for name, effect in effects.items()
+    }
 
 
-def _decided(found: Effect, floor: float, stands_out: bool) -> Decision:  # noqa: FBT001 - a fact
-    if stands_out and found.beyond(floor):
+def _decision(effect: Effect, threshold: float, *, significant: bool) -> Decision:
+    if significant and effect.slower(threshold):
         return Decision.REGRESSED
-    if stands_out and found.before(floor):
+    if significant and effect.faster(threshold):
         return Decision.IMPROVED
-    return Decision.EQUIVALENT if found.within(floor) else Decision.INCONCLUSIVE
+    return Decision.EQUIVALENT if effect.equivalent(threshold) else Decision.INCONCLUSIVE
 
 
 def discoveries(p_values: Mapping[str, float], rate: float = FALSE_DISCOVERIES) -> set[str]:
-    """Those that are significant at a rate of false discoveries (Benjamini and Hochberg 1995).
+    """The names that are significant at a rate of false discoveries (Benjamini and Hochberg 1995).
 
     >>> sorted(discoveries({"a": 0.001, "b": 0.02, "c": 0.04, "d": 0.5}))
     ['a', 'b']
@@ -109,25 +112,21 @@ def discoveries(p_values: Mapping[str, float], rate: float = FALSE_DISCOVERIES) 
     return set(ordered[:kept])
 
 
-def shift(readings: Sequence[Mapping[int, float]], alpha: float = ALPHA) -> Overall | None:
-    """What all cases have in common: per pair of processes the median over cases, then as for one case. None for too few.
+def shift(readings: Sequence[Mapping[int, float]], alpha: float = ALPHA) -> Effect | None:
+    """The change common to all cases: per pair of processes the median over cases, then as for one case. None for too few.
 
-    `readings` are the log ratios of each case by the number of the pair; pairs that at least half of the cases have count.
+    `readings` are the log ratios of each case by the number of the pair. A pair counts if at least half of the cases have it.
     """
-    numbers = sorted({number for reading in readings for number in reading})
-    medians = [
-        stats.median(told)
-        for number in numbers
-        if 2 * len(told := [reading[number] for reading in readings if number in reading]) >= len(readings)
-    ]
-    if len(medians) < 2 or len(readings) < 2:
-        return None
-    found = effect(medians, alpha)
-    return Overall(found.ratio, found.low, found.high, len(readings))
+    medians = []
+    for number in sorted({number for reading in readings for number in reading}):
+        known = [reading[number] for reading in readings if number in reading]
+        if 2 * len(known) >= len(readings):
+            medians.append(stats.median(known))
+    return effect(medians, alpha) if len(medians) >= 2 and len(readings) >= 2 else None
 
 
 def least_pairs(cases: int) -> int:
-    """The fewest pairs by whose ranks one case can stand out among so many.
+    """The fewest pairs whose ranks make one case significant among this many.
 
     >>> least_pairs(1), least_pairs(8), least_pairs(437)
     (6, 9, 15)
@@ -139,7 +138,7 @@ def least_pairs(cases: int) -> int:
 
 
 def signed_rank(values: Sequence[float]) -> float:
-    """The two-sided p of Wilcoxon's signed-rank test that values lie around zero, exact; ties get mean ranks, zeros are left out.
+    """The exact two-sided p of Wilcoxon's signed-rank test for values around zero; ties get mean ranks, zeros are left out.
 
     >>> signed_rank([1.0, 2.0, 3.0, 4.0, 5.0])
     0.0625
@@ -150,7 +149,7 @@ def signed_rank(values: Sequence[float]) -> float:
     ranks = _mean_ranks([abs(value) for value in kept])
     positive = sum(rank for rank, value in zip(ranks, kept, strict=True) if value > 0)
     total = len(kept) * (len(kept) + 1) / 2
-    # Of ties the statistic may lie between two whole numbers; the one nearer to the middle is the careful one.
+    # With ties the statistic can lie between two whole numbers; the one nearer to the middle is conservative.
     extreme = math.ceil(min(positive, total - positive))
     return min(1.0, 2.0 * _cumulative(len(kept))[min(extreme, int(total))])
 
@@ -164,35 +163,31 @@ def _mean_ranks(sizes: Sequence[float]) -> list[float]:
 
 @cache
 def _cumulative(count: int) -> tuple[float, ...]:
-    """The distribution of the signed-rank statistic of so many values: of each whole number, how likely it or a lower one is."""
+    """The cumulative distribution of the signed-rank statistic of `count` values."""
     ways = [1]
     for rank in range(1, count + 1):
         longer = ways + [0] * rank
         for place, old in enumerate(ways):
             longer[place + rank] += old
         ways = longer
-    total, found = 0, []
-    for way in ways:
-        total += way
-        found.append(total / 2**count)
-    return tuple(found)
+    return tuple(total / 2**count for total in accumulate(ways))
 
 
 def _cut(count: int, alpha: float) -> int | None:
-    """How many of the means of pairs to leave out at each end; None where so few values cannot reach the level."""
-    below = sum(likely <= alpha / 2 for likely in _cumulative(count))
+    """The number of means of pairs to leave out at each end; None where so few values cannot reach the level."""
+    below = sum(probability <= alpha / 2 for probability in _cumulative(count))
     return below - 1 if below else None
 
 
 def _student(values: Sequence[float], alpha: float) -> float:
-    """Half of an interval by Student's t."""
+    """Half the width of an interval by Student's t."""
     if len(values) < 2:
         return math.inf
     return _quantile(alpha / 2, len(values)) * stats.deviation(values) / math.sqrt(len(values))
 
 
 def _quantile(fraction: float, count: int) -> float:
-    """What Student's t of so many readings exceeds with this probability."""
-    from scipy.special import stdtrit  # noqa: PLC0415 - a tenth of a second that a report without a comparison does not need
+    """The value that Student's t of `count` readings exceeds with this probability."""
+    from scipy.special import stdtrit  # noqa: PLC0415 - a tenth of a second that most commands do not need
 
     return float(-stdtrit(max(count - 1, 1), fraction))

@@ -11,13 +11,13 @@ import msgspec
 
 from harness.errors import RecordError
 from harness.measure.privacy import salted_hash
-from harness.records import Environment, Header
+from harness.records import Header
 from harness.records.base import Record
 from harness.store.table import Row, machine_of
 
 
 class MachineFacts(Record, frozen=True):
-    """What must agree before times may be compared (all but `torch`), and what a person calls it.
+    """What was measured where: the fingerprint of the machine, and names for it.
 
     `machine` is the model of the accelerators the run was for, else of the processor.
     """
@@ -30,35 +30,15 @@ class MachineFacts(Record, frozen=True):
 
     @classmethod
     def of(cls, header: Header) -> "MachineFacts":
-        """Those of a run."""
-        return cls.of_environment(header.environment, header.settings.device, header.settings.threads)
-
-    @classmethod
-    def of_environment(cls, environment: Environment, device: str, threads: int) -> "MachineFacts":
-        """Those of a run that was not begun yet."""
+        """The facts of a run."""
+        environment = header.environment
         return cls(
             fingerprint=environment.fingerprint,
-            device=device,
-            threads=threads,
+            device=header.settings.device,
+            threads=header.settings.threads,
             torch=environment.software.torch.version,
             machine=machine_of(environment),
         )
-
-    def forbids(self, now: "MachineFacts") -> tuple[str, ...]:
-        """Why times measured with these facts may not be compared with those of now; empty where they may. What is not known forbids nothing."""
-        told = [
-            f"{name} {then} there, {here} here"
-            for name in ("machine", "device", "threads")
-            for then, here in [(getattr(self, name), getattr(now, name))]
-            if None not in {then, here} and then != here
-        ]
-        if (
-            not told
-            and None not in {self.fingerprint, now.fingerprint}
-            and self.fingerprint != now.fingerprint
-        ):
-            told = ["instruction sets, usable cores or size of memory"]
-        return tuple(told)
 
 
 # Sizes are kept in 64 bits.

@@ -69,6 +69,7 @@ class _File(Record, frozen=True):
     machine_info: _Machine
     datetime: datetime
     commit_info: _Commit = _Commit()
+    plumbline: MachineFacts | None = None
 
 
 class _Told(Record, frozen=True):
@@ -126,7 +127,7 @@ def _rows(path: Path) -> Iterator[Row]:
 
 
 def _row(run: str, saved: _File, benchmark: _Benchmark) -> Row:
-    known, commit = saved.machine_info.plumbline, saved.commit_info
+    known, commit = saved.plumbline or saved.machine_info.plumbline, saved.commit_info
     processor = saved.machine_info.cpu.brand_raw or saved.machine_info.cpu.brand
     machine = known.machine or processor
     told, stats, params = _told(benchmark), benchmark.stats, benchmark.params or {}

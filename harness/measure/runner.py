@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from harness import store
+from harness.compare.comparison import Conditions, not_comparable
 from harness.cost import roofline
 from harness.errors import UsageError
 from harness.measure.batch import Batch, Order, Task
@@ -118,7 +119,9 @@ class Runner:
             planned=planned,
         )
         profile = _profile(results, environment, settings)
-        known = store.latest(results, lambda other: _same(header, other) and other.cost_model is not None)
+        known = store.latest(
+            results, lambda earlier: earlier.cost_model is not None and _same(header, earlier)
+        )
         header = msgspec.structs.replace(
             header,
             selftest_at=profile.taken_at if profile else None,
@@ -134,14 +137,12 @@ class Runner:
             UsageError: the run was measured on another machine, or with another torch or settings.
         """
         run = store.read(folder)
-        then, now = run.header.environment, describe(pool)
-        differing = [d.field for d in then.differences(now)]
-        if (then.host.id, then.fingerprint) != (now.host.id, now.fingerprint):
-            words = ", ".join(differing[:4])
-            raise UsageError(f"{run.header.id} was measured on another machine (it differs in {words})")
-        changed = [field for field in differing if field.startswith(SAME_ON_RESUMING)]
-        if changed:
-            raise UsageError(f"{run.header.id} was measured with another {', '.join(changed[:4])}")
+        before = Conditions.of(run.header)
+        now = before._replace(environment=describe(pool))
+        if reasons := not_comparable(before, now, same_host=True, same=SAME_ON_RESUMING):
+            raise UsageError(
+                f"{run.header.id} cannot be resumed under other conditions: {', '.join(reasons[:4])}"
+            )
         done = {r.case.id: r for r in run.results if not isinstance(r.outcome, Failed)}
         return cls(pool, store.Writer.reopen(folder), done, note)
 
@@ -321,15 +322,10 @@ def describe(pool: WorkerPool) -> Environment:
     return pool.inquire(Describe(tuple(sys.argv)), Described, ROUND_LIMIT_SECONDS).environment
 
 
-def _same(header: Header, other: Header) -> bool:
+def _same(header: Header, earlier: Header) -> bool:
     """Whether what was calibrated in one run holds in another."""
-    here, there = header.settings, other.settings
-    return (
-        header.environment.fingerprint == other.environment.fingerprint
-        and header.environment.host.id == other.environment.host.id
-        and header.environment.software.torch.version == other.environment.software.torch.version
-        and (here.device, here.threads) == (there.device, there.threads)
-    )
+    conditions = Conditions.of(header), Conditions.of(earlier)
+    return not not_comparable(*conditions, same_host=True, same=("software.torch.version",))
 
 
 def _profile(results: Path, environment: Environment, settings: Settings) -> NoiseProfile | None:

@@ -1,7 +1,7 @@
-"""The pytest face: options, the `bench` fixture, and hooks that others may listen to.
+"""The pytest plugin: options, the `bench` fixture, and hooks for other plugins.
 
-The harness owns the timer. pytest-benchmark gets the samples afterwards, through a timer that
-replays them, by public means alone: its table, JSON, comparison and options work as ever.
+The harness owns the timer. pytest-benchmark receives the samples afterwards, through a timer that replays them: its table, JSON,
+comparison and options work as usual.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import pytest
 from harness import store
 from harness.errors import PlumblineError
 from harness.measure.openmp import bound_spinning
-from harness.pytest_plugin.compare import Gate, Scope
 from harness.pytest_plugin.session import BenchSession, interleaved, measures, workload_of
 from harness.records import Failed, Header, Measurement, RawSamples, Result, Skipped
 from harness.workload import PROFILES, Bench, Sweep, Workload
@@ -29,16 +28,16 @@ if TYPE_CHECKING:
 
 
 class Hooks:
-    """What a listener may implement; the live display is one."""
+    """Hooks that another plugin can implement, as the live display does."""
 
     def pytest_plumbline_started(self, header: Header, done: int) -> None:
-        """A run begins, or goes on with `done` cases on record."""
+        """A run starts, or resumes with `done` recorded cases."""
 
     def pytest_plumbline_note(self, text: str) -> None:
-        """Something else than a case is being measured."""
+        """The run does something else than measure a case."""
 
     def pytest_plumbline_result(self, result: Result) -> None:
-        """A case is done and on disk."""
+        """A case is measured and stored."""
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -49,29 +48,31 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of a run; `plumbline bench` has the same ones without the prefix."""
     group = parser.getgroup("plumbline", "measuring with Plumbline")
-    group.addoption("--plumbline-profile", choices=PROFILES, default="quick", help="how many sizes, how long")
+    group.addoption(
+        "--plumbline-profile", choices=PROFILES, default="quick", help="number of sizes, and time for each"
+    )
     group.addoption("--plumbline-device", default="auto", help="auto, cpu, cuda or cuda:N")
     group.addoption("--plumbline-threads", type=int, help="threads (default: usable physical cores)")
-    group.addoption("--plumbline-limit", type=_positive, help="seconds after which a case has failed")
-    group.addoption("--plumbline-results", type=Path, default=store.DEFAULT_RESULTS, help="results folder")
+    group.addoption("--plumbline-limit", type=_positive, help="seconds after which a case fails")
     group.addoption(
-        "--plumbline-model", action="append", default=[], help="a model of your own: module:function"
+        "--plumbline-results", type=Path, default=store.DEFAULT_RESULTS, help="folder of the runs"
     )
-    group.addoption("--plumbline-label", default="", help="what reports call this machine")
-    group.addoption("--plumbline-resume", help="go on with this run: a path, an id, or latest")
+    group.addoption("--plumbline-model", action="append", default=[], help="your own model: module:function")
+    group.addoption("--plumbline-label", default="", help="name of this machine in reports")
+    group.addoption("--plumbline-resume", help="continue this run: a path, an id, or latest")
     group.addoption(
         "--plumbline-compare",
         metavar="RUN",
-        help="fail what is slower than in this run: a path, an id, or latest",
+        help="fail cases that are slower than in this run: a path, an id, or latest",
     )
     group.addoption(
-        "--plumbline-floor",
+        "--plumbline-threshold",
         type=fraction,
-        help="the least change that matters, as 2.5%% or 0.025 (default: 2%%)",
+        help="the smallest change that matters, as 2.5%% or 0.025 (default: 2%%)",
     )
 
 
-# A day and more: what comes near it is no limit.
+# More than a day: no useful limit is longer.
 LONGEST_LIMIT_SECONDS = 1e5
 
 
@@ -83,18 +84,18 @@ def _positive(text: str) -> float:
 
 
 def fraction(text: str) -> float:
-    """A fraction of 1, as `2.5%` or `0.025`; an option's type.
+    """A fraction below 1, as `2.5%` or `0.025`; the type of an option.
 
     Raises:
-        argparse.ArgumentTypeError: it is none, or not below 1.
+        argparse.ArgumentTypeError: the text is not a fraction below 1.
 
-    >>> share("2.5%"), share("0.025")
+    >>> fraction("2.5%"), fraction("0.025")
     (0.025, 0.025)
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*", text)
-    value = float(found[1]) / (100 if found[2] else 1) if found else 1.0
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*", text)
+    value = float(match[1]) / (100 if match[2] else 1) if match else 1.0
     if value >= 1.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no share below 1: write it as 2.5% or 0.025")
+        raise argparse.ArgumentTypeError(f"{text!r}: not a fraction below 1; write 2.5% or 0.025")
     return value
 
 
@@ -103,17 +104,17 @@ def pytest_configure(config: pytest.Config) -> None:
     """Before pytest-benchmark reads its options, and before any suite loads torch."""
     bound_spinning()
     session = BenchSession(config)
-    # Of two that want to be first, the one registered last is: the run is closed before it is compared.
-    scope = Scope(config)
-    config.pluginmanager.register(Gate(config, session, scope), "plumbline-gate")
-    config.pluginmanager.register(scope, "plumbline-scope")
+    if config.getoption("plumbline_compare") is not None and not hasattr(config, "workerinput"):
+        from harness.pytest_plugin.compare import RunComparison  # noqa: PLC0415 - most sessions compare nothing
+
+        config.pluginmanager.register(RunComparison(config, session), "plumbline-compare")
     config.pluginmanager.register(session, "plumbline-session")
-    # A case that failed hands no samples over: its reason is said, this adds nothing.
+    # A case that failed has no samples for pytest-benchmark; its reason is reported by its test.
     config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used")
 
 
 class ReplayTimer:
-    """A clock that reads recorded durations: pytest-benchmark asks it twice a round."""
+    """A clock of recorded durations; pytest-benchmark reads it twice a round."""
 
     __name__ = "plumbline replay"
 
@@ -121,7 +122,7 @@ class ReplayTimer:
         self._readings: Iterator[float] = iter(())
 
     def load(self, durations: Sequence[float]) -> None:
-        """Sets the rounds to replay; from 0 to d is exactly d."""
+        """Sets the rounds to replay; the difference of two readings is exactly the duration."""
         self._readings = (reading for duration in durations for reading in (0.0, duration))
 
     def __call__(self) -> float:
@@ -130,7 +131,7 @@ class ReplayTimer:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Gives each measuring test the replay timer, merged with what its own markers say."""
+    """Gives each measuring test the replay timer, merged with the options of its own markers."""
     if measures(item):
         options: dict[str, Any] = {}
         for marker in reversed(list(item.iter_markers("benchmark"))):
@@ -139,7 +140,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what the profile does not measure, or the run that is resumed did not plan."""
+    """Deselects workloads that are not in the profile, or not planned in the resumed run."""
     planned = _planned(config)
     kept: list[pytest.Item] = []
     dropped: list[pytest.Item] = []
@@ -173,12 +174,12 @@ def _planned(config: pytest.Config) -> set[str] | None:
 
 @pytest.fixture
 def bench(request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> Bench:
-    """Measures a workload, records it, and hands its samples to pytest-benchmark."""
+    """Measures a workload, records it, and passes its samples to pytest-benchmark."""
     session: Any = request.config.pluginmanager.get_plugin("plumbline-session")
 
     def run(workload: Workload) -> None:
         if hasattr(request.config, "workerinput") and not request.config.getoption("benchmark_disable"):
-            pytest.fail("measuring needs the machine for itself: run without -n", pytrace=False)
+            pytest.fail("measuring needs the whole machine: run without -n", pytrace=False)
         if benchmark.disabled:
             _call_once(workload, benchmark, session)
             return
@@ -201,18 +202,18 @@ def _replay(
     benchmark: BenchmarkFixture,
     request: pytest.FixtureRequest,
 ) -> None:
-    """Hands over the samples of the headline view, in the order they were taken."""
+    """Passes the samples of the first view to pytest-benchmark, in the order of measurement."""
     processes = [part.samples.by_block for part in raw if part.view == measurement.view.name]
     rounds = zip_longest(*processes)
-    seconds = [second for lap in rounds for block in lap if block is not None for second in block]
+    seconds = [second for blocks in rounds for block in blocks if block is not None for second in block]
     kind = "raw" if seconds else "the median of each process"
-    if not seconds:  # the side file is gone
+    if not seconds:  # the file of samples is missing
         seconds = [process.median for process in measurement.view.processes]
     calls = measurement.view.calls_per_sample
     timer = request.node.get_closest_marker("benchmark").kwargs["timer"]
     timer.load([second * calls for second in seconds])
     benchmark.group = benchmark.group or result.case.family
-    # By which pytest-benchmark finds it again: a suite that moves keeps its history.
+    # pytest-benchmark pairs benchmarks by this name: a suite that moves keeps its history.
     benchmark.fullname = result.case.id
     benchmark.params = {"dtype": result.case.dtype, **result.case.sizes}
     benchmark.extra_info |= {
@@ -236,7 +237,7 @@ def _replay(
 
 
 def _call_once(workload: Workload, benchmark: BenchmarkFixture, session: BenchSession) -> None:
-    """With `--benchmark-disable`: that the workload runs, nothing more."""
+    """Calls the workload once, for `--benchmark-disable`."""
     from harness.measure.devices.base import impossible, named, opened  # noqa: PLC0415
 
     option = session.config.getoption

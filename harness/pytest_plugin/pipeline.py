@@ -1,4 +1,4 @@
-"""Leads a whole bench: pytest collects and runs, then the run is judged and reported."""
+"""Runs `plumbline bench`: pytest collects and measures, then the run is checked and reported."""
 
 import sys
 import tempfile
@@ -25,10 +25,10 @@ INTERRUPTED = 130
 
 
 def run(request: Request, resume: str | None = None) -> int:
-    """Measures, judges, reports; returns the exit status.
+    """Measures, checks and reports; returns the exit status.
 
     Raises:
-        PlumblineError: wrong input, or a record that could not be written.
+        PlumblineError: wrong input, or a record cannot be written.
     """
     bound_spinning()
     from harness.measure.devices.base import named  # noqa: PLC0415 - loads torch, after the line above
@@ -54,7 +54,7 @@ def run(request: Request, resume: str | None = None) -> int:
             live.close()
         session = watcher.session
         if session is None or session.runner is None:
-            raise watcher.trouble(request, exit_code)
+            raise watcher.failure_of(request, exit_code)
         folder = session.runner.folder
         if session.error is not None:
             show(judge(store.read(folder)), console)
@@ -72,7 +72,7 @@ def run(request: Request, resume: str | None = None) -> int:
 
 
 def conclude(folder: Path) -> Run:
-    """Judges a run; fits and verdicts are stored once it is complete."""
+    """Checks a run; fits and verdicts are stored once it is complete."""
     concluded = judge(store.read(folder))
     if concluded.complete:
         store.Writer(folder, concluded.header).put(concluded.header)
@@ -80,16 +80,16 @@ def conclude(folder: Path) -> Run:
 
 
 def write_reports(folder: Path, concluded: Run) -> Iterator[Path]:
-    """Writes the report of a run in each form, and tells where; a form that cannot be made here is told of and left out."""
+    """Writes the report of a run in each form and yields the paths; a form that cannot be created here is left out with a message."""
     sources = (Source(concluded, store.sensors(folder)),)
     forms: dict[str, Callable[[], bytes]] = {
         store.PAGE: lambda: as_html(sources).encode(),
         store.REPORT: lambda: as_markdown(sources).encode(),
         store.DOCUMENT: lambda: as_json(sources),
     }
-    for name, made in forms.items():
+    for name, content in forms.items():
         try:
-            store.write_whole(folder / name, made())
+            store.write_whole(folder / name, content())
         except UsageError as error:
             sys.stderr.write(f"no {name}: {error}\n")
         else:

@@ -1,4 +1,4 @@
-"""What one pytest session measures: a run, begun at the first case, and a record of every case."""
+"""One measuring pytest session: its run, started at the first case, and the record of every case."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import msgspec
 import pytest
 
 from harness import store
+from harness.compare.comparison import Conditions
 from harness.errors import PlumblineError
+from harness.exchange.foreign import MachineFacts
 from harness.loading import BUNDLED_SUITES
 from harness.records import Case, Failed, RawSamples, Result, Settings, Skipped
 from harness.workload import Workload
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     from harness.measure.pool import WorkerPool
     from harness.measure.runner import Runner
 
-OWN_MODELS = Path(__file__).resolve().parent / "models" / "suite.py"
-# Before the reference of a model of the user's own, where suites are named.
+OWN_MODELS = Path(__file__).resolve().parent.parent / "models" / "suite.py"
+# Prefix of a user's own model among the names of suites.
 MODEL = "model:"
 
 
@@ -39,38 +41,32 @@ def workload_of(item: pytest.Item) -> Workload | None:
 
 
 def interleaved(items: list[pytest.Item]) -> list[pytest.Item]:
-    """What calibrates evenly between what it is to predict: a machine that changes its pace does so under both.
+    """The items, with those that calibrate spread evenly between those that they predict.
 
-    That are the cases which do not say their cost themselves, whole models; without any, all others.
+    A machine that changes its speed then does so under both. What they predict are whole models, which declare no cost; where there are
+    none, all other items.
     """
-    ours: list[pytest.Item] = []
-    models: list[pytest.Item] = []
-    others: list[pytest.Item] = []
-    for item in items:
-        workload = workload_of(item) if measures(item) else None
-        if workload is not None and workload.calibrates:
-            ours.append(item)
-        elif workload is not None and workload.cost() is None:
-            models.append(item)
+    workloads = [workload_of(item) if measures(item) else None for item in items]
+    calibrating = [item for item, w in zip(items, workloads, strict=True) if w and w.calibrates]
+    rest = [(item, w) for item, w in zip(items, workloads, strict=True) if not (w and w.calibrates)]
+    is_model = [w is not None and w.cost() is None for _, w in rest]
+    slots = (sum(is_model) or len(rest)) + 1
+    waiting: list[list[pytest.Item]] = [[] for _ in range(slots)]
+    for place, item in enumerate(calibrating):
+        waiting[int((place + 0.5) / len(calibrating) * slots)].append(item)
+    ordered, slot = [], 0
+    for (item, _), model in zip(rest, is_model, strict=True):
+        if model or not any(is_model):
+            ordered += waiting[0] if slot == 0 else []
+            slot += 1
+            ordered += [item, *waiting[slot]]
         else:
-            others.append(item)
-    among = models or others
-    after: dict[pytest.Item | None, list[pytest.Item]] = {}
-    for place, item in enumerate(ours):
-        before = int((place + 0.5) / len(ours) * (len(among) + 1))
-        after.setdefault(among[before - 1] if before else None, []).append(item)
-    first = among[0] if among else None
-    mixed: list[pytest.Item] = []
-    for item in items:
-        if item in ours:
-            continue
-        mixed += after.pop(None, []) if item is first else []
-        mixed += [item, *after.get(item, [])]
-    return mixed or ours
+            ordered.append(item)
+    return ordered or calibrating
 
 
 def suite_of(item: pytest.Item) -> str:
-    """What names the suite again later: a bundled one's name, or the path of the user's own."""
+    """The name of a bundled suite, or the path of a user's suite; `--resume` uses it again."""
     workload = workload_of(item)
     if item.path == OWN_MODELS and workload is not None:
         return f"{MODEL}{getattr(workload, 'reference', '')}"
@@ -81,13 +77,13 @@ def suite_of(item: pytest.Item) -> str:
 
 
 def name_of(item: pytest.Item) -> str:
-    """The suite as records name it, without the folders of whoever wrote it."""
+    """The suite as records name it, without the user's folders."""
     suite = suite_of(item)
     return MODEL.rstrip(":") if suite.startswith(MODEL) else Path(suite).name
 
 
 class BenchSession:
-    """What one pytest session measures: a run, begun at the first case."""
+    """One measuring pytest session and its run."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -97,7 +93,7 @@ class BenchSession:
         self.error: PlumblineError | None = None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Takes the measuring tests that were selected; refuses what has no workload, or one twice."""
+        """Keeps the selected measuring tests; refuses a test without a workload, and an id that occurs twice."""
         self.items = [item for item in session.items if measures(item)]
         bare = [item.name for item in self.items if workload_of(item) is None]
         if bare:
@@ -113,18 +109,20 @@ class BenchSession:
 
     @property
     def workloads(self) -> list[tuple[Workload, str]]:
-        """The workloads with the suite each is from, in order."""
+        """The workloads, each with its suite, in order."""
         return [(workload, name_of(item)) for item in self.items if (workload := workload_of(item))]
 
     def measure(self, workload: Workload, item: pytest.Item) -> Result:
-        """The result of a workload; a trouble that is not the workload's own ends the session."""
+        """The result of a workload; an error that is not the workload's own ends the session."""
         hook = self.config.hook
         try:
             if self.runner is None:
                 self.runner = self._begin()
             result = self.runner.recorded(str(workload))
             while result is None:
-                self.runner.measure(self._from(item), lambda one: hook.pytest_plumbline_result(result=one))
+                self.runner.measure(
+                    self._from(item), lambda result: hook.pytest_plumbline_result(result=result)
+                )
                 result = self.runner.recorded(str(workload))
         except PlumblineError as error:
             self._stop(error)
@@ -135,29 +133,31 @@ class BenchSession:
         return self.runner.samples(str(workload)) if self.runner else ()
 
     def _from(self, item: pytest.Item) -> list[tuple[Workload, Case]]:
-        """The workloads with their cases, from a test on: what may go into its batch."""
-        items = self.items[self.items.index(item) :]
-        items = [one for one in items if one is item or one.get_closest_marker("skip") is None]
-        found = [(workload, name_of(item)) for item in items if (workload := workload_of(item))]
-        return [(workload, workload.describe(suite)) for workload, suite in found]
+        """The workloads and cases from a test on, without skipped ones: they may go into its batch."""
+        return [
+            (workload, workload.describe(name_of(following)))
+            for following in self.items[self.items.index(item) :]
+            if (following is item or following.get_closest_marker("skip") is None)
+            and (workload := workload_of(following))
+        ]
 
     def _stop(self, error: PlumblineError) -> NoReturn:
         self.error = error
         pytest.exit(str(error), returncode=error.exit_status)
 
     def _begin(self) -> Runner:
-        # These load torch, which a session that measures nothing does not need.
+        # These load torch, which a session without measurements does not need.
         from harness.measure.devices.base import named  # noqa: PLC0415
         from harness.measure.pool import WorkerPool  # noqa: PLC0415
-        from harness.measure.runner import SAMPLING, Runner  # noqa: PLC0415
+        from harness.measure.runner import SAMPLING, Runner, describe  # noqa: PLC0415
 
         option = self.config.getoption
         resumed = option("plumbline_resume")
         if resumed:
             folder = store.find(resumed, option("plumbline_results"))
-            then = store.read(folder).header.settings
-            device, threads = named(then.device, then.threads)
-            sampling = then.sampling
+            stored = store.read(folder).header.settings
+            device, threads = named(stored.device, stored.threads)
+            sampling = stored.sampling
         else:
             device, threads = named(option("plumbline_device"), option("plumbline_threads"))
             sampling = SAMPLING[option("plumbline_profile")]
@@ -166,6 +166,9 @@ class BenchSession:
         self.pool = pool = WorkerPool(device, threads, self._note)
         self._note(f"starting {sampling.processes} worker processes")
         pool.grow(sampling.processes)
+        comparison = self.config.pluginmanager.get_plugin("plumbline-compare")
+        if comparison is not None:
+            comparison.check_conditions(Conditions(describe(pool), device, threads))
         if resumed:
             runner = Runner.resume(folder, pool, self._note)
         else:
@@ -189,7 +192,7 @@ class BenchSession:
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Records what a test itself says of its case: a failed assertion, a skip of its own."""
+        """Records the outcome of the test itself: a failed assertion, a skip of its own."""
         report = yield
         workload = workload_of(item) if measures(item) else None
         if self.runner is None or workload is None or self.error is not None:
@@ -219,29 +222,34 @@ class BenchSession:
                 self._stop(error)
 
     def pytest_unconfigure(self) -> None:
-        """Ends the workers, and lets others write the run."""
+        """Ends the workers, and releases the lock of the run."""
         if self.runner is not None:
             self.runner.close()
         elif self.pool is not None:
             self.pool.close()
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Says where the record is."""
+        """Prints the folder of the run."""
         if self.runner is not None:
             folder = self.runner.folder
             terminalreporter.write_line(
                 f"plumbline: recorded in {folder}; read it: plumbline report {folder}"
             )
 
+    def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
+        """Adds the facts of the machine, for `plumbline import`."""
+        if self.runner is not None:
+            output_json["plumbline"] = msgspec.to_builtins(MachineFacts.of(self.runner.header))
+
     def pytest_benchmark_update_machine_info(self, machine_info: dict[str, Any]) -> None:
-        """Takes out what names the host, and what differs from run to run on one machine."""
+        """Removes what names the host, and what differs from run to run on one machine."""
         machine_info.pop("node", None)
         machine_info.get("cpu", {}).pop("hz_actual", None)
         machine_info.get("cpu", {}).pop("hz_actual_friendly", None)
 
 
 def last_line(report: pytest.TestReport) -> str:
-    """The line that says what happened, without the traceback above it."""
+    """The line with the error, without the traceback above it."""
     if isinstance(report.longrepr, tuple):
         return report.longrepr[2].removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)

@@ -1,4 +1,4 @@
-"""How far measurements on a host can be trusted, as a self-test found: its noise profile."""
+"""The noise profile of a host: how far its measurements can be trusted, measured by a self-test."""
 
 import itertools
 import math
@@ -9,18 +9,18 @@ from harness import stats
 from harness.records.base import Record
 from harness.records.measurement import Flag
 
-# A comparison is of so many fresh pairs of processes; its estimate is beyond the gate or it is not.
+# The self-test evaluates comparisons of this many fresh pairs, a gate at this change, and this injected slowdown.
 PAIRS, GATE, INJECTED = 5, 0.03, 0.05
-# What may gate: false alarms at most, true slowdowns found at least.
+# Limits for gating: the most false alarms, and the least power to detect the injected slowdown.
 MOST_FALSE_ALARMS, LEAST_POWER = 0.01, 0.95
-# Fewer repeats than this tell nothing of how much repeats differ.
+# The drift between repeats needs at least this many of them.
 LEAST_FOR_DRIFT = 3
-# More comparisons than this are not tried: a random part of them is.
+# Of more comparisons than this, a random subset is evaluated.
 MOST_COMPARISONS = 2000
 
 
 class Repeat(Record, frozen=True):
-    """One independent measurement of the same thing: its median time and its stated 95 % interval, in seconds."""
+    """One independent measurement of the same work: its median time and its 95% interval, in seconds."""
 
     median: float
     low: float
@@ -29,10 +29,10 @@ class Repeat(Record, frozen=True):
 
 
 class KindNoise(Record, frozen=True, dict=True):
-    """One kind of work, measured by many fresh pairs of processes A and B, their blocks interleaved.
+    """One kind of work, measured by many fresh pairs of processes A and B, interleaved.
 
-    `same` are the logarithms of B over A where both do the same, `slower` where each call of B was made
-    longer by `injected` (a fraction of its time). One entry a pair. `repeats`: the work measured as a bench does.
+    `same` holds the logarithm of B over A where both do the same, `slower` where each call of B takes longer by `injected`, a fraction of
+    its time; one entry a pair. `repeats`: the same work measured as `bench` does.
     """
 
     name: str
@@ -46,14 +46,14 @@ class KindNoise(Record, frozen=True, dict=True):
 
     @property
     def title(self) -> str:
-        """What it is called in a sentence."""
+        """The kind and its threads, for a sentence."""
         return f"{self.name} on {self.threads} {'thread' if self.threads == 1 else 'threads'}"
 
     @cached_property
     def false_alarms(self) -> float:
-        """How often `PAIRS` pairs of the same thing read more than `GATE` slower.
+        """The fraction of comparisons of `PAIRS` identical pairs that read more than `GATE` slower.
 
-        Over the subsets of the pairs; which side of a pair is called B makes no difference, so both count.
+        Over subsets of the pairs. Which side of a pair is called B makes no difference, so both count.
         """
         alarms = [
             stats.hodges_lehmann([sign * self.same[i] for i, sign in zip(chosen, signs, strict=True)])
@@ -65,80 +65,80 @@ class KindNoise(Record, frozen=True, dict=True):
 
     @cached_property
     def power(self) -> float:
-        """How often `PAIRS` pairs read the injected slowdown as more than `GATE`."""
-        found = [
+        """The fraction of comparisons of `PAIRS` pairs that read the injected slowdown as more than `GATE`."""
+        detected = [
             stats.hodges_lehmann([self.slower[i] for i in chosen]) > math.log1p(GATE)
             for chosen in self._comparisons
         ]
-        return sum(found) / len(found)
+        return sum(detected) / len(detected)
 
     @property
     def sigma(self) -> float:
-        """Standard deviation of one pair's reading, as a share."""
+        """Standard deviation of the reading of one pair, a fraction."""
         return stats.deviation(self.same)
 
     def detectable(self, pairs: int = PAIRS) -> float:
-        """The least change that so many pairs find in 80 of 100 cases, at 5 false alarms in 100 (two-sided)."""
+        """The minimum detectable change: detected in 80 of 100 cases, at 5 false alarms in 100 (two-sided)."""
         return math.expm1(stats.detectable(self.sigma, pairs))
 
     @property
     def drift(self) -> float:
-        """What the repeats differ by: standard deviation of the logarithm of their median times."""
+        """How much repeats differ: the standard deviation of the logarithm of their median times."""
         return stats.deviation([math.log(repeat.median) for repeat in self.repeats])
 
     @property
-    def coverage_alone(self) -> float | None:
-        """How often the interval of one repeat, which knows nothing of this profile, holds another's median time."""
-        hits = [one.low <= other.median <= one.high for one, other in itertools.permutations(self.repeats, 2)]
+    def coverage_without_profile(self) -> float | None:
+        """How often the interval of a repeat, without this profile, contains the median time of another."""
+        hits = [a.low <= b.median <= a.high for a, b in itertools.permutations(self.repeats, 2)]
         return sum(hits) / len(hits) if hits else None
 
     @property
     def coverage(self) -> float | None:
-        """The same for intervals as a bench states them once this profile is there.
+        """The same for the intervals that `bench` reports with this profile.
 
-        Each is widened by the drift between the other repeats, without the one it is tried on.
+        Each is widened by the drift between the other repeats, without the repeat it is evaluated on.
         """
         hits = []
-        for (i, one), (j, other) in itertools.permutations(enumerate(self.repeats), 2):
+        for (i, a), (j, b) in itertools.permutations(enumerate(self.repeats), 2):
             rest = [math.log(r.median) for k, r in enumerate(self.repeats) if k not in {i, j}]
             if len(rest) < LEAST_FOR_DRIFT:
                 return None
-            off = abs(math.log(other.median / one.median))
-            hits.append(off <= self._widened(one, stats.deviation(rest), len(rest)))
+            distance = abs(math.log(b.median / a.median))
+            hits.append(distance <= self._widened(a, stats.deviation(rest), len(rest)))
         return sum(hits) / len(hits) if hits else None
 
     @property
     def flagged(self) -> float:
-        """The fraction of repeats that a flag speaks against."""
+        """The fraction of repeats with a flag."""
         return sum(bool(repeat.flags) for repeat in self.repeats) / max(1, len(self.repeats))
 
     @property
     def half_width(self) -> float:
-        """Half the width of such an interval, relative: the median of the repeats."""
+        """Half the relative width of such an interval: the median over the repeats."""
         count = len(self.repeats)
         return math.expm1(stats.median([self._widened(repeat, self.drift, count) for repeat in self.repeats]))
 
     def _widened(self, repeat: Repeat, drift: float, count: int) -> float:
-        """Half of an interval, on the logarithm, with a drift between `count` repeats that `one` does not know of."""
+        """Half the width of an interval, on the logarithm, widened by the drift between `count` repeats."""
         return math.hypot(math.log(repeat.high / repeat.low) / 2, stats.spread_of_repeats(drift, count))
 
     @property
     def may_gate(self) -> bool:
-        """Whether a gate on this kind of work, here, neither cries wolf nor sleeps."""
+        """Whether a gate on this kind of work has few false alarms and enough power on this host."""
         return self.false_alarms <= MOST_FALSE_ALARMS and self.power >= LEAST_POWER
 
     @property
     def _comparisons(self) -> list[tuple[int, ...]]:
-        """The subsets of pairs that make a comparison."""
+        """The subsets of `PAIRS` pairs that are evaluated as comparisons."""
         count, size = len(self.same), min(PAIRS, len(self.same))
         if math.comb(count, size) <= MOST_COMPARISONS:
             return list(itertools.combinations(range(count), size))
-        chance = random.Random(0)  # noqa: S311 - which subsets, not a secret
+        chance = random.Random(0)  # noqa: S311 - selects subsets, protects nothing
         return [tuple(chance.sample(range(count), size)) for _ in range(MOST_COMPARISONS)]
 
 
 class TimerReading(Record, frozen=True):
-    """A spin of known length, and what the timer read, in seconds."""
+    """A spin of known length, and the time that the timer read, in seconds."""
 
     known: float
     read: float
@@ -150,7 +150,7 @@ class TimerReading(Record, frozen=True):
 
 
 class NoiseProfile(Record, frozen=True):
-    """What a self-test found on one host, with one device."""
+    """The result of a self-test on one host and device."""
 
     schema_version: int
     host: str
@@ -167,10 +167,10 @@ class NoiseProfile(Record, frozen=True):
     other_cpus: float | None = None
 
     def drift(self, threads: int, *, from_memory: bool, fine: bool) -> float | None:
-        """What runs of some work differ by on this host, as far as work like it was measured; else None.
+        """How much runs of such work differ on this host; None where no similar work was measured.
 
-        Like it: bound by main memory or not; on one thread or on several; `fine`, in steps so short that threads
-        meet all the time, as in a small train step, or in long ones.
+        Similar: bound by main memory or not; on one thread or on several; `fine`, in steps so short that threads synchronise all the
+        time, as in a small train step, or in long ones.
         """
         alike = self._alike(threads)
         names = {"compute", "train step"} if fine else {"compute"}
@@ -181,17 +181,14 @@ class NoiseProfile(Record, frozen=True):
         ]
         return max(known, default=None)
 
-    def floor(self, pairs: int, threads: int) -> float:
-        """What so many pairs of one and the same thing read apart on this host at most, in 95 of 100 cases, as a share.
+    def noise_of_pairs(self, pairs: int, threads: int) -> float:
+        """The largest change, a fraction, that this many identical pairs read on this host in 95 of 100 cases.
 
-        Of compute and train steps on one thread or on several, whichever is meant; work bound by memory has no place in a gate.
+        Of compute and train steps, on one thread or on several; work bound by memory is never gated.
         """
-        found = [kind for kind in self._alike(threads) if kind.name != "memory" and len(kind.same) > 1]
+        kinds = [kind for kind in self._alike(threads) if kind.name != "memory" and len(kind.same) > 1]
         return max(
-            (
-                math.expm1(stats.students_t(0.975, len(kind.same) - 1) * kind.sigma / math.sqrt(pairs))
-                for kind in found
-            ),
+            (math.expm1(stats.students_t(0.975, len(kind.same) - 1) * kind.sigma / math.sqrt(pairs)) for kind in kinds),
             default=0.0,
         )
 

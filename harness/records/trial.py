@@ -1,4 +1,4 @@
-"""A base and a candidate measured side by side on one host, now: the raw readings."""
+"""The raw readings of a base and a candidate, measured interleaved on one host."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from harness.records.environment import Environment
 
 
 class Burst(NamedTuple):
-    """What a burst of samples reads, in seconds per call: the fastest of them, what a tenth are below, the middle one, and the mean of all."""
+    """Statistics of a burst of samples, in seconds per call; a tenth of the samples are below `low`."""
 
     fastest: float
     low: float
@@ -22,12 +22,12 @@ class Burst(NamedTuple):
     mean: float
 
 
-# The readings that one is chosen of; and the one that no slow call escapes.
+# The readings to choose from, and the one that contains every slow call.
 READINGS, ALL_CALLS = ("fastest", "low", "median"), "mean"
 
 
 class Side(Record, frozen=True):
-    """One of the two: what a person calls it, on what it ran, and with which settings that the other may not have."""
+    """The base or the candidate: its name, device and environment, and the settings given for it alone."""
 
     name: str
     device: str
@@ -37,7 +37,7 @@ class Side(Record, frozen=True):
 
 
 class Pair(Record, frozen=True):
-    """What one pair of fresh processes read of a case: rounds of two bursts of each side. `number` counts the pairs of a trial from 0."""
+    """One case in one pair of fresh processes: rounds of two bursts of each side. `number` counts the pairs of a trial from 0."""
 
     number: int
     base: tuple[Burst, ...]
@@ -49,10 +49,10 @@ class Pair(Record, frozen=True):
 
 
 class CaseTrial(Record, frozen=True, dict=True):
-    """One case on both sides, a reading for each pair of processes.
+    """One case on both sides, with the readings of each pair of processes.
 
-    `base_work` and `candidate_work` are what it comes to without noise, by metric: FLOPs, kernels, bytes. `trouble`: why there are no readings, or no more; `guilty`: the side
-    it lies with, "base" or "candidate". `altered`: the code of the workload's class differs between the sides.
+    `base_work` and `candidate_work`: metrics without noise by name (FLOPs, kernels, bytes). `failure`: why readings are missing;
+    `failed_side`: "base" or "candidate". `altered`: the code of the workload's class differs between the sides.
     """
 
     case: Case
@@ -60,16 +60,16 @@ class CaseTrial(Record, frozen=True, dict=True):
     view: str = ""
     base_work: dict[str, int] = msgspec.field(default_factory=dict)
     candidate_work: dict[str, int] = msgspec.field(default_factory=dict)
-    trouble: str = ""
-    guilty: str = ""
+    failure: str = ""
+    failed_side: str = ""
     altered: bool = False
 
     @cached_property
     def reading(self) -> str:
-        """Which reading of a burst is used: the one whose rounds scatter least, within pairs, as the median of them.
+        """The reading whose rounds scatter least within pairs, by the median over pairs.
 
-        Where others take CPU time away, the fastest sample is what repeats; where samples spread both ways, as on a GPU, it is the median one. The choice
-        is blind to what it is to decide: neither the ratio nor what pairs differ by goes into it.
+        Under background load the fastest sample repeats best; where samples spread both ways, as on a GPU, the median does. The choice
+        uses neither the ratio nor the differences between pairs.
         """
         return min(READINGS, key=self._scatter)
 
@@ -78,19 +78,19 @@ class CaseTrial(Record, frozen=True, dict=True):
 
     @property
     def log_ratios(self) -> tuple[float, ...]:
-        """The logarithm of candidate over base as each pair tells it, by the reading that repeats best."""
+        """The logarithm of candidate over base for each pair, by the reading that repeats best."""
         return self.ratios_by(self.reading) if self.pairs else ()
 
     def ratios_by(self, reading: str) -> tuple[float, ...]:
-        """The same by a reading: the centre of the rounds of each pair, by Hodges and Lehmann.
+        """The same by a given reading: the Hodges-Lehmann centre of the rounds of each pair.
 
-        Their median would throw a third of the readings' worth away where rounds spread evenly.
+        The median would lose a third of the information where rounds are normally distributed.
         """
         return tuple(stats.hodges_lehmann(pair.rounds(reading)) for pair in self.pairs)
 
     @property
     def base_seconds(self) -> float | None:
-        """The time of a call of the base: the median over pairs of the medians over bursts, as read."""
+        """Seconds per call of the base: the median over pairs of the medians over bursts."""
         return self._median([pair.base for pair in self.pairs])
 
     @property
@@ -104,9 +104,9 @@ class CaseTrial(Record, frozen=True, dict=True):
 
 
 class Trial(Record, frozen=True):
-    """A trial as it is kept. `looks` is how often the readings may be judged: 2 where pairs are doubled once if nothing can be said.
+    """A trial as it is stored. `analyses`: how often the readings may be analysed; 2 where undecided cases are measured again.
 
-    `lost_pairs` counts processes that were lost, `dropped_rounds` rounds in which a card slowed itself down for one side alone.
+    `lost_pairs` counts lost processes, `dropped_rounds` rounds in which the GPU throttled for one side alone.
     """
 
     id: str
@@ -115,8 +115,8 @@ class Trial(Record, frozen=True):
     base: Side
     candidate: Side
     asked_pairs: int
-    looks: int
-    floor: float
+    analyses: int
+    threshold: float
     cases: tuple[CaseTrial, ...]
     missing: tuple[tuple[str, str], ...] = ()
     new: tuple[str, ...] = ()
@@ -130,13 +130,13 @@ def column(bursts: Sequence[Burst], reading: str) -> list[float]:
     return [getattr(burst, reading) for burst in bursts]
 
 
-def round_log_ratios(base: Sequence[float], other: Sequence[float]) -> list[float]:
-    """The logarithm of `other` over `base` in each round of two bursts: the difference of the mean logarithms.
+def round_log_ratios(base: Sequence[float], candidate: Sequence[float]) -> list[float]:
+    """The logarithm of candidate over base in each round of two bursts: the difference of the mean logarithms.
 
-    >>> [round(math.exp(one), 3) for one in round_log_ratios((1.0, 1.0, 2.0, 2.0), (1.1, 1.1, 2.4, 2.4))]
+    >>> [round(math.exp(x), 3) for x in round_log_ratios((1.0, 1.0, 2.0, 2.0), (1.1, 1.1, 2.4, 2.4))]
     [1.1, 1.2]
     """
-    return [b - a for a, b in zip(_by_round(base), _by_round(other), strict=True)]
+    return [b - a for a, b in zip(_by_round(base), _by_round(candidate), strict=True)]
 
 
 def _by_round(bursts: Sequence[float]) -> list[float]:

@@ -1,32 +1,48 @@
-"""Several runs side by side, as content: the machines, their peaks, each case's speed-up, and what differs."""
+"""Several runs compared, as content: the machines, their peaks, each case's time ratio, and what differs.
+
+A ratio is the candidate's time over the base's: below 1 the candidate is faster.
+"""
 
 from collections.abc import Iterator, Sequence
 
 from harness import units
-from harness.records import Compared, Comparison, FindingKind, PeakCompared, Run
+from harness.records import (
+    CaseComparison,
+    Comparison,
+    Decision,
+    FindingKind,
+    GroupComparison,
+    PeakComparison,
+    Run,
+)
+from harness.records.environment import Difference
 from harness.report import summary
-from harness.report.content import Page, Section, lines, section, table
+from harness.report.content import Lines, Page, Table, lines, section, table
 
-_OVER_SUITES = (
-    "The interval of a suite is that of its geometric mean: what its cases differ by, and what one of them typically does not know of itself, "
-    "as a slow hour of the machine is common to all."
-)
 _HOW_TO_READ = (
-    "A speed-up is the base's time over the run's: above 1 the run is faster. Its interval holds the true one in 95 of 100 cases, as far as "
-    "each run knows its own times; runs share no minute, so what a machine does differently from hour to hour is in it only where a self-test told."
+    "A ratio is the run's time over the base's: below 1 the run is faster. Its 95% interval holds as far as the intervals of both runs "
+    "do. Drift of a machine from hour to hour is included only where a self-test measured it. The interval of a suite contains the "
+    "spread between its cases and the median uncertainty of one case."
 )
-_EXPLAINS_WORDS = {
+_SOFTWARE = {
     "code.commit": "commit",
     "software.torch.version": "torch",
     "software.kernel": "kernel",
     "software.torch.cuda_runtime": "CUDA runtime",
 }
-_EXPLAINS = frozenset(_EXPLAINS_WORDS)
-_MARKS = {"faster": "+", "slower": "-", "no difference seen": "=", "unknown": "?"}
+_MARKS = {
+    Decision.IMPROVED: "+",
+    Decision.REGRESSED: "-",
+    Decision.EQUIVALENT: "=",
+    Decision.INCONCLUSIVE: "=",
+}
+_LEGEND = (
+    "+ faster, - slower, = no difference detected, ? a run has no interval; ! flagged in a run (noisy, drifting, ...).",
+)
 
 
 def names(runs: Sequence[Run]) -> tuple[str, ...]:
-    """A name for each run that no other of them has: its label, or its device; then what tells it apart."""
+    """A unique name for each run: its label or device, then its time and id where two are equal."""
     short = [run.header.settings.label or summary.device(run) for run in runs]
     return tuple(
         name if short.count(name) == 1 else f"{name} ({run.header.started_at[:16]}, {run.header.id[-6:]})"
@@ -39,123 +55,93 @@ def page(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Page:
     called = names(runs)
     about = (
         f"{len(runs)} runs; each is compared with the first, {called[0]} (run {runs[0].header.id}).",
-        f"{_HOW_TO_READ} {_OVER_SUITES}",
+        _HOW_TO_READ,
     )
-    found = _sections(runs, called, comparisons)
-    return Page(
-        f"Plumbline: {len(runs)} runs side by side", about, tuple(one for one in found if one is not None)
+    sections = (
+        section(name, title, blocks, details=name == "findings")
+        for name, title, blocks in _sections(runs, called, comparisons)
     )
+    return Page(f"Plumbline: {len(runs)} runs compared", about, tuple(filter(None, sections)))
 
 
 def _sections(
     runs: Sequence[Run], called: Sequence[str], comparisons: Sequence[Comparison]
-) -> Iterator[Section | None]:
-    others = called[1:]
-    yield section(
+) -> Iterator[tuple[str, str, tuple[Table | Lines | None, ...]]]:
+    candidates = called[1:]
+    pairs = list(zip(candidates, comparisons, strict=True))
+    named = list(zip(called, runs, strict=True))
+    yield (
         "short",
         "In short",
         (
             table(
                 ("run", "state", "threads", "torch", "begun", "id", "wrong", "validity"),
-                [_about(run, name) for run, name in zip(runs, called, strict=True)],
+                [_about(name, run) for name, run in named],
                 "The runs",
             ),
             table(
-                ("suite", "run", "speed-up", "95 %", "faster", "slower", "no difference seen", "unknown"),
-                [row for name, one in zip(others, comparisons, strict=True) for row in _suites(name, one)],
-                "Speed-up by suite, geometric mean",
+                (
+                    "suite",
+                    "run",
+                    "ratio",
+                    "95% CI",
+                    "faster",
+                    "slower",
+                    "no difference detected",
+                    "no interval",
+                ),
+                [_suite(name, suite) for name, comparison in pairs for suite in comparison.suites],
+                "Time ratio by suite, geometric mean",
             ),
-            lines(_cautions(called, comparisons), caution=True),
+            lines(_cautions(called[0], pairs), caution=True),
         ),
     )
-    yield section(
+    yield (
         "differences",
         "What differs",
         (
-            table(("field", *called), _differing(comparisons, settings=True), "Settings"),
-            table(("field", *called), _differing(comparisons, settings=False), "Environment"),
+            table(("field", *called), _differences([c.settings for c in comparisons]), "Settings"),
+            table(("field", *called), _differences([c.differences for c in comparisons]), "Environment"),
         ),
     )
-    yield section(
-        "peaks",
-        "Peaks",
-        (table(("peak", "threads", *called), _peaks(comparisons), "Best rates reached by any code"),),
-    )
-    yield section(
-        "cases",
-        "Cases",
+    peaks = _peaks(comparisons)
+    yield "peaks", "Peaks", (table(("peak", "threads", *called), peaks, "Best rates reached by any code"),)
+    columns = ("case", f"{called[0]}, median", *(f"{name}, ratio" for name in candidates))
+    cases = table(columns, _cases(comparisons), "Time ratio of each case")
+    yield "cases", "Cases", (cases, lines(_LEGEND))
+    exact = [
         (
-            table(
-                ("case", f"{called[0]}, median", *(f"{name}, speed-up" for name in others)),
-                _cases(comparisons),
-                "Speed-up of each case",
-            ),
-            lines(
-                (
-                    "+ faster, - slower, = no difference seen, ? one of the runs states no interval; ! flagged in one of them (noisy, drifting, ...).",
-                )
-            ),
-        ),
-    )
-    yield section(
-        "exact",
-        "Work and memory that differ",
-        (
-            table(
-                ("run", "case", "metric", called[0], "there"),
-                [
-                    (name, one.case, one.metric, *(_counted(one.metric, n) for n in (one.base, one.other)))
-                    for name, several in zip(others, comparisons, strict=True)
-                    for one in several.exact
-                ],
-                "Counts and bytes that no noise touches",
-            ),
-        ),
-    )
-    yield section(
+            name,
+            change.case,
+            change.metric,
+            *(_count(change.metric, n) for n in (change.base, change.candidate)),
+        )
+        for name, comparison in pairs
+        for change in comparison.exact
+    ]
+    columns = ("run", "case", "metric", called[0], "run's value")
+    yield "exact", "Work and memory that differ", (table(columns, exact, "Counts and bytes without noise"),)
+    missing = [(name, *reason) for name, comparison in pairs for reason in comparison.missing]
+    new = [(name, case) for name, comparison in pairs for case in comparison.new]
+    yield (
         "missing",
         "Not compared",
         (
-            table(
-                ("run", "case", "why"),
-                [
-                    (name, *one)
-                    for name, several in zip(others, comparisons, strict=True)
-                    for one in several.missing
-                ],
-                "Measured in the base alone",
-            ),
-            table(
-                ("run", "case"),
-                [
-                    (name, one)
-                    for name, several in zip(others, comparisons, strict=True)
-                    for one in several.added
-                ],
-                "Not measured in the base",
-            ),
+            table(("run", "case", "why"), missing, "Measured only in the base"),
+            table(("run", "case"), new, "Not measured in the base"),
         ),
     )
-    yield section(
-        "findings",
-        "Findings of each run",
-        (
-            table(
-                ("run", "kind", "finding", "what to do"),
-                [
-                    (name, one.kind.value, f"{one.name}: {one.finding}", one.fix)
-                    for run, name in zip(runs, called, strict=True)
-                    for one in run.header.findings
-                ],
-                "Findings",
-            ),
-        ),
-        details=True,
-    )
+    findings = [
+        (name, finding.kind.value, f"{finding.name}: {finding.finding}", finding.fix)
+        for name, run in named
+        for finding in run.header.findings
+    ]
+    columns = ("run", "kind", "finding", "what to do")
+    yield "findings", "Findings of each run", (table(columns, findings, "Findings"),)
 
 
-def _about(run: Run, name: str) -> tuple[str, ...]:
-    found = [finding.kind for finding in run.header.findings]
+def _about(name: str, run: Run) -> tuple[str, ...]:
+    kinds = [finding.kind for finding in run.header.findings]
     return (
         name,
         summary.state(run),
@@ -163,55 +149,64 @@ def _about(run: Run, name: str) -> tuple[str, ...]:
         run.header.environment.software.torch.version,
         run.header.started_at,
         run.header.id,
-        str(found.count(FindingKind.WRONG)),
-        str(found.count(FindingKind.VALIDITY)),
+        str(kinds.count(FindingKind.WRONG)),
+        str(kinds.count(FindingKind.VALIDITY)),
     )
 
 
-def _suites(name: str, comparison: Comparison) -> Iterator[tuple[str, ...]]:
-    for suite in comparison.suites:
-        interval = suite.interval
-        yield (
-            suite.suite,
-            name,
-            f"{suite.speedup:.2f} x",
-            f"{interval[0]:.2f} - {interval[1]:.2f}" if interval else "",
-            str(suite.faster),
-            str(suite.slower),
-            str(suite.none_seen),
-            str(suite.unknown),
-        )
+def _suite(name: str, suite: GroupComparison) -> tuple[str, ...]:
+    return (
+        suite.name,
+        name,
+        _ratio(suite.ratio),
+        _interval(suite),
+        str(suite.improved),
+        str(suite.regressed),
+        str(suite.cases - suite.improved - suite.regressed - suite.without_interval),
+        str(suite.without_interval),
+    )
 
 
-def _cautions(called: Sequence[str], comparisons: Sequence[Comparison]) -> Iterator[str]:
-    for name, one in zip(called[1:], comparisons, strict=True):
-        if not one.same_machine:
-            yield f"{name} is another machine than {called[0]}: its ratios are of the machines, and of whatever else differs below."
-        elif changed := sorted({d.field for d in one.differences} & _EXPLAINS):
-            yield f"{name} is the same machine with another {' and '.join(_EXPLAINS_WORDS[field] for field in changed)} than {called[0]}."
-        if one.settings:
-            yield f"{name} was asked for something else ({', '.join(d.field for d in one.settings)}): its ratios are of that too."
-        if not one.cases:
-            yield f"{name} has no measured case in common with {called[0]}."
+def _ratio(ratio: float) -> str:
+    """A ratio with three digits below 1 as well as above."""
+    return f"{ratio:.3f} x" if ratio < 1.0 else f"{ratio:.2f} x"
 
 
-def _differing(comparisons: Sequence[Comparison], *, settings: bool) -> list[tuple[str, ...]]:
-    """A row for each field in which any run differs from the base; a run that does not says so."""
-    found = [
-        {d.field: d for d in (comparison.settings if settings else comparison.differences)}
-        for comparison in comparisons
-    ]
-    fields = dict.fromkeys(field for one in found for field in one)
+def _interval(compared: CaseComparison | GroupComparison) -> str:
+    if compared.low is None or compared.high is None:
+        return ""
+    return f"{compared.low:.2f} - {compared.high:.2f}"
+
+
+def _cautions(base: str, pairs: Sequence[tuple[str, Comparison]]) -> Iterator[str]:
+    for name, comparison in pairs:
+        fields = {difference.field for difference in comparison.differences}
+        if not comparison.same_machine:
+            yield f"{name} is another machine than {base}: its ratios contain the machines, and whatever else differs below."
+        elif changed := [word for field, word in sorted(_SOFTWARE.items()) if field in fields]:
+            yield f"{name} is the same machine with another {' and '.join(changed)} than {base}."
+        if comparison.settings:
+            settings = ", ".join(difference.field for difference in comparison.settings)
+            yield f"{name} was measured with other settings ({settings}): its ratios contain their effect."
+        if not comparison.cases:
+            yield f"{name} has no measured case in common with {base}."
+
+
+def _differences(comparisons: Sequence[Sequence[Difference]]) -> list[tuple[str, ...]]:
+    """A row for each field in which any run differs from the base; a run that does not has "same"."""
+    known = [{difference.field: difference for difference in several} for several in comparisons]
     rows = []
-    for field in fields:
-        base = next(one[field].this for one in found if field in one)
-        cells = (_value(one[field].other) if field in one else "same" for one in found)
+    for field in dict.fromkeys(field for differences in known for field in differences):
+        base = next(differences[field].this for differences in known if field in differences)
+        cells = (
+            _value(differences[field].other) if field in differences else "same" for differences in known
+        )
         rows.append((field, _value(base), *cells))
     return rows
 
 
-def _counted(metric: str, number: int) -> str:
-    """A count as it is; bytes in their units too, as two that differ may read the same."""
+def _count(metric: str, number: int) -> str:
+    """A count as it is; bytes in their units too, as two different numbers can be printed the same."""
     return (
         f"{number:,} B ({units.size(number)})" if "memory" in metric or "bytes" in metric else f"{number:,}"
     )
@@ -222,20 +217,19 @@ def _value(value: object) -> str:
 
 
 def _peaks(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
-    known = [{(c.kind, c.name, c.threads): c for c in comparison.peaks} for comparison in comparisons]
+    known = [{(peak.kind, peak.name, peak.threads): peak for peak in c.peaks} for c in comparisons]
     rows = []
-    for kind, name, threads in dict.fromkeys(key for one in known for key in one):
-        several = [one.get((kind, name, threads)) for one in known]
-        base = next(one.base for one in several if one is not None)
-        cells = (_peak(one) for one in several)
-        rows.append((name, str(threads), _rate(kind, base), *cells))
+    for key in dict.fromkeys(key for peaks in known for key in peaks):
+        kind, name, threads = key
+        base = next(peaks[key].base for peaks in known if key in peaks)
+        rows.append((name, str(threads), _rate(kind, base), *(_peak(peaks.get(key)) for peaks in known)))
     return rows
 
 
-def _peak(one: PeakCompared | None) -> str:
-    if one is None:
+def _peak(peak: PeakComparison | None) -> str:
+    if peak is None:
         return ""
-    return f"{_rate(one.kind, one.other)}{f' ({one.ratio:.2f} x)' if one.ratio else ''}"
+    return f"{_rate(peak.kind, peak.candidate)}{f' ({peak.ratio:.2f} x)' if peak.ratio else ''}"
 
 
 def _rate(kind: str, rate: float | None) -> str:
@@ -247,16 +241,16 @@ def _rate(kind: str, rate: float | None) -> str:
 def _cases(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
     known = [{case.case: case for case in comparison.cases} for comparison in comparisons]
     rows = []
-    for name in dict.fromkeys(case for one in known for case in one):
-        several = [one.get(name) for one in known]
-        base = next(one.base for one in several if one is not None)
-        rows.append((name, units.seconds(base), *(_speedup(one) for one in several)))
+    for name in dict.fromkeys(case for cases in known for case in cases):
+        base = next(cases[name].base_seconds for cases in known if name in cases)
+        rows.append((name, units.seconds(base or 0.0), *(_case(cases.get(name)) for cases in known)))
     return rows
 
 
-def _speedup(one: Compared | None) -> str:
-    if one is None:
+def _case(case: CaseComparison | None) -> str:
+    if case is None or case.ratio is None:
         return ""
-    interval = f" ({one.low:.2f} - {one.high:.2f})" if one.low is not None and one.high is not None else ""
-    flagged = " !" if one.base_flags or one.other_flags else ""
-    return f"{one.speedup:.2f} x{interval} {_MARKS[one.verdict.value]}{flagged}"
+    interval = _interval(case)
+    mark = _MARKS[case.decision] if interval else "?"
+    flagged = " !" if case.base_flags or case.candidate_flags else ""
+    return f"{_ratio(case.ratio)}{f' ({interval})' if interval else ''} {mark}{flagged}"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from harness.compare.comparison import side_by_side
+from harness.compare.comparison import compare_all
 from harness.errors import RecordError
 from harness.records import Run
 from harness.records.base import Record
@@ -56,7 +56,7 @@ def encoded(sources: Sequence[Source]) -> bytes:
         format="plumbline-report",
         version=DOCUMENT_VERSION,
         runs=tuple(_run(source) for source in sources),
-        comparisons=side_by_side([source.run for source in sources]),
+        comparisons=compare_all([source.run for source in sources]),
     )
     return msgspec.json.encode(found) + b"\n"
 

@@ -1,4 +1,4 @@
-"""A host's noise profile, as a person reads it."""
+"""The noise profile of a host in the terminal."""
 
 from collections.abc import Sequence
 
@@ -15,19 +15,19 @@ COLUMNS = (
     "threads",
     "call",
     "false alarms",
-    f"+{INJECTED:.0%} found",
-    "detects",
-    "states",
-    "covers",
-    "alone",
+    f"power (+{INJECTED:.0%})",
+    "minimum detectable change",
+    "95% CI",
+    "coverage",
+    "coverage without profile",
     "flagged",
-    "may gate",
+    "gated",
 )
 WORDS = (
-    f"false alarms, +{INJECTED:.0%} found: of comparisons of {PAIRS} fresh pairs of processes, at a gate of {GATE:.0%}",
-    f"detects: the least change that {PAIRS} pairs show in 80 of 100 cases",
-    "states, covers: half of a 95 % interval as a bench states it from now on, and how often it holds another repeat",
-    "alone: the same without what this self-test found",
+    f"false alarms, power: fraction of comparisons of {PAIRS} fresh pairs of processes beyond a gate of {GATE:.0%}",
+    f"minimum detectable change: the change that {PAIRS} pairs detect in 80 of 100 cases",
+    "95% CI, coverage: half the width of the intervals that `bench` reports with this profile, and how often they contain a repeat",
+    "coverage without profile: the same for intervals that ignore this profile",
 )
 
 
@@ -41,26 +41,26 @@ def show_profile(profile: NoiseProfile, verdicts: Sequence[Verdict], console: Co
         f"Self-test: {pairs} pairs of processes",
         COLUMNS,
         [_row(k) for k in profile.kinds],
-        ("flagged", "states"),
+        ("flagged", "95% CI"),
     )
-    for word in WORDS:
-        console.print(Text(word))
+    for line in WORDS:
+        console.print(Text(line))
     for verdict in verdicts:
         if verdict.claim != "gate":
-            line = Text("  ").append(verdict.answer.value, style=STYLE[verdict.answer])
-            console.print(line.append(f"  {verdict.claim}, {verdict.subject}: {verdict.reason}"))
+            answer = Text("  ").append(verdict.answer.value, style=STYLE[verdict.answer])
+            console.print(answer.append(f"  {verdict.claim}, {verdict.subject}: {verdict.reason}"))
     console.print(
         Text(
-            f"a sample costs {units.seconds(profile.mark_seconds)} inside its marks and "
-            f"{units.seconds(profile.sample_seconds)} around them"
+            f"overhead of a sample: {units.seconds(profile.mark_seconds)} inside its time, "
+            f"{units.seconds(profile.sample_seconds)} around it"
         )
     )
     if profile.other_cpus is not None:
-        console.print(Text(f"meanwhile other programs used {profile.other_cpus:.2f} CPUs"))
-    for words, wanted in (("may gate here", True), ("may only inform here", False)):
-        named = [kind.title for kind in profile.kinds if kind.may_gate is wanted]
-        if named:
-            console.print(Text(f"{words}: {', '.join(named)}"))
+        console.print(Text(f"background load: {profile.other_cpus:.2f} CPUs"))
+    for words, wanted in (("can be gated here", True), ("informational here (not gated)", False)):
+        titles = [kind.title for kind in profile.kinds if kind.may_gate is wanted]
+        if titles:
+            console.print(Text(f"{words}: {', '.join(titles)}"))
 
 
 def _row(kind: KindNoise) -> tuple[str, ...]:
@@ -73,14 +73,14 @@ def _row(kind: KindNoise) -> tuple[str, ...]:
         units.percent(kind.detectable()),
         f"± {units.percent(kind.half_width)}" if kind.repeats else "",
         "" if kind.coverage is None else units.percent(kind.coverage),
-        "" if kind.coverage_alone is None else units.percent(kind.coverage_alone),
+        "" if kind.coverage_without_profile is None else units.percent(kind.coverage_without_profile),
         units.percent(kind.flagged),
         "yes" if kind.may_gate else "no",
     )
 
 
 def summarized(kind: KindNoise) -> dict[str, object]:
-    """What follows from a kind's readings, for programs; shares and seconds."""
+    """The results of a kind for JSON, in fractions and seconds."""
     return {
         "name": kind.name,
         "threads": kind.threads,
@@ -88,7 +88,7 @@ def summarized(kind: KindNoise) -> dict[str, object]:
         "power": kind.power,
         "detectable": kind.detectable(),
         "coverage": kind.coverage,
-        "coverage_alone": kind.coverage_alone,
+        "coverage_without_profile": kind.coverage_without_profile,
         "drift": kind.drift,
         "half_width": kind.half_width if kind.repeats else None,
         "may_gate": kind.may_gate,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.compare.comparison import side_by_side
+from harness.compare.comparison import compare_all
 from harness.errors import RecordError, StorageError, UsageError
 from harness.report import comparison, document, markdown, sections
 from harness.report.content import Page
@@ -23,7 +23,7 @@ from harness.store import DOCUMENT, HEADER, PAGE, REPORT, write_whole
 def as_page(sources: Sequence[Source]) -> Page:
     """The content of the report of one run, or of several side by side."""
     runs = [source.run for source in sources]
-    return sections.page(runs[0]) if len(runs) == 1 else comparison.page(runs, side_by_side(runs))
+    return sections.page(runs[0]) if len(runs) == 1 else comparison.page(runs, compare_all(runs))
 
 
 def as_html(sources: Sequence[Source]) -> str:
@@ -43,7 +43,7 @@ def as_html(sources: Sequence[Source]) -> str:
     runs = [source.run for source in sources]
     if len(runs) == 1:
         return html(sections.page(runs[0]), charts(runs[0], sources[0].sensors))
-    compared = side_by_side(runs)
+    compared = compare_all(runs)
     return html(comparison.page(runs, compared), charts_of_several(runs, compared))
 
 

@@ -1,4 +1,4 @@
-"""The harness tested on this machine, now: false alarms, power, coverage, the timer."""
+"""Tests the harness on this machine: false alarms, power, coverage and timer."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +11,11 @@ from harness.records.noise import NoiseProfile
 def run_selftest(
     device: str, threads: int | None, pairs: int, results: Path, note: Callable[[str], None]
 ) -> tuple[NoiseProfile, Path]:
-    """Measures, and keeps what was found as the host's noise profile; the file is returned too.
+    """Measures, and stores the noise profile of the host; returns it and its file.
 
     Raises:
-        UsageError: no such device, too few pairs.
-        StartError: a worker process does not come up.
+        UsageError: the device does not exist, or there are too few pairs.
+        StartError: a worker process does not start.
         StorageError: the profile cannot be written.
     """
     bound_spinning()

@@ -1,4 +1,4 @@
-"""Runs a self-test: fresh pair after fresh pair of processes, each kind of work in each."""
+"""Runs a self-test: each kind of work in each of many pairs of fresh processes."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,14 +21,14 @@ from harness.records.trial import column, round_log_ratios
 from harness.selftest.work import SPINS, Kind, kinds
 
 ROUNDS, BURST_SECONDS = 8, 0.03
-# What a burst is read as.
+# The reading of a burst that is compared.
 READING = "fastest"
 REPEATED = msgspec.structs.replace(SAMPLING["quick"], limit_seconds=120.0)
 
 
 @dataclass
-class _Found:
-    """What the pairs so far have shown of one kind."""
+class _Readings:
+    """The readings of one kind of work so far."""
 
     kind: Kind
     call_seconds: list[float] = field(default_factory=list)
@@ -36,7 +36,8 @@ class _Found:
     slower: list[float] = field(default_factory=list)
     repeats: list[Repeat] = field(default_factory=list)
 
-    def noise(self) -> KindNoise:
+    def record(self) -> KindNoise:
+        """The readings as a record."""
         return KindNoise(
             name=self.kind.name,
             workload=str(self.kind.workload),
@@ -50,16 +51,16 @@ class _Found:
 
 
 def selftest(device: str, threads: int, pairs: int, note: Callable[[str], None]) -> NoiseProfile:
-    """Measures with so many fresh pairs of processes.
+    """Measures with `pairs` pairs of fresh processes.
 
     Raises:
-        UsageError: too few pairs to say anything.
-        StartError: a worker does not come up.
+        UsageError: there are too few pairs.
+        StartError: a worker does not start.
     """
     if pairs < PAIRS:
-        raise UsageError(f"{pairs} pairs: at least {PAIRS}, as a comparison is of so many")
+        raise UsageError(f"--pairs {pairs}: too few pairs; give at least {PAIRS}, the size of one comparison")
     began = time.monotonic()
-    found = [_Found(kind) for kind in kinds(device, threads)]
+    readings = [_Readings(kind) for kind in kinds(device, threads)]
     environment: Environment | None = None
     timer: tuple[TimerReading, ...] = ()
     costs = (0.0, 0.0)
@@ -72,13 +73,13 @@ def selftest(device: str, threads: int, pairs: int, note: Callable[[str], None])
             if environment is None:
                 environment = describe(pool)
                 timer, costs = _read_spins(pool)
-            _measure(pool, found)
+            _measure(pool, readings)
         except (LostError, SpoiledError, DeclinedError) as lost:
             note(f"pair {number + 1} is lost: {lost}")
         finally:
             pool.close()
-    if environment is None or min(len(one.same) for one in found) < PAIRS:
-        raise StartError("too many pairs were lost: nothing can be said")
+    if environment is None or min(len(kind.same) for kind in readings) < PAIRS:
+        raise StartError(f"too many pairs were lost: fewer than {PAIRS} are left")
     return NoiseProfile(
         schema_version=store.SCHEMA_VERSION,
         host=environment.host.id,
@@ -88,7 +89,7 @@ def selftest(device: str, threads: int, pairs: int, note: Callable[[str], None])
         torch=environment.software.torch.version,
         taken_at=store.now(),
         seconds=time.monotonic() - began,
-        kinds=tuple(one.noise() for one in found),
+        kinds=tuple(kind.record() for kind in readings),
         timer=timer,
         mark_seconds=costs[0],
         sample_seconds=costs[1],
@@ -101,29 +102,29 @@ def _order(kind: Kind, name: str, slow_seconds: float = 0.0) -> Order:
     return Order(case, *pack_workload(kind.workload), kind.threads, slow_seconds)
 
 
-def _measure(pool: WorkerPool, found: Sequence[_Found]) -> None:
-    """What one pair shows of each kind. Kinds of one number of threads go together, in turns."""
-    for _, group in groupby(found, key=lambda one: one.kind.threads):
+def _measure(pool: WorkerPool, readings: Sequence[_Readings]) -> None:
+    """Adds the readings of one pair to each kind; kinds with the same number of threads are interleaved."""
+    for _, group in groupby(readings, key=lambda kind: kind.kind.threads):
         members = list(group)
         tasks = [Task(_order(member.kind, "repeat")) for member in members]
         Batch(pool, REPEATED).measure(tasks)
         arms = _compare(pool, members)
-        for one, task, (base, same, slower) in zip(members, tasks, arms, strict=True):
+        for kind, task, (base, same, slower) in zip(members, tasks, arms, strict=True):
             if isinstance(task.outcome, Measurement) and task.outcome.interval is not None:
                 low, high = task.outcome.interval
-                one.repeats.append(Repeat(task.outcome.median, low, high, task.outcome.flags))
-            one.call_seconds.append(min(column(base.bursts, READING)))
-            one.same.append(_log_ratio(base, same))
-            one.slower.append(_log_ratio(base, slower))
+                kind.repeats.append(Repeat(task.outcome.median, low, high, task.outcome.flags))
+            kind.call_seconds.append(min(column(base.bursts, READING)))
+            kind.same.append(_log_ratio(base, same))
+            kind.slower.append(_log_ratio(base, slower))
 
 
-def _log_ratio(base: Arm, other: Arm) -> float:
-    """The logarithm of `other` over `base`: the median over rounds."""
-    return stats.median(round_log_ratios(column(base.bursts, READING), column(other.bursts, READING)))
+def _log_ratio(base: Arm, candidate: Arm) -> float:
+    """The logarithm of candidate over base: the median over rounds."""
+    return stats.median(round_log_ratios(column(base.bursts, READING), column(candidate.bursts, READING)))
 
 
-def _compare(pool: WorkerPool, members: Sequence[_Found]) -> list[tuple[Arm, Arm, Arm]]:
-    """Base, the same, and the same slowed down; the latter two in the other process."""
+def _compare(pool: WorkerPool, members: Sequence[_Readings]) -> list[tuple[Arm, Arm, Arm]]:
+    """The arms base, same and slower (the same slowed down); the last two share a process."""
     pairs = Pairs(REPEATED, BURST_SECONDS)
     arms = []
     for member in members:
@@ -139,7 +140,7 @@ def _compare(pool: WorkerPool, members: Sequence[_Found]) -> list[tuple[Arm, Arm
 
 
 def _read_spins(pool: WorkerPool) -> tuple[tuple[TimerReading, ...], tuple[float, float]]:
-    """Spins of known length as the timer reads them; what a sample costs inside its marks and around them."""
+    """Timer readings of spins of known length, and the overhead of a sample inside and around its time."""
     tasks = [Task(_order(Kind("spin", spin, 1), "spin")) for spin in SPINS]
     Batch(pool, REPEATED).measure(tasks)
     readings = []

@@ -1,4 +1,4 @@
-"""The kinds of work a self-test measures: compute, a train step, memory; and spins of known length."""
+"""The kinds of work that a self-test measures: compute, a train step, memory; and spins of known length."""
 
 import time
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from harness.workload import Call, Workload
 
 @dataclass(frozen=True)
 class Product(Workload):
-    """A product of n x n float32 matrices, in the caches: bound by compute."""
+    """A product of n x n float32 matrices in the caches: bound by compute."""
 
     n: int
 
@@ -63,12 +63,12 @@ class Triad(Workload):
 
 @dataclass(frozen=True)
 class Spin(Workload):
-    """Nothing but waiting, for so many microseconds by a clock that is not the timer's."""
+    """Busy waiting for `microseconds`, by another clock than the timer's."""
 
     microseconds: int
 
     def prepare(self, device: torch.device) -> Call:
-        """On the host, the raw monotonic clock, which no time service adjusts; on CUDA, the SM's clock."""
+        """Waits by the raw monotonic clock, which no time service adjusts; on CUDA by the clock of the SM."""
         output = torch.zeros((), device=device)
         nanoseconds = 1000 * self.microseconds
         if device.type == "cuda":
@@ -92,7 +92,7 @@ class Spin(Workload):
 
 
 def _cycles_per_second() -> float:
-    """The SM's clock against the host's, over a tenth of a second."""
+    """The rate of the SM's clock, by the host's clock over a tenth of a second."""
     cycles = 200_000_000
     torch.cuda.synchronize()
     torch.cuda._sleep(cycles // 10)  # type: ignore[no-untyped-call]  # noqa: SLF001
@@ -105,7 +105,7 @@ def _cycles_per_second() -> float:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of work, as it is called in a profile."""
+    """A kind of work with its name in a profile."""
 
     name: str
     workload: Workload
@@ -113,7 +113,7 @@ class Kind:
 
 
 def kinds(device: str, threads: int) -> tuple[Kind, ...]:
-    """What is measured on a device. On a CPU one thread leaves room for others; all threads do not."""
+    """The kinds for a device; on a CPU with one thread, which leaves room for background load, and with all."""
     if device != "cpu":
         return (
             Kind("compute", Product(2048), threads),

@@ -1,4 +1,4 @@
-"""Several runs side by side: how much faster than the base, by suite and by case; their peaks."""
+"""Charts of several runs: speed-up over the base by suite and by case, and peaks."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,15 @@ from harness.records import Comparison, Run
 from harness.report.charts.style import INK, PALETTE, Chart, chart, data, log_axis, rows_axis, tooltips
 from harness.report.comparison import names
 
-# More single cases than this are a smear, and megabytes.
+# More single cases than this are not legible, and take megabytes.
 _MOST_TICKS = 3000
-# Of more runs than this all suites together are shown: a row for each suite of each is more than a screen.
+# With more runs than this, one row stands for all suites of a run.
 _MANY_RUNS = 5
+
+
+def _speedup(ratio: float) -> float:
+    """The speed-up of a candidate, for a picture in which right is faster."""
+    return 1.0 / ratio
 
 
 def speedups(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Chart | None:
@@ -20,43 +25,49 @@ def speedups(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Chart | 
     called = names(runs)[1:]
     many = len(called) > _MANY_RUNS
     suites = [
-        (name, suite, suite.interval or (None, None))
-        for name, one in zip(called, comparisons, strict=True)
-        for suite in (filter(None, [one.overall]) if many else one.suites)
+        (name, suite)
+        for name, comparison in zip(called, comparisons, strict=True)
+        for suite in (filter(None, [comparison.overall]) if many else comparison.suites)
     ]
-    means = [
-        {
-            "suite": suite.suite,
-            "run": name,
-            "row": _row(suite.suite, name, called),
-            "speedup": suite.speedup,
-            "low": low,
-            "high": high,
-            "shown": f"{suite.speedup:.2f} x",
-            "within": f"{low:.2f} - {high:.2f}" if low and high else "",
-            "cases": str(len(suite.cases)),
-        }
-        for name, suite, (low, high) in sorted(suites, key=lambda one: one[1].suite)
-    ]
+    means: list[dict[str, object]] = []
+    values = [1.0]
+    for name, suite in sorted(suites, key=lambda named: named[1].name):
+        speedup, low, high = (
+            None if ratio is None else _speedup(ratio) for ratio in (suite.ratio, suite.high, suite.low)
+        )
+        values += [value for value in (speedup, low, high) if value is not None]
+        means.append(
+            {
+                "suite": suite.name,
+                "run": name,
+                "row": _row(suite.name, name, called),
+                "speedup": speedup,
+                "low": low,
+                "high": high,
+                "shown": f"{speedup:.2f} x",
+                "within": f"{low:.2f} - {high:.2f}" if low and high else "",
+                "cases": str(suite.cases),
+            }
+        )
     if not means:
         return None
-    ticks = [
+    ticks: list[dict[str, object]] = [
         {
             "row": _row("all" if many else case.suite, name, called),
-            "speedup": case.speedup,
+            "speedup": _speedup(case.ratio),
             "case": case.case,
-            "shown": f"{case.speedup:.2f} x",
+            "shown": f"{_speedup(case.ratio):.2f} x",
             "run": name,
         }
-        for name, one in zip(called, comparisons, strict=True)
-        for case in one.cases
+        for name, comparison in zip(called, comparisons, strict=True)
+        for case in comparison.cases
+        if case.ratio
     ]
     if len(ticks) > _MOST_TICKS:
         ticks = []
     order = [str(mean["row"]) for mean in means]
-    shown = [float(str(tick["speedup"])) for tick in ticks] + [suite.speedup for _, suite, _ in suites]
-    ends = [end for _, _, interval in suites for end in interval if end is not None]
-    x = log_axis("speedup", "speed-up over the base", " x", [1.0, *shown, *ends], form="~r")
+    values += [float(str(tick["speedup"])) for tick in ticks]
+    x = log_axis("speedup", "speed-up over the base", " x", values, form="~r")
     behind = (
         alt.Chart(data(ticks))
         .mark_tick(opacity=0.35, size=12, color=PALETTE[7], aria=False)
@@ -72,14 +83,14 @@ def speedups(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Chart | 
     )
     points = base.mark_point(filled=True, size=60, color=PALETTE[0], opacity=1, aria=False).encode(
         x=alt.X(**x),
-        tooltip=tooltips(suite="suite", run="run", shown="speed-up", within="95 %", cases="cases"),
+        tooltip=tooltips(suite="suite", run="run", shown="speed-up", within="95% CI", cases="cases"),
     )
     unity = (
         alt.Chart(data([{"speedup": 1.0}])).mark_rule(color=INK, opacity=0.5, aria=False).encode(x=alt.X(**x))
     )
     return chart(
         "Speed-up by suite",
-        f"Points are geometric means over the cases of a suite with their 95 % interval{', the ticks behind them single cases' if ticks else ''}; "
+        f"Points are geometric means over the cases of a suite with their 95% interval{', the ticks behind them single cases' if ticks else ''}; "
         "right of 1 a run is faster than the base.",
         alt.layer(behind, unity, rules, points),
         height=max(20 * len(order), 60),
@@ -122,7 +133,7 @@ def _bars(title: str, rows: Sequence[dict[str, object]]) -> Chart:
     texts = base.mark_text(align="left", dx=5, aria=False).encode(x="rate:Q", text="label:N")
     return chart(
         title,
-        "The best rate any code reached, on the threads of each run.",
+        "The best rate that any code reached, with the threads of each run.",
         bars + texts,
         height=24 * len(rows) + 8,
         half=True,

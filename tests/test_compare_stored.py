@@ -1,4 +1,4 @@
-"""Stored runs held against each other: made-up runs whose difference is known."""
+"""Stored runs compared as a gate: made-up runs whose difference is known."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from harness import store
-from harness.compare.stored import judged, round_spread
+from harness.compare.gating import compare_stored, pace_change
 from harness.errors import UsageError
 from harness.records import (
     Failed,
@@ -20,14 +20,14 @@ from harness.records import (
     Run,
     Skipped,
 )
-from harness.records.comparison import Decision, Judgement
+from harness.records.comparison import Comparison, Decision
 from tests import made_up
 from tests.conftest import decoded
 
 Plumbline = Callable[..., tuple[int, str, str]]
 SIZES = (256, 512, 1024)
 # Intervals of two processes are a few percent wide.
-FLOOR = 0.05
+THRESHOLD = 0.05
 
 
 def results(*, slower: dict[int, float] | None = None, **changes: Any) -> tuple[Result, ...]:
@@ -52,8 +52,8 @@ def a_run(found: tuple[Result, ...], **changes: Any) -> Run:
 BASE = made_up.run(results())
 
 
-def by_case(judgement: Judgement) -> dict[str, Decision]:
-    return {case.case: case.decision for case in judgement.cases}
+def by_case(comparison: Comparison) -> dict[str, Decision]:
+    return {case.case: case.decision for case in comparison.cases}
 
 
 def name(n: int) -> str:
@@ -61,28 +61,28 @@ def name(n: int) -> str:
 
 
 def test_the_same_twice_is_equivalent() -> None:
-    told = judged(BASE, a_run(results()), FLOOR)
-    assert set(by_case(told).values()) == {Decision.EQUIVALENT}
-    assert not told.failed
+    comparison = compare_stored(BASE, a_run(results()), THRESHOLD)
+    assert set(by_case(comparison).values()) == {Decision.EQUIVALENT}
+    assert not comparison.failed
 
 
 def test_a_slower_case_fails_and_a_faster_one_is_told() -> None:
-    told = judged(BASE, a_run(results(slower={256: 1.2, 1024: 0.8})), FLOOR)
-    assert by_case(told) == {
+    comparison = compare_stored(BASE, a_run(results(slower={256: 1.2, 1024: 0.8})), THRESHOLD)
+    assert by_case(comparison) == {
         name(256): Decision.REGRESSED,
         name(512): Decision.EQUIVALENT,
         name(1024): Decision.IMPROVED,
     }
-    assert [one.case for one in told.failing] == [name(256)]
-    (slow,) = told.failing
+    assert [one.case for one in comparison.failing] == [name(256)]
+    (slow,) = comparison.failing
     assert slow.ratio == pytest.approx(1.2)
     assert slow.low is not None
     assert slow.high is not None
     assert slow.low < 1.2 < slow.high
-    assert told.failed
+    assert comparison.failed
 
 
-def test_a_machine_that_changed_its_pace_widens_the_floor() -> None:
+def test_a_machine_that_changed_its_pace_widens_the_threshold() -> None:
     peaks = made_up.PEAKS
     slower = Peaks(
         compute=tuple(
@@ -93,11 +93,11 @@ def test_a_machine_that_changed_its_pace_widens_the_floor() -> None:
         levels=peaks.levels,
     )
     candidate = a_run(results(slower={256: 1.2}), peaks=(slower,))
-    assert round_spread(BASE, candidate, BASE.results[0]) == pytest.approx(0.25)
-    told = judged(BASE, candidate, FLOOR)
-    assert by_case(told)[name(256)] is Decision.EQUIVALENT
-    assert any("the machine itself: compute float32 -20.00 %" in note for note in told.notes)
-    assert told.cases[0].floor == pytest.approx(0.25 + FLOOR)
+    assert pace_change(BASE, candidate, BASE.results[0]) == pytest.approx(0.25)
+    comparison = compare_stored(BASE, candidate, THRESHOLD)
+    assert by_case(comparison)[name(256)] is Decision.EQUIVALENT
+    assert any("the machine itself changed: compute float32 -20" in note for note in comparison.notes)
+    assert comparison.cases[0].threshold == pytest.approx(0.25 + THRESHOLD)
 
 
 def test_a_torch_that_lost_a_third_does_not_hide_it_behind_its_own_peak() -> None:
@@ -116,8 +116,8 @@ def test_a_torch_that_lost_a_third_does_not_hide_it_behind_its_own_peak() -> Non
     )
     slower = results(slower=dict.fromkeys(SIZES, 1.5))
     environment = msgspec.structs.replace(here, software=newer)
-    told = judged(BASE, a_run(slower, environment=environment, peaks=(lost,)), FLOOR)
-    assert set(by_case(told).values()) == {Decision.REGRESSED}
+    comparison = compare_stored(BASE, a_run(slower, environment=environment, peaks=(lost,)), THRESHOLD)
+    assert set(by_case(comparison).values()) == {Decision.REGRESSED}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_torch_that_lost_a_third_does_not_hide_it_behind_its_own_peak() -> Non
 )
 def test_what_says_nothing_of_each_other_is_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        judged(BASE, a_run(results(), **changes), FLOOR)
+        compare_stored(BASE, a_run(results(), **changes), THRESHOLD)
 
 
 def test_another_torch_is_named_beside_the_verdicts() -> None:
@@ -145,17 +145,19 @@ def test_another_torch_is_named_beside_the_verdicts() -> None:
     software = msgspec.structs.replace(
         here.software, torch=msgspec.structs.replace(here.software.torch, version="2.14.0")
     )
-    told = judged(BASE, a_run(results(), environment=msgspec.structs.replace(here, software=software)), FLOOR)
-    assert [(d.field, d.this, d.other) for d in told.differences] == [
+    comparison = compare_stored(
+        BASE, a_run(results(), environment=msgspec.structs.replace(here, software=software)), THRESHOLD
+    )
+    assert [(d.field, d.this, d.other) for d in comparison.differences] == [
         ("software.torch.version", "2.13.0", "2.14.0")
     ]
-    assert not told.failed
+    assert not comparison.failed
 
 
-def gone(kind: Skipped | Failed | None, **changes: Any) -> Judgement:
+def gone(kind: Skipped | Failed | None, **changes: Any) -> Comparison:
     found = results()
     kept = found[1:] if kind is None else (msgspec.structs.replace(found[0], outcome=kind), *found[1:])
-    return judged(BASE, a_run(kept, **changes), FLOOR)
+    return compare_stored(BASE, a_run(kept, **changes), THRESHOLD)
 
 
 def test_a_missing_case_fails_unless_it_was_not_asked_for() -> None:
@@ -166,25 +168,25 @@ def test_a_missing_case_fails_unless_it_was_not_asked_for() -> None:
     aside = gone(None, planned=planned, settings=narrower)
     assert not aside.missing
     assert not aside.failed
-    assert "1 cases of the base were not asked for in the candidate" in aside.notes
+    assert "the candidate was not asked for 1 case of the base" in aside.notes
     every = tuple(result.case.id for result in results())
-    assert gone(None, planned=every).missing == ((name(256), "planned there, and not on record"),)
-    assert gone(Failed("it broke")).missing == ((name(256), "failed there: it broke"),)
-    assert gone(Skipped("no room")).missing == ((name(256), "skipped there: no room"),)
+    assert gone(None, planned=every).missing == ((name(256), "planned, but not measured"),)
+    assert gone(Failed("it broke")).missing == ((name(256), "failed: it broke"),)
+    assert gone(Skipped("no room")).missing == ((name(256), "skipped: no room"),)
 
 
 def test_a_new_case_is_told_and_fails_nothing() -> None:
     more = (*results(), made_up.measured_product(2048))
-    told = judged(BASE, a_run(more), FLOOR)
-    assert told.new == (name(2048),)
-    assert not told.failed
+    comparison = compare_stored(BASE, a_run(more), THRESHOLD)
+    assert comparison.new == (name(2048),)
+    assert not comparison.failed
 
 
 def test_metrics_without_noise_gate_exactly() -> None:
-    more = judged(BASE, a_run(results(memory=2**30)), FLOOR)
+    more = compare_stored(BASE, a_run(results(memory=2**30)), THRESHOLD)
     assert more.failed
     assert {change.metric for case in more.cases for change in case.work_grew} == {"peak memory"}
-    less = judged(BASE, a_run(results(memory=8)), FLOOR)
+    less = compare_stored(BASE, a_run(results(memory=8)), THRESHOLD)
     assert not less.failed
     assert {change.metric for case in less.cases for change in case.work_shrank} == {"peak memory"}
     assert set(by_case(more).values()) == {Decision.EQUIVALENT}
@@ -193,14 +195,14 @@ def test_metrics_without_noise_gate_exactly() -> None:
 def test_other_work_under_the_same_name_is_inconclusive() -> None:
     found = results()
     other = msgspec.structs.replace(found[0], case=msgspec.structs.replace(found[0].case, dtype="bfloat16"))
-    told = judged(BASE, a_run((other, *found[1:])), FLOOR)
-    decision = next(case for case in told.cases if case.case == name(256))
+    comparison = compare_stored(BASE, a_run((other, *found[1:])), THRESHOLD)
+    decision = next(case for case in comparison.cases if case.case == name(256))
     assert decision.decision is Decision.INCONCLUSIVE
-    assert "dtype is float32 in the base, bfloat16 there" in decision.reason
-    assert not told.failed
+    assert "dtype is float32 in the base, bfloat16 in the candidate" in decision.reason
+    assert not comparison.failed
 
 
-def test_a_workload_whose_code_changed_only_informs() -> None:
+def test_a_workload_whose_code_changed_is_informational() -> None:
     def with_source(found: tuple[Result, ...], source: str) -> tuple[Result, ...]:
         return tuple(
             msgspec.structs.replace(one, case=msgspec.structs.replace(one.case, source=source))
@@ -209,10 +211,10 @@ def test_a_workload_whose_code_changed_only_informs() -> None:
 
     base = made_up.run(with_source(results(), "a"))
     slower = with_source(results(slower={256: 2.0}), "b")
-    told = judged(base, a_run(slower), FLOOR)
-    assert by_case(told)[name(256)] is Decision.REGRESSED
-    assert not told.failed
-    assert judged(base, a_run(with_source(slower, "a")), FLOOR).failed
+    comparison = compare_stored(base, a_run(slower), THRESHOLD)
+    assert by_case(comparison)[name(256)] is Decision.REGRESSED
+    assert not comparison.failed
+    assert compare_stored(base, a_run(with_source(slower, "a")), THRESHOLD).failed
 
 
 def test_one_process_decides_nothing() -> None:
@@ -224,9 +226,11 @@ def test_one_process_decides_nothing() -> None:
             made.append(msgspec.structs.replace(one, outcome=msgspec.structs.replace(one.outcome, view=view)))
         return tuple(made)
 
-    told = judged(made_up.run(alone(results())), a_run(alone(results(slower={256: 2.0}))), FLOOR)
-    assert set(by_case(told).values()) == {Decision.INCONCLUSIVE}
-    assert {case.informs for case in told.cases} == {"a run of one process states no interval"}
+    comparison = compare_stored(
+        made_up.run(alone(results())), a_run(alone(results(slower={256: 2.0}))), THRESHOLD
+    )
+    assert set(by_case(comparison).values()) == {Decision.INCONCLUSIVE}
+    assert {case.informational for case in comparison.cases} == {"a run of one process has no interval"}
 
 
 def kept(folder: Path, run: Run) -> Header:
@@ -241,17 +245,17 @@ def test_the_command_tells_compares_and_fails(plumbline: Plumbline, tmp_path: Pa
     base = kept(tmp_path / "results", BASE)
     slower = kept(tmp_path / "results", a_run(results(slower={256: 1.2})))
     status, output, _ = plumbline(
-        "compare", base.id, slower.id, "--floor", "5%", "--json", "-", "--markdown", "out.md"
+        "compare", base.id, slower.id, "--threshold", "5%", "--json", "-", "--markdown", "out.md"
     )
     assert status == 1
     assert decoded(output)["cases"][0]["decision"] == "regressed"
-    assert "FAILS: 1 regressed, 2 equivalent" in Path("out.md").read_text()
-    status, output, _ = plumbline("compare", slower.id, base.id, "--floor", "0.05")
+    assert "FAIL: 1 regressed, 2 equivalent" in Path("out.md").read_text()
+    status, output, _ = plumbline("compare", slower.id, base.id, "--threshold", "0.05")
     assert status == 0
-    assert "passes: 1 improved, 2 equivalent" in output
+    assert "PASS: 1 improved, 2 equivalent" in output
     status, output, errors = plumbline("compare", base.id, "nothing")
     assert (status, output) == (2, "")
     assert "no run 'nothing'" in errors
-    status, _, errors = plumbline("compare", base.id, slower.id, "--floor", "200%")
+    status, _, errors = plumbline("compare", base.id, slower.id, "--threshold", "200%")
     assert status == 2
-    assert "--floor" in errors
+    assert "--threshold" in errors
