@@ -49,8 +49,11 @@ class Effect(NamedTuple):
     @property
     def detectable(self) -> float:
         """The minimum detectable change, a fraction: as many pairs detect it in 80 of 100 cases."""
-        quantile, half = _quantile(self.alpha / 2, self.pairs), math.log(self.high / self.low) / 2
-        return math.expm1(half * (1.0 + _quantile(MISSED, self.pairs) / quantile))
+        quantile, half = (
+            stats.students_t(1.0 - self.alpha / 2, self.pairs - 1),
+            math.log(self.high / self.low) / 2,
+        )
+        return math.expm1(half * (1.0 + stats.students_t(1.0 - MISSED, self.pairs - 1) / quantile))
 
 
 def effect(log_ratios: Sequence[float], alpha: float = ALPHA) -> Effect:
@@ -183,11 +186,6 @@ def _student(values: Sequence[float], alpha: float) -> float:
     """Half the width of an interval by Student's t."""
     if len(values) < 2:
         return math.inf
-    return _quantile(alpha / 2, len(values)) * stats.deviation(values) / math.sqrt(len(values))
-
-
-def _quantile(fraction: float, count: int) -> float:
-    """The value that Student's t of `count` readings exceeds with this probability."""
-    from scipy.special import stdtrit  # noqa: PLC0415 - a tenth of a second that most commands do not need
-
-    return float(-stdtrit(max(count - 1, 1), fraction))
+    return (
+        stats.students_t(1.0 - alpha / 2, len(values) - 1) * stats.deviation(values) / math.sqrt(len(values))
+    )
