@@ -222,8 +222,8 @@ def test_other_programs_that_take_cores_void() -> None:
 def test_steal_voids() -> None:
     results = [sensed(made_up.measured_product(n), cpus=2, steal_fraction=0.2) for n in made_up.SIZES]
 
-    assert "20 %" in only(quiet(*results), "waiting for cores").cause
-    assert ("steal", "at most 20 % of the CPU time during a batch", BAD) in voids(quiet(*results))
+    assert "20%" in only(quiet(*results), "waiting for cores").cause
+    assert ("steal", "at most 20% of the CPU time during a batch", BAD) in voids(quiet(*results))
 
 
 def test_a_noisy_machine_is_told_once() -> None:
@@ -298,7 +298,7 @@ def test_no_self_test_is_told() -> None:
 @pytest.mark.parametrize(
     ("trouble", "name", "words"),
     [
-        ({"power_limit_enforced_watts": 230.0}, "power cap", "57 % of its default 400 W"),
+        ({"power_limit_enforced_watts": 230.0}, "power cap", "57% of its default 400 W"),
         ({"other_processes": 2}, "others on the GPU", "2 other processes"),
         ({"ecc_uncorrected_errors": 3}, "memory errors", "3 uncorrected memory errors"),
         ({"pcie_width": 4}, "narrow PCIe link", "4 of 16 PCIe lanes"),
@@ -379,9 +379,9 @@ def test_what_a_library_loses_of_the_hierarchy() -> None:
     def run(torch: float, peer: float) -> Run:
         return quiet(peaks=(hierarchy(float32_micro_kernel=200e9, float32_peer=peer, float32_torch=torch),))
 
-    assert "-25 %" in only(run(150e9, 150e9), "lost in the library").finding
+    assert "-25%" in only(run(150e9, 150e9), "lost in the library").finding
     assert "comes to the same" in only(run(150e9, 150e9), "lost in the library").cause
-    assert "20 % faster" in only(run(150e9, 180e9), "lost in the library").fix
+    assert "20% faster" in only(run(150e9, 180e9), "lost in the library").fix
     assert findings(run(185e9, 190e9)) == ()
 
 
@@ -412,7 +412,7 @@ def test_peaks_that_moved_void() -> None:
     def run(slow: float) -> Run:
         return quiet(peaks=(hierarchy(float32_torch=100e9), hierarchy(float32_torch=slow)))
 
-    assert "float32 (torch, 2 threads) by 30 %" in only(run(70e9), "peaks moved").finding
+    assert "float32 (torch, 2 threads) by 30%" in only(run(70e9), "peaks moved").finding
     assert findings(run(95e9)) == ()
 
 
@@ -420,7 +420,7 @@ def test_half_of_a_datasheet_is_too_little() -> None:
     def run(torch: float) -> Run:
         return quiet(peaks=(hierarchy(bfloat16_datasheet=1000e12, bfloat16_torch=torch),))
 
-    assert "30 % of 1.00 PFLOP/s" in only(run(300e12), "far below the datasheet").finding
+    assert "30% of 1.00 PFLOP/s" in only(run(300e12), "far below the datasheet").finding
     assert findings(run(700e12)) == ()
 
 
@@ -435,7 +435,7 @@ def test_a_optimization_that_pays_is_advice() -> None:
     assert found.cases == ("a",)
     assert "2.00 times as fast" in found.finding
     assert "1.80 times were said" in found.cause
-    assert "50 %" in found.fix
+    assert "50%" in found.fix
     assert findings(quiet(optimizations=(Optimization(name, "a", "b", 2.0, 0.9, 4.4),))) == ()
     assert findings(quiet(optimizations=(Optimization(name, "a", "b", 1.05, 1.01, 1.1),))) == ()
     assert findings(quiet(optimizations=(Optimization(name, "a", "b", 2.0),))) == ()
@@ -479,7 +479,7 @@ def test_steps_that_are_mostly_framework() -> None:
 
     found = only(run(0.7), "mostly framework")
 
-    assert "of whose expected 1.00 ms it is 70 %" in found.finding
+    assert "of whose expected 1.00 ms it is 70%" in found.finding
     assert found.cases == ("step",)
     assert findings(run(0.3)) == ()
 
@@ -523,7 +523,7 @@ def test_a_shape_that_is_no_multiple() -> None:
 
     assert found.cases == ("matmul-float32-m1023-n1023-k1023",)
     assert "m = 1023, n = 1023, k = 1023 are no multiple of 8" in found.cause
-    assert "33 %" in found.fix
+    assert "33%" in found.fix
     assert findings(run(140e9)) == ()
 
 
@@ -551,7 +551,7 @@ def test_what_is_not_known_is_no_trouble_but_is_said() -> None:
 
 def test_the_checklist_of_a_gpu() -> None:
     rows = {name: (told, answer) for name, told, answer in voids(on_gpu(gpu=GPU))}
-    assert rows["power cap"] == ("100 % of the default limit", FINE)
+    assert rows["power cap"] == ("100% of the default limit", FINE)
     assert rows["memory errors"] == ("0 uncorrected", FINE)
     assert rows["other processes on the GPU"] == ("0 when the run began", FINE)
 

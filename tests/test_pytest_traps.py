@@ -351,7 +351,7 @@ def test_a_regression_fails_the_session_in_the_terminal_and_in_junit_without_a_t
     ]
     result.stdout.fnmatch_lines(["FAILED *plumbline-compare::work-steady-n1000*"])
     no_traceback(result)
-    assert failures() == {f"work-steady-n{n}": f"work-steady-n{n} regressed: +20.00 %" for n in (1000, 2000)}
+    assert failures() == {f"work-steady-n{n}": f"work-steady-n{n} regressed: +20.00%" for n in (1000, 2000)}
 
 
 def test_a_change_within_the_floor_passes(run: Run, slower: Callable[[float], None]) -> None:

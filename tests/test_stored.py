@@ -96,7 +96,7 @@ def test_a_machine_that_changed_its_pace_widens_the_floor() -> None:
     assert round_spread(BASE, candidate, BASE.results[0]) == pytest.approx(0.25)
     told = judged(BASE, candidate, FLOOR)
     assert by_case(told)[name(256)] is Decision.EQUIVALENT
-    assert any("the machine itself: compute float32 -20.00 %" in note for note in told.notes)
+    assert any("the machine itself: compute float32 -20.00%" in note for note in told.notes)
     assert told.cases[0].floor == pytest.approx(0.25 + FLOOR)
 
 

@@ -4,39 +4,31 @@ from collections.abc import Iterable, Sequence
 
 from harness import units
 from harness.records import Failed, Flag, Measurement, Result, Run, Skipped, View
+from harness.report.content import ids, texts
 from harness.report.summary import WORDS
 
-COLUMNS = ("case", "median", "95 %", "IQR", "rate", "of peak", "predicted / measured", "memory", "flags")
+COLUMNS = (
+    *ids("case"),
+    *("median", "95% CI", "IQR", "rate", "of peak", "predicted / measured", "memory"),
+    *texts("flags"),
+)
 # What a narrow terminal leaves out, first to last.
 DISPENSABLE = ("memory", "IQR", "predicted / measured")
 VIEW_COLUMNS = (
-    "case",
-    "view",
-    "median",
-    "95 %",
-    "tensors",
-    "host-bound",
-    "regime",
-    "energy",
-    "clock",
-    "power",
+    *ids("case", "view"),
+    *("median", "95% CI", "tensors", "host-bound"),
+    *ids("regime"),
+    *("energy", "clock", "power"),
 )
 VIEW_DISPENSABLE = ("host-bound", "regime")
-ABSENT_COLUMNS = ("reason", "outcome", "cases")
-ROOFLINE_COLUMNS = ("case", "FLOP/B", "matrix and vector", "of peak", "bound by")
+ABSENT_COLUMNS = (*texts("reason"), *ids("outcome"), *texts("cases"))
+ROOFLINE_COLUMNS = (*ids("case"), "FLOP/B", "matrix and elementwise", "of peak", *ids("bound by"))
 SENSOR_COLUMNS = (
-    *(
-        "case",
-        "waited for a core",
-        "other programs",
-        "stolen",
-        "clock",
-        "power",
-        "temperature",
-        "throttled by",
-    ),
+    *ids("case"),
+    *("waited for a core", "other programs", "stolen", "clock", "power", "temperature"),
+    *texts("throttled by"),
 )
-FLAGGED_COLUMNS = ("flag", "cases", "meaning", "which")
+FLAGGED_COLUMNS = (*ids("flag"), "cases", *texts("meaning", "examples"))
 
 
 def case_rows(run: Run, suite: str) -> list[tuple[str, ...]]:

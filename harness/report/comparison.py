@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from harness import units
 from harness.records import Compared, Comparison, FindingKind, PeakCompared, Run
 from harness.report import summary
-from harness.report.content import Page, Section, lines, section, table
+from harness.report.content import Page, Section, ids, lines, section, table, texts
 
 _OVER_SUITES = (
     "The interval of a suite is that of its geometric mean: what its cases differ by, and what one of them typically does not know of itself, "
@@ -56,12 +56,20 @@ def _sections(
         "In short",
         (
             table(
-                ("run", "state", "threads", "torch", "begun", "id", "wrong", "voids"),
+                (*ids("run", "state"), "threads", *ids("torch", "begun", "id"), "wrong", "voids"),
                 [_about(run, name) for run, name in zip(runs, called, strict=True)],
                 "The runs",
             ),
             table(
-                ("suite", "run", "speed-up", "95 %", "faster", "slower", "no difference seen", "unknown"),
+                (
+                    *ids("suite", "run"),
+                    "speed-up",
+                    "95% CI",
+                    "faster",
+                    "slower",
+                    "no difference seen",
+                    "unknown",
+                ),
                 [row for name, one in zip(others, comparisons, strict=True) for row in _suites(name, one)],
                 "Speed-up by suite, geometric mean",
             ),
@@ -72,21 +80,21 @@ def _sections(
         "differences",
         "What differs",
         (
-            table(("field", *called), _differing(comparisons, settings=True), "Settings"),
-            table(("field", *called), _differing(comparisons, settings=False), "Environment"),
+            table(ids("field", *called), _differing(comparisons, settings=True), "Settings"),
+            table(ids("field", *called), _differing(comparisons, settings=False), "Environment"),
         ),
     )
     yield section(
         "peaks",
         "Peaks",
-        (table(("peak", "threads", *called), _peaks(comparisons), "Best rates reached by any code"),),
+        (table((*ids("peak"), "threads", *called), _peaks(comparisons), "Best rates reached by any code"),),
     )
     yield section(
         "cases",
         "Cases",
         (
             table(
-                ("case", f"{called[0]}, median", *(f"{name}, speed-up" for name in others)),
+                (*ids("case"), f"{called[0]}, median", *(f"{name}, speed-up" for name in others)),
                 _cases(comparisons),
                 "Speed-up of each case",
             ),
@@ -102,7 +110,7 @@ def _sections(
         "Work and memory that differ",
         (
             table(
-                ("run", "case", "metric", called[0], "there"),
+                (*ids("run", "case", "metric"), called[0], "there"),
                 [
                     (name, one.case, one.metric, *(_counted(one.metric, n) for n in (one.base, one.other)))
                     for name, several in zip(others, comparisons, strict=True)
@@ -117,7 +125,7 @@ def _sections(
         "Not compared",
         (
             table(
-                ("run", "case", "why"),
+                (*ids("run", "case"), *texts("why")),
                 [
                     (name, *one)
                     for name, several in zip(others, comparisons, strict=True)
@@ -126,7 +134,7 @@ def _sections(
                 "Measured in the base alone",
             ),
             table(
-                ("run", "case"),
+                ids("run", "case"),
                 [
                     (name, one)
                     for name, several in zip(others, comparisons, strict=True)
@@ -141,7 +149,7 @@ def _sections(
         "Findings of each run",
         (
             table(
-                ("run", "kind", "finding", "what to do"),
+                (*ids("run", "kind"), *texts("finding", "what to do")),
                 [
                     (name, one.kind.value, f"{one.name}: {one.finding}", one.fix)
                     for run, name in zip(runs, called, strict=True)

@@ -2,36 +2,30 @@
 
 from harness import units
 from harness.records import Estimate, Judged, OperatorModel, Run
+from harness.report.content import ids, texts
 
 MODEL_COLUMNS = (
-    "operators",
-    "dtype",
+    *ids("operators", "dtype"),
     "cases",
     "overhead",
     "FLOP rate",
     "byte rate",
     "from memory",
-    "typically off",
-    "at worst",
-    "worst case",
+    "median error",
+    "worst error",
+    *ids("worst case"),
 )
 MODEL_DISPENSABLE = ("worst case", "cases")
 TIME_COLUMNS = (
-    "step",
-    "expected",
-    "90 %",
-    "measured",
-    "off by",
-    "roofline",
-    "scaled",
-    "replay",
-    "mostly",
-    "beyond what was calibrated",
+    *ids("step"),
+    *("estimated", "90% interval", "measured", "error", "roofline", "scaled", "replay"),
+    *ids("largest parts"),
+    *texts("not calibrated"),
 )
-TIME_DISPENSABLE = ("mostly", "replay", "scaled")
-WAY_COLUMNS = ("suite", "way to predict", "steps", "mean error", "bias", "worst", "worst step")
+TIME_DISPENSABLE = ("largest parts", "replay", "scaled")
+WAY_COLUMNS = (*ids("suite", "method"), "steps", "mean error", "bias", "worst", *ids("worst step"))
 WAY_DISPENSABLE = ("worst step",)
-KIND_COLUMNS = ("suite", "operators", "kinds of shapes", "time alone", "model is off by", "bias")
+KIND_COLUMNS = (*ids("suite", "operators"), "shapes", "time alone", "mean error", "bias")
 
 
 def model_rows(run: Run) -> list[tuple[str, ...]]:

@@ -6,8 +6,9 @@ import msgspec
 
 from harness import units
 from harness.records import Environment
+from harness.report.content import ids, texts
 
-FACT_COLUMNS = ("part", "fact", "value")
+FACT_COLUMNS = (*ids("part", "fact"), *texts("value"))
 
 
 def fact_rows(environment: Environment) -> list[tuple[str, str, str]]:

@@ -12,10 +12,11 @@ from harness.fit.groups import Group, printable
 from harness.fit.intervals import Expectation
 from harness.fit.models import LONGEST, SHORTEST
 from harness.records import Parameter
+from harness.report.content import ids, texts
 from harness.report.step_tables import FIT_COLUMNS, interval
 from harness.report.terminal import print_table
 
-MODEL_COLUMNS = ("sweep", "model", "sizes", "times", "median residual", "worst", "at")
+MODEL_COLUMNS = (*ids("sweep", "model"), "sizes", "times", "median residual", "worst", *texts("at"))
 # How many expected times, and how many groups without a model, are shown; --json has all.
 SHOWN = 40
 
@@ -34,7 +35,7 @@ def show_fits(groups: Sequence[Group], console: Console) -> None:
         for row, one in group.predictions
         if one is not None
     ]
-    columns = ("sweep", "work", "expected", "95 % interval", "")
+    columns = (*ids("sweep", "work"), "estimated", "95% interval", *ids(""))
     print_table(console, "Expected", columns, [_expected_row(*one) for one in expected[:SHOWN]])
     if len(expected) > SHOWN:
         console.print(Text(f"and {len(expected) - SHOWN} more: --json has all"))

@@ -14,13 +14,12 @@ from harness.records import Exact
 from harness.records.comparison import CaseDecision, Decision, Judgement
 from harness.records.environment import Scalar
 from harness.report import publish as publish_to
-from harness.report.content import Page, Section, lines, section, table
+from harness.report.content import Page, Section, ids, lines, section, table
 from harness.report.markdown import SUMMARY, markdown
 from harness.report.terminal import screen, show_page
 
 COLUMNS = (
-    "case",
-    "decision",
+    *ids("case", "decision"),
     "change",
     "interval",
     "floor",
@@ -112,7 +111,7 @@ def _sections(judgement: Judgement) -> Iterator[Section]:
             "Work without noise that changed",
             (
                 table(
-                    ("case", "metric", "base", "candidate"),
+                    (*ids("case", "metric"), "base", "candidate"),
                     [
                         (one.case, change.metric, f"{change.base:,}", f"{change.other:,}")
                         for one in ordered
@@ -137,7 +136,7 @@ def _sections(judgement: Judgement) -> Iterator[Section]:
             "What differs between the environments",
             (
                 table(
-                    ("field", "base", "candidate"),
+                    ids("field", "base", "candidate"),
                     [(d.field, _fact(d.this), _fact(d.other)) for d in judgement.differences],
                 ),
             ),

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from harness import units
 from harness.records.history import History, Shared, Step, StepKind, StepState
-from harness.report.content import Page, Section, lines, section, table
+from harness.report.content import Page, Section, ids, lines, section, table, texts
 
 _BARS = "▁▂▃▄▅▆▇█"
 # A line of bars is no longer than this.
@@ -43,7 +43,13 @@ def page(histories: Sequence[History]) -> Page:
     return Page("Plumbline: history", (about,), tuple(one for one in found if one is not None))
 
 
-_COLUMNS = ("case", "machine", "threads", "host", "points", "latest", "steps", "last step", "history")
+_COLUMNS = (
+    *ids("case", "machine"),
+    "threads",
+    *ids("host"),
+    *("points", "latest", "steps", "last step"),
+    *ids("history"),
+)
 
 
 def _row(history: History) -> tuple[str, ...]:
@@ -84,7 +90,7 @@ def _sections(history: History) -> Iterator[Section]:
             "Where the machine ran it with another stack",
             (
                 table(
-                    ("point", "time", "what changed"),
+                    ("point", *ids("time"), *texts("what changed")),
                     [
                         (str(b.index), _moment(history.points[b.index].time), ", ".join(b.changes))
                         for b in history.boundaries[-LATEST:]
@@ -98,7 +104,7 @@ def _sections(history: History) -> Iterator[Section]:
             "Points",
             (
                 table(
-                    ("point", "time", "build", "value", "to the one before"),
+                    ("point", *ids("time", "build"), "value", "change"),
                     list(_latest(history)),
                     "Latest points",
                 ),
@@ -172,7 +178,14 @@ def fleet_page(found: Sequence[tuple[Sequence[History], Sequence[Shared]]]) -> P
         for members, changes in found
         for change in changes
     ]
-    columns = ("case", "points at", "change", "build", "time", "hosts", "which", "why")
+    columns = (
+        *ids("case", "points at"),
+        "change",
+        *ids("build", "time"),
+        "hosts",
+        *ids("which"),
+        *texts("why"),
+    )
     told = section(
         "changes",
         "Changes",

@@ -20,7 +20,7 @@ from markupsafe import Markup, escape
 from harness.errors import StorageError
 from harness.report.charts import Chart
 from harness.report.charts.style import CONFIG
-from harness.report.content import Page, Section, Table
+from harness.report.content import Kind, Page, Section
 from harness.store import write_whole
 from harness.text import visible
 
@@ -69,8 +69,6 @@ _CHARTS_ALONE = {
     "sensors": ("Sensors", "optimizations"),
 }
 _CODE = re.compile(r"`([^`]+)`")
-# A number, with a unit or a word, and perhaps an interval or a remark; no date, no id, no sentence.
-_NUMBER = re.compile(r"[±+-]?\s?\d[\d.,]*(e[+-]?\d+)?(\s?[%°/µ\w]{1,12}){0,2}(\s[-+=?(to].*)?|not identified")
 
 
 def html(page: Page, charts: Mapping[str, Sequence[Chart]]) -> str:
@@ -97,7 +95,7 @@ def html(page: Page, charts: Mapping[str, Sequence[Chart]]) -> str:
         few=FEW,
         first=FIRST,
         marks=MARKS,
-        numeric=_numeric,
+        numeric=Kind.NUMBER,
     )
 
 
@@ -156,18 +154,3 @@ def _prose(text: str) -> Markup:
 @cache
 def _file(name: str) -> str:
     return (resources.files("harness.report") / "web" / name).read_text(encoding="utf-8")
-
-
-def _numeric(table: Table) -> frozenset[int]:
-    """The columns that hold numbers, by what most of their cells begin with."""
-    return _numeric_columns(table.rows, len(table.columns))
-
-
-@cache
-def _numeric_columns(rows: tuple[tuple[str, ...], ...], columns: int) -> frozenset[int]:
-    found = set()
-    for place in range(columns):
-        told = [row[place] for row in rows if row[place]]
-        if told and sum(1 for cell in told if _NUMBER.fullmatch(cell)) > len(told) / 2:
-            found.add(place)
-    return frozenset(found)

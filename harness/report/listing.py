@@ -7,11 +7,12 @@ from rich.text import Text
 
 from harness import units
 from harness.records import Case, Environment
+from harness.report.content import ids
 from harness.report.facts import fact_rows
 from harness.report.terminal import print_table
 from harness.text import visible
 
-COLUMNS = ("case", "matrix work", "vector work", "bytes moved", "FLOP/byte", "memory")
+COLUMNS = (*ids("case"), "matrix work", "elementwise work", "bytes moved", "FLOP/byte", "memory")
 
 
 def show_facts(environment: Environment, console: Console) -> None:

@@ -8,10 +8,11 @@ from rich.text import Text
 from harness import units
 from harness.records import Verdict
 from harness.records.noise import GATE, INJECTED, PAIRS, KindNoise, NoiseProfile
+from harness.report.content import ids
 from harness.report.terminal import STYLE, print_table
 
 COLUMNS = (
-    "kind",
+    *ids("kind"),
     "threads",
     "call",
     "false alarms",
@@ -26,7 +27,7 @@ COLUMNS = (
 WORDS = (
     f"false alarms, +{INJECTED:.0%} found: of comparisons of {PAIRS} fresh pairs of processes, at a gate of {GATE:.0%}",
     f"detects: the least change that {PAIRS} pairs show in 80 of 100 cases",
-    "states, covers: half of a 95 % interval as a bench states it from now on, and how often it holds another repeat",
+    "states, covers: half of a 95% interval as a bench states it from now on, and how often it holds another repeat",
     "alone: the same without what this self-test found",
 )
 

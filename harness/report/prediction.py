@@ -5,23 +5,16 @@ from rich.text import Text
 
 from harness import units
 from harness.records import PHASES, Forecast, Pass
+from harness.report.content import ids
 from harness.report.terminal import print_table
 
 COLUMNS = (
-    "pass",
-    "FLOPs",
-    "dense",
-    "hardware",
-    "vector",
-    "bytes moved",
-    "kernels",
-    "memory",
-    "at least",
-    "expected",
-    "90 %",
+    *ids("pass"),
+    *("FLOPs", "dense", "hardware", "elementwise", "bytes moved", "kernels", "memory"),
+    *("at least", "estimated", "90% interval"),
 )
 # What a narrow terminal leaves out, first to last.
-DISPENSABLE = ("kernels", "vector", "hardware", "dense", "bytes moved")
+DISPENSABLE = ("kernels", "elementwise", "hardware", "dense", "bytes moved")
 MEMORY = ("parameters", "buffers", "gradients", "optimizer", "activations", "inputs", "temporaries")
 
 
@@ -39,7 +32,7 @@ def show_forecast(forecast: Forecast, console: Console) -> None:
     print_table(
         console,
         "Memory of a training step" if forecast.train else "Memory of inference: nothing can be trained",
-        ("part", "bytes", "size"),
+        (*ids("part"), "bytes", "size"),
         [(name, f"{memory[name]:,}", units.size(memory[name])) for name in (*MEMORY, "peak")],
     )
     console.print(

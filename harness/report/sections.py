@@ -23,7 +23,7 @@ from harness.report.case_tables import (
     suites,
     view_rows,
 )
-from harness.report.content import Page, Section, Table, lines, section, table
+from harness.report.content import Page, Section, Table, ids, lines, section, table, texts
 from harness.report.facts import FACT_COLUMNS, fact_rows
 from harness.report.step_tables import (
     FIT_COLUMNS,
@@ -40,11 +40,11 @@ from harness.report.step_tables import (
     untraced,
 )
 
-SUSTAINED_COLUMNS = ("what", "here", "of what")
-FINDING_COLUMNS = ("kind", "finding", "cause", "what to do")
-VOID_COLUMNS = ("can void the numbers", "found", "state")
-UNMEASURED_COLUMNS = ("not measured", "why")
-VERDICT_COLUMNS = ("claim", "subject", "verdict", "reason")
+SUSTAINED_COLUMNS = ids("what", "here", "of what")
+FINDING_COLUMNS = (*ids("kind"), *texts("finding", "cause", "what to do"))
+VALIDITY_COLUMNS = ids("affects validity", "observed", "state")
+UNMEASURED_COLUMNS = (*ids("not measured"), *texts("why"))
+VERDICT_COLUMNS = (*ids("claim", "subject", "verdict"), *texts("reason"))
 
 
 def page(run: Run) -> Page:
@@ -71,7 +71,7 @@ def _sections(run: Run) -> Iterator[Section | None]:
                 SUSTAINED_COLUMNS, summary.sustained(run), "What it sustains, and how well that was predicted"
             ),
             _cards(run),
-            table(VOID_COLUMNS, voids(run), "What can void the numbers"),
+            table(VALIDITY_COLUMNS, voids(run), "What affects validity"),
             table(UNMEASURED_COLUMNS, unmeasured(run), "What was not measured, and why"),
         ),
     )
@@ -131,7 +131,7 @@ def _sections(run: Run) -> Iterator[Section | None]:
     yield section(
         "method",
         "How it was measured",
-        (lines(summary.method(run)), table(("word", "meaning"), summary.WORDS)),
+        (lines(summary.method(run)), table((*ids("word"), *texts("meaning")), summary.WORDS)),
         details=True,
     )
 
@@ -178,7 +178,7 @@ def _claims(run: Run) -> Section | None:
         "claims",
         "Claims",
         (
-            table(("claim", "verdicts"), summary.claims(run), "Claims"),
+            table(ids("claim", "verdicts"), summary.claims(run), "Claims"),
             table(VERDICT_COLUMNS, said, "Verdicts worth reading"),
         ),
     )

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from harness import units
 from harness.records import PHASES, Fit, Measurement, Optimization, Parameter, Result, Run
+from harness.report.content import ids, texts
 
 STEP_COLUMNS = (
-    "step",
+    *ids("step"),
     "median",
     "samples/s",
     "tokens/s",
@@ -15,12 +16,12 @@ STEP_COLUMNS = (
     "HFU",
     "kernels",
     "memory",
-    "said",
-    "peak in",
+    "predicted",
+    *ids("peak in"),
     "activations",
 )
 # What a narrow terminal leaves out, first to last.
-STEP_DISPENSABLE = ("kernels", "activations", "peak in", "said", "samples/s", "HFU", *PHASES)
+STEP_DISPENSABLE = ("kernels", "activations", "peak in", "predicted", "samples/s", "HFU", *PHASES)
 
 
 def step_rows(run: Run) -> list[tuple[str, ...]]:
@@ -82,7 +83,7 @@ def _fraction(measurement: Measurement, phase: str) -> str:
 
 # The categories of a footprint, from what stays to what goes.
 CATEGORIES = ("parameters", "buffers", "gradients", "optimizer", "activations", "inputs", "temporaries")
-MEMORY_COLUMNS = ("step", "measured", "predicted", "off by", "peak in", *CATEGORIES)
+MEMORY_COLUMNS = (*ids("step"), "measured", "predicted", "error", *ids("peak in"), *CATEGORIES)
 
 
 def weighed(run: Run) -> list[Result]:
@@ -117,8 +118,14 @@ def _memory_row(result: Result) -> tuple[str, ...]:
     )
 
 
-OPTIMIZATION_COLUMNS = ("optimization", "speed-up", "95 %", "expected", "by", "memory", "said", "base")
-OPTIMIZATION_DISPENSABLE = ("said", "by", "memory")
+OPTIMIZATION_COLUMNS = (
+    *ids("optimization"),
+    *("speed-up", "95% CI", "estimated"),
+    *texts("by"),
+    *("memory", "predicted memory"),
+    *ids("base"),
+)
+OPTIMIZATION_DISPENSABLE = ("predicted memory", "by", "memory")
 
 
 def optimization_rows(run: Run) -> list[tuple[str, ...]]:
@@ -141,7 +148,7 @@ def _optimizations_row(optimization: Optimization) -> tuple[str, ...]:
     )
 
 
-FIT_COLUMNS = ("sweep", "term", "value", "95 % interval")
+FIT_COLUMNS = (*ids("sweep"), *texts("term"), "value", "95% interval")
 
 _SHOW: dict[str, Callable[[float], str]] = {
     "s": units.seconds,

@@ -5,9 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 from harness import stats, units
 from harness.records import Answer, PeakLevel, Run, Verdict
+from harness.report.content import ids, texts
 
-HIERARCHY_COLUMNS = ("dtype", "threads", "peak level", "rate", "to the one above", "by")
-BANDWIDTH_COLUMNS = ("level", "capacity", "threads", "peak level", "bandwidth", "moved", "by")
+HIERARCHY_COLUMNS = (*ids("dtype"), "threads", *ids("peak level"), "rate", "to the one above", *texts("by"))
+BANDWIDTH_COLUMNS = (
+    *ids("level"),
+    *("capacity", "threads"),
+    *ids("peak level"),
+    *("bandwidth", "spread between rounds"),
+    *texts("by"),
+)
 
 
 def state(run: Run) -> str:
@@ -180,7 +187,7 @@ def _predicted(run: Run) -> Iterator[tuple[str, str, str]]:
         ours, roof = by.get("cost model"), by.get("roofline")
         if ours is not None:
             beside = f"; the roofline alone is {units.percent(roof.mape)} off" if roof else ""
-            inside = f"of {ours.cases} steps {units.percent(validation.coverage)} lie in their 90 % interval"
+            inside = f"of {ours.cases} steps {units.percent(validation.coverage)} lie in their 90% interval"
             yield f"time of {validation.suite}", f"predicted to {units.percent(ours.mape)}", inside + beside
 
 
@@ -235,7 +242,7 @@ WORDS = (
         "median over processes of the median time of a call, over samples that waited for no core (all, if under three)",
     ),
     (
-        "95 %",
+        "95%",
         "half of the interval in which the median time of an independent repeat lies in 95 of 100 cases",
     ),
     ("IQR", "interquartile range of a process's samples over their median"),
@@ -260,7 +267,7 @@ WORDS = (
         "the traced peak against the measured one; the phase that sets it; what is kept for the backward pass",
     ),
     (
-        "expected, 90 %",
+        "expected, 90%",
         "the sum of a step's operators by models learned from other operators in this run, and the framework's part; where nine of ten such steps lie",
     ),
     (
@@ -268,11 +275,11 @@ WORDS = (
         "what else would have been expected: the roofline's bound, that times what the other steps suggest, each operator of the step measured alone",
     ),
     ("speed-up", "the time of the first way over that of the other, measured side by side in this run"),
-    ("noisy", "the interquartile range or half of the interval is over 10 % of the median"),
-    ("contended", "over 10 % of the samples waited for a core, or others wanted more cores than were left"),
-    ("drifting", "the last quarter of a process's samples differs from its first by over 5 %"),
+    ("noisy", "the interquartile range or half of the interval is over 10% of the median"),
+    ("contended", "over 10% of the samples waited for a core, or others wanted more cores than were left"),
+    ("drifting", "the last quarter of a process's samples differs from its first by over 5%"),
     ("throttled", "the device slowed itself down (power, heat), or a CPU quota stopped us"),
-    ("host_bound", "in over 20 % of the samples the device waited for the host"),
+    ("host_bound", "in over 20% of the samples the device waited for the host"),
     ("oversubscribed", "more threads than cores that this process may use"),
     ("cache_warm", "tensors could not be rotated so far that the cache was cold"),
     ("few_samples", "fewer than five samples"),

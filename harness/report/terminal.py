@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 from rich.console import Console
 from rich.table import Table as Grid
@@ -11,7 +10,7 @@ from rich.text import Text
 from harness.records import Answer, FindingKind, Run
 from harness.report import summary
 from harness.report.case_tables import absent_rows
-from harness.report.content import Page, Section, Table
+from harness.report.content import Column, Kind, Page, Section, Table
 from harness.report.sections import UNMEASURED_COLUMNS
 from harness.report.sections import page as page_of
 from harness.report.step_tables import unknown_operators, untraced
@@ -19,48 +18,7 @@ from harness.text import visible
 
 STYLE = {Answer.HOLDS: "green", Answer.FAILS: "bold red", Answer.INCONCLUSIVE: "yellow"}
 _KIND_STYLE = {FindingKind.WRONG: "bold red", FindingKind.VOIDS: "yellow", FindingKind.ADVICE: "cyan"}
-_LEFT = {
-    "optimization",
-    "base",
-    "case",
-    "pass",
-    "part",
-    "step",
-    "sweep",
-    "level",
-    "dtype",
-    "flags",
-    "by",
-    "peak level",
-    "term",
-    "model",
-    "at",
-    "work",
-    "operators",
-    "suite",
-    "way to predict",
-    "mostly",
-    "worst case",
-    "worst step",
-    "what",
-    "here",
-    "of what",
-    "run",
-    "field",
-    "why",
-    "peak",
-    "finding",
-    "kind",
-    "metric",
-    "what to do",
-    "can void the numbers",
-    "found",
-    "state",
-}
-# Columns that may fold: the others are numbers, or ids, which are best read whole.
-_FREE = {"flags", "by", "term", "at", "finding", "what to do", "why"}
-_IDS = {"base", "case", "step", "sweep", "reason", "worst case", "worst step", "mostly"}
-# What a column that folds needs, in characters.
+# The least width of a column that folds, in characters.
 _LEAST = 14
 # Where there is no terminal there is no width to fit: a pipe gets whole lines.
 _ENDLESS = 240
@@ -151,34 +109,38 @@ def print_table(
 ) -> None:
     """Prints a table, or nothing where it has no rows. Cells are text, never markup.
 
-    Columns that may go do, one after another, while the table is wider than the terminal; then ids fold.
+    While the table is wider than the terminal, dispensable columns go one after another; then ids fold.
     """
     titles = [visible(name) for name in columns]
     cells = [[visible(cell) for cell in row] for row in rows]
     if not cells:
         return
+    kinds = [Column(name).kind for name in columns]
     shown = list(range(len(columns)))
     for name in dispensable:
         if _width(titles, cells, shown) > console.width:
             shown.remove(columns.index(name))
-    folding = _FREE if _width(titles, cells, shown) <= console.width else _FREE | _IDS
-    rigid = [index for index in shown if columns[index] not in folding]
+    folding = {Kind.TEXT} if _width(titles, cells, shown) <= console.width else {Kind.TEXT, Kind.ID}
+    rigid = [index for index in shown if kinds[index] not in folding]
     if rigid and _width(titles, cells, rigid) + _LEAST * (len(shown) - len(rigid)) > console.width:
         rigid = []  # nothing may be cut off: then numbers fold too
-    table = Grid(
-        title=Text(visible(title)), title_justify="left", title_style="bold", box=None, pad_edge=False
+    grid = Grid(
+        title=Text(visible(title)) if title else None,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
     )
     for index in shown:
-        justify: Literal["left", "right"] = "left" if columns[index] in _LEFT else "right"
-        table.add_column(
+        grid.add_column(
             Text(titles[index]),
-            justify=justify,
+            justify="right" if kinds[index] is Kind.NUMBER else "left",
             no_wrap=index in rigid,
             overflow="fold",
         )
     for row in cells:
-        table.add_row(*(Text(row[index]) for index in shown))
-    console.print(table)
+        grid.add_row(*(Text(row[index]) for index in shown))
+    console.print(grid)
     console.print()
 
 

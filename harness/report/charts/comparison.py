@@ -72,14 +72,14 @@ def speedups(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> Chart | 
     )
     points = base.mark_point(filled=True, size=60, color=PALETTE[0], opacity=1, aria=False).encode(
         x=alt.X(**x),
-        tooltip=tooltips(suite="suite", run="run", shown="speed-up", within="95 %", cases="cases"),
+        tooltip=tooltips(suite="suite", run="run", shown="speed-up", within="95%", cases="cases"),
     )
     unity = (
         alt.Chart(data([{"speedup": 1.0}])).mark_rule(color=INK, opacity=0.5, aria=False).encode(x=alt.X(**x))
     )
     return chart(
         "Speed-up by suite",
-        f"Points are geometric means over the cases of a suite with their 95 % interval{', the ticks behind them single cases' if ticks else ''}; "
+        f"Points are geometric means over the cases of a suite with their 95% interval{', the ticks behind them single cases' if ticks else ''}; "
         "right of 1 a run is faster than the base.",
         alt.layer(behind, unity, rules, points),
         height=max(20 * len(order), 60),

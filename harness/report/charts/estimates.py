@@ -25,7 +25,7 @@ _BANDS = (0.10, 0.25)
 
 
 def scatter(run: Run) -> Chart | None:
-    """Each held-out step: measured across, expected up, with its 90 % interval."""
+    """Each held-out step: measured across, expected up, with its 90% interval."""
     said = {estimate.case: estimate for estimate in run.header.estimates}
     values = [
         {
@@ -67,11 +67,11 @@ def scatter(run: Run) -> Chart | None:
     rules = base.mark_rule(opacity=0.6, aria=False).encode(y=alt.Y(**{**y, "shorthand": "low"}), y2="high:Q")
     points = base.mark_point(filled=True, size=50, aria=False).encode(
         y=alt.Y(**y),
-        tooltip=tooltips(case="step", took="measured", was_said="expected", within="90 %", off="off by"),
+        tooltip=tooltips(case="step", took="measured", was_said="expected", within="90%", off="off by"),
     )
     return chart(
         "Expected against measured",
-        "A point for each held-out step with its 90 % interval; on the diagonal theory and machine agree, the bands are ± 10 % and ± 25 %.",
+        "A point for each held-out step with its 90% interval; on the diagonal theory and machine agree, the bands are ± 10% and ± 25%.",
         alt.layer(bands, rules, points),
         height=360,
         half=True,
@@ -151,7 +151,7 @@ def speedups(run: Run) -> Chart | None:
             optimization="optimization",
             case="base",
             shown="speed-up",
-            interval="95 %",
+            interval="95%",
             predicted="expected",
             memory="memory",
         ),
@@ -159,7 +159,7 @@ def speedups(run: Run) -> Chart | None:
     cut = f" The {len(shown)} largest of {len(optimizations)}." if len(optimizations) > len(shown) else ""
     return chart(
         "Speed-up of each optimization",
-        f"Points are measured, with their 95 % interval; hollow diamonds are what was expected.{cut}",
+        f"Points are measured, with their 95% interval; hollow diamonds are what was expected.{cut}",
         alt.layer(one_line, rules, said, points),
         height=height_of(len(order)),
     )
