@@ -39,7 +39,7 @@ clean:
 # not use, and which fits one build of torch alone.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[history]' transformers requests
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[history,report]' transformers requests
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps pytorchcv
 	touch $@
 

@@ -1,20 +1,26 @@
-"""The front door of the harness: all that a suite needs. Loads no torch."""
+"""What a suite imports. Names are loaded when they are first used, so that the command line starts fast."""
 
-from harness.errors import Unsupported
-from harness.models import Subject, build, decoding, forward, training
-from harness.models.precision import precision_of, require_tf32
-from harness.records import Cost, Series
-from harness.workload import (
-    ITEM_BYTES,
-    Bench,
-    Call,
-    Step,
-    Sweep,
-    Workload,
-    check_dtype,
-    check_positive,
-    powers_of_two,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.errors import Unsupported
+    from harness.models.precision import precision_of, require_tf32
+    from harness.models.subject import Subject
+    from harness.models.training import forward, training
+    from harness.models.zoo import build, decoding
+    from harness.records import Cost, Series
+    from harness.workload import (
+        ITEM_BYTES,
+        Bench,
+        Call,
+        Step,
+        Sweep,
+        Workload,
+        check_dtype,
+        check_positive,
+        powers_of_two,
+    )
 
 __all__ = [
     "ITEM_BYTES",
@@ -37,3 +43,19 @@ __all__ = [
     "require_tf32",
     "training",
 ]
+
+_MODULES = {
+    **dict.fromkeys(("Unsupported",), "errors"),
+    **dict.fromkeys(("Subject", "build", "decoding", "forward", "training"), "models"),
+    **dict.fromkeys(("precision_of", "require_tf32"), "models.precision"),
+    **dict.fromkeys(("Cost", "Series"), "records"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name from its module; those without an entry of their own are of `workload`."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES.get(name, 'workload')}"), name)
+    globals()[name] = value
+    return value

@@ -12,6 +12,18 @@
 never end a run.
 """
 
+# The name under which this package is published; the command and the import name are `plumbline`.
+DISTRIBUTION = "torch-plumbline"
+
+
+def pip_install(extra: str = "") -> str:
+    """The command that installs this package, with an extra where one is named.
+
+    >>> pip_install("models")
+    "pip install 'torch-plumbline[models]'"
+    """
+    return f"pip install '{DISTRIBUTION}[{extra}]'" if extra else f"pip install {DISTRIBUTION}"
+
 
 def one_line(error: BaseException) -> str:
     r"""What went wrong, with the kind of error, on one line of bearable length.

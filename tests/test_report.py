@@ -10,7 +10,7 @@ from rich.console import Console
 from harness.check.judge import judge
 from harness.records import Environment, Result, Run
 from harness.report.listing import show_catalogue, show_facts
-from harness.report.terminal import show
+from harness.report.outcome import show
 from tests import made_up
 from tests.made_up import markdown_of
 

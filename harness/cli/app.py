@@ -6,8 +6,45 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+# The commands in the groups of `plumbline --help`.
+GROUPS = {
+    "Measure": ("bench", "time", "calibrate", "selftest"),
+    "Predict": ("list", "predict", "plan", "fit"),
+    "Compare": ("compare", "ab", "gate", "history"),
+    "Read": ("report", "check", "env"),
+    "Share": ("compact", "export", "import"),
+}
+
+
+class _Commands(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The commands that are there, in the order of their groups."""
+        known = super().list_commands(ctx)
+        grouped = [name for names in GROUPS.values() for name in names]
+        return [
+            *(name for name in grouped if name in known),
+            *(name for name in known if name not in grouped),
+        ]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Writes the commands under the titles of their groups."""
+        names = self.list_commands(ctx)
+        grouped = {name for several in GROUPS.values() for name in several}
+        groups = {**GROUPS, "Other": tuple(name for name in names if name not in grouped)}
+        for title, several in groups.items():
+            commands = [(name, self.commands[name]) for name in several if name in names]
+            if commands:
+                with formatter.section(title):
+                    formatter.write_dl(
+                        [(name, command.get_short_help_str(300)) for name, command in commands]
+                    )
+
 
 app = typer.Typer(
+    cls=_Commands,
+    rich_markup_mode=None,  # help in plain text needs none of the 0.1 s that loading rich takes
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -41,6 +78,9 @@ Expression = Annotated[
 ]
 ProfileOption = Annotated[Profile, typer.Option(help="How many sizes, and how long each is measured.")]
 Results = Annotated[Path, typer.Option(metavar="DIR", help="Where runs are kept.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print the whole report, not only the answer.")
+]
 RunArgument = Annotated[str, typer.Argument(metavar="[RUN]", help="A path, an id, or latest.")]
 Json = Annotated[bool, typer.Option("--json", help="Valid JSON alone on standard output.")]
 ModelArgument = Annotated[

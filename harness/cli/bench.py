@@ -11,6 +11,7 @@ from harness.cli.app import (
     ProfileOption,
     Results,
     Suites,
+    Verbose,
     app,
 )
 
@@ -45,6 +46,7 @@ def bench(
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with a run; takes its settings from it.")
     ] = None,
+    verbose: Verbose = False,
 ) -> None:
     """Measure, record, fit, check and report."""
     from harness.pytest_plugin.collection import Request
@@ -61,4 +63,4 @@ def bench(
         models=tuple(model or ()),
         label=label,
     )
-    raise typer.Exit(run(request, resume))
+    raise typer.Exit(run(request, resume, verbose=verbose))

@@ -9,6 +9,7 @@ from harness.cli.app import (
     Profile,
     ProfileOption,
     Results,
+    Verbose,
     app,
 )
 
@@ -22,6 +23,7 @@ def calibrate(
         int | None, typer.Option(help="Threads (default: the physical cores this process may use).")
     ] = None,
     results: Results = RESULTS,
+    verbose: Verbose = False,
 ) -> None:
     """Calibrate the cost model that says how long a model takes here: about two minutes (quick)."""
     from harness.pytest_plugin.collection import Request
@@ -30,4 +32,4 @@ def calibrate(
     request = Request(
         suites=("calibration",), profile=profile.value, device=device, threads=threads, results=results
     )
-    raise typer.Exit(run(request))
+    raise typer.Exit(run(request, verbose=verbose))

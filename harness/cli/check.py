@@ -10,7 +10,8 @@ def check(reference: RunArgument = "latest", *, results: Results = RESULTS, json
     """Judge a run's claims anew; exit status 1 when one fails."""
     from harness import store
     from harness.check.judge import exit_status, judge
-    from harness.report.terminal import screen, show_claims
+    from harness.report.outcome import show_claims
+    from harness.report.terminal import screen
 
     run = judge(store.read(store.find(reference, results)))
     if json:

@@ -140,8 +140,11 @@ def _planned(asked: Question, options: Options, run: Run | None) -> Plan:
 
 
 def _page(curves: Sweep, found: Plan, path: Path) -> None:
-    from harness.report.charts.sweep import charts
-    from harness.report.html import html
+    from harness.report.publish import drawing
+
+    with drawing():
+        from harness.report.charts.sweep import charts
+        from harness.report.html import html
 
     if not path.parent.is_dir():
         raise UsageError(f"--html {path}: there is no folder {path.parent}")

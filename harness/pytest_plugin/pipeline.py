@@ -17,14 +17,15 @@ from harness.pytest_plugin.collection import Request, Watcher, run_pytest
 from harness.pytest_plugin.session import MODEL
 from harness.records import Run
 from harness.report.live import Live
+from harness.report.outcome import show, show_brief
 from harness.report.publish import as_html, as_json, as_markdown
 from harness.report.sources import Source
-from harness.report.terminal import screen, show
+from harness.report.terminal import screen
 
 INTERRUPTED = 130
 
 
-def run(request: Request, resume: str | None = None) -> int:
+def run(request: Request, resume: str | None = None, *, verbose: bool = False) -> int:
     """Measures, judges, reports; returns the exit status.
 
     Raises:
@@ -57,14 +58,15 @@ def run(request: Request, resume: str | None = None) -> int:
             raise watcher.trouble(request, exit_code)
         folder = session.runner.folder
         if session.error is not None:
-            show(judge(store.read(folder)), console)
+            show_brief(judge(store.read(folder)), console)
             raise session.error
         if export.exists():
             store.write_whole(folder / store.EXPORT, export.read_bytes())
     concluded = conclude(folder)
-    show(concluded, console)
-    for path in write_reports(folder, concluded):
-        console.print(f"report: {path}", highlight=False, markup=False, soft_wrap=True)
+    (show if verbose else show_brief)(concluded, console)
+    if paths := list(write_reports(folder, concluded)):
+        beside = f" (also {', '.join(path.name for path in paths[1:])})" if paths[1:] else ""
+        console.print(f"report: {paths[0]}{beside}", highlight=False, markup=False, soft_wrap=True)
     if exit_code == pytest.ExitCode.INTERNAL_ERROR:
         sys.stderr.write(output)
         return 3

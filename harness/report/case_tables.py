@@ -1,11 +1,12 @@
 """The tables of cases, as text: the same in the terminal and in Markdown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from harness import units
 from harness.records import Failed, Flag, Measurement, Result, Run, Skipped, View
 from harness.report.content import ids, texts
 from harness.report.summary import WORDS
+from harness.text import some
 
 COLUMNS = (
     *ids("case"),
@@ -89,15 +90,9 @@ def flagged_rows(run: Run) -> list[tuple[str, ...]]:
             found.setdefault(flag, []).append(result.case.id)
     meanings, most = dict(WORDS), len(run.measured)
     return [
-        (flag.value, f"{len(ids)} of {most}", meanings[flag.value], _some(ids))
+        (flag.value, f"{len(ids)} of {most}", meanings[flag.value], some(ids))
         for flag, ids in sorted(found.items(), key=lambda one: -len(one[1]))
     ]
-
-
-def _some(ids: Sequence[str]) -> str:
-    """The first of several cases: the tables of cases have the flags of each."""
-    named, left = ids[:3], len(ids) - 3
-    return ", ".join(named) + (f" and {left} more" if left > 0 else "")
 
 
 def on_roofline(run: Run) -> list[Result]:
@@ -125,7 +120,7 @@ def _roofline_row(result: Result, run: Run) -> tuple[str, ...]:
         result.case.id,
         f"{result.case.cost.arithmetic_intensity:.3g}" if result.case.cost else "",
         "" if rate is None else units.work_rate(rate),
-        _of_peak(result, run),
+        of_peak(result, run),
         bound or "",
     )
 
@@ -176,7 +171,7 @@ def _row(result: Result, run: Run) -> tuple[str, ...]:
         "" if measurement.view.half_width is None else f"± {units.percent(measurement.view.half_width)}",
         units.percent(measurement.relative_iqr),
         rate(result),
-        _of_peak(result, run),
+        of_peak(result, run),
         _efficiency(result),
         _memory(result, measurement),
         ", ".join(measurement.flags),
@@ -189,7 +184,8 @@ def _efficiency(result: Result) -> str:
     return f"{result.efficiency:.2f} {result.prediction.bound}"
 
 
-def _of_peak(result: Result, run: Run) -> str:
+def of_peak(result: Result, run: Run) -> str:
+    """The rate as a fraction of the measured peak of its dtype, or of its memory level."""
     fraction = run.of_peak(result)
     if fraction is None:
         return ""
@@ -197,10 +193,13 @@ def _of_peak(result: Result, run: Run) -> str:
     return f"{units.percent(fraction)} {level or ''}".rstrip()
 
 
+def memory(measurement: Measurement) -> str:
+    """The measured peak of tensor bytes."""
+    return "" if measurement.peak_memory_bytes is None else units.size(measurement.peak_memory_bytes)
+
+
 def _memory(result: Result, measurement: Measurement) -> str:
     """The measured peak, and the predicted one where it reads differently."""
-    if measurement.peak_memory_bytes is None:
-        return ""
-    measured = units.size(measurement.peak_memory_bytes)
+    measured = memory(measurement)
     predicted = units.size(result.case.cost.memory_bytes) if result.case.cost else measured
-    return measured if predicted == measured else f"{measured} (said {predicted})"
+    return measured if not measured or predicted == measured else f"{measured} (predicted {predicted})"

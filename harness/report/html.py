@@ -1,41 +1,35 @@
 """A report as one HTML file: it loads nothing, sends nothing, and reads in light, dark, on paper and on a phone."""
 
 import base64
-import contextlib
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import jinja2
 import vl_convert
 from markupsafe import Markup, escape
 
-from harness.errors import StorageError
+from harness.cache import cached
 from harness.report.charts import Chart
 from harness.report.charts.style import CONFIG
 from harness.report.content import Kind, Page, Section
-from harness.store import write_whole
 from harness.text import visible
 
 
 @cache
 def chart_library() -> str:
     """The script; it sets `window.vegaEmbed`."""
-    kept = _folder() / f"{_versions()}.js"
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        return kept.read_text(encoding="utf-8")
+    return cached("charts", (_versions(),), _bundle).decode()
+
+
+def _bundle() -> bytes:
     script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    with contextlib.suppress(OSError, StorageError):  # without a cache it is only slower
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(kept, script.encode())
-    return script
+    return script.encode()
 
 
 def _versions() -> str:
@@ -47,12 +41,6 @@ def _versions() -> str:
             f"by-{version('vl-convert-python')}",
         )
     )
-
-
-def _folder() -> Path:
-    """Where the user's programs keep what can be made again."""
-    told = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(told) if told else Path.home() / ".cache") / "plumbline"
 
 
 # A table of more rows is folded, and can be sorted and searched.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from harness import stats, units
 from harness.records import Answer, PeakLevel, Run, Verdict
 from harness.report.content import ids, texts
+from harness.text import counted
 
 HIERARCHY_COLUMNS = (*ids("dtype"), "threads", *ids("peak level"), "rate", "to the one above", *texts("by"))
 BANDWIDTH_COLUMNS = (
@@ -32,21 +33,12 @@ def machine(run: Run) -> str:
     parts = [
         *([settings.label] if settings.label else []),
         device(run),
-        threads(settings.threads),
+        counted(settings.threads, "thread"),
         f"torch {environment.software.torch.version}",
     ]
     if run.peaks.clock_hertz:
         parts.append(f"measured clock {units.frequency(run.peaks.clock_hertz)}")
     return ", ".join(parts)
-
-
-def threads(number: int) -> str:
-    """How many threads, in words.
-
-    >>> threads(1), threads(2)
-    ('1 thread', '2 threads')
-    """
-    return f"{number} thread{'' if number == 1 else 's'}"
 
 
 def device(run: Run) -> str:
@@ -214,7 +206,7 @@ def method(run: Run) -> tuple[str, ...]:
     end = f"or after {units.seconds(sampling.max_seconds)} in all; a case may take {units.seconds(sampling.limit_seconds)} at most"
     known = units.percent(sampling.target_half_width)
     return (
-        f"Each case was measured by {many}, with {threads(settings.threads)} on {settings.device}, {begin}.",
+        f"Each case was measured by {many}, with {counted(settings.threads, 'thread')} on {settings.device}, {begin}.",
         f"Sampling ended when every process knew its own median to ± {known}, {end}.",
         "Memory was weighed in a pass of its own, the peaks at the start, in the middle and at the end.",
         surroundings(run),

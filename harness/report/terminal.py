@@ -1,4 +1,4 @@
-"""A run as tables in a terminal."""
+"""Tables and sections in a terminal."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -7,17 +7,9 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from harness.records import Answer, FindingKind, Run
-from harness.report import summary
-from harness.report.case_tables import absent_rows
 from harness.report.content import Column, Kind, Page, Section, Table
-from harness.report.sections import UNMEASURED_COLUMNS
-from harness.report.sections import page as page_of
-from harness.report.step_tables import unknown_operators, untraced
 from harness.text import visible
 
-STYLE = {Answer.HOLDS: "green", Answer.FAILS: "bold red", Answer.INCONCLUSIVE: "yellow"}
-_KIND_STYLE = {FindingKind.WRONG: "bold red", FindingKind.VOIDS: "yellow", FindingKind.ADVICE: "cyan"}
 # The least width of a column that folds, in characters.
 _LEAST = 14
 # Where there is no terminal there is no width to fit: a pipe gets whole lines.
@@ -39,47 +31,17 @@ class _Screen(Console):
         raise BrokenPipeError
 
 
-# What the terminal leaves to the page, and what it keeps for the end, where the eye is.
-_LEFT_OUT = {"environment", "method", "memory", "roofline", "sensors"}
-_LAST = ("doubts", "short", "claims")
-
-
-def show(run: Run, console: Console) -> None:
-    """Prints the report, what matters most at its end; widths follow the terminal."""
-    found = {section.name: section for section in page_of(run).sections}
-    console.print(Text(visible(summary.machine(run)), style="bold"))
-    for name, section in found.items():
-        if name not in {*_LEFT_OUT, *_LAST}:
-            _show_section(section, console)
-    for what, why in run.peaks.unmeasured.items():
-        console.print(Text(visible(f"not measured: {what} ({why})"), style="yellow"))
-    for reason, word, cases in absent_rows(run):
-        console.print(Text(f"{word}: {visible(reason)}", style="red" if word == "FAILED" else "yellow"))
-        console.print(Text(f"  {visible(cases)}"))
-    for line in (*unknown_operators(run), *untraced(run)):
-        console.print(Text(visible(line), style="yellow"))
-    show_claims(run, console)
-    for block in found["short"].blocks:
-        if isinstance(block, Table) and not block.cards and block.columns != UNMEASURED_COLUMNS:
-            print_table(console, block.title, block.columns, block.rows, block.dispensable)
-    for finding in run.header.findings:
-        kind = Text(finding.kind.value, style=_KIND_STYLE[finding.kind])
-        console.print(kind.append(f"  {finding.name}: {visible(finding.finding)}", style="default"))
-        console.print(Text(f"  {visible(finding.fix)}"))
-    console.print(Text(visible(summary.surroundings(run))))
-    console.print(Text(f"{run.header.id}: {summary.state(run)}", style="" if run.complete else "bold yellow"))
-
-
 def show_page(page: Page, console: Console) -> None:
     """Prints the report of several runs, all of it."""
     console.print(Text(visible(page.title), style="bold"))
     for text in page.subtitles:
         console.print(Text(visible(text)))
     for section in page.sections:
-        _show_section(section, console)
+        show_section(section, console)
 
 
-def _show_section(section: Section, console: Console) -> None:
+def show_section(section: Section, console: Console) -> None:
+    """Prints the tables and the sentences of a section."""
     for block in section.blocks:
         if isinstance(block, Table):
             print_table(console, block.title or section.title, block.columns, block.rows, block.dispensable)
@@ -87,17 +49,6 @@ def _show_section(section: Section, console: Console) -> None:
             for text in block.texts:
                 console.print(Text(visible(text), style="yellow" if block.caution else ""))
             console.print()
-
-
-def show_claims(run: Run, console: Console) -> None:
-    """Prints the verdicts: the count of each claim, every one worth reading, and what is damaged."""
-    for claim, answers in summary.claims(run):
-        console.print(Text(f"{claim}: {answers}"))
-    for verdict in summary.worth_reading(run):
-        line = Text("  ").append(verdict.answer.value, style=STYLE[verdict.answer])
-        console.print(line.append(visible(f"  {verdict.subject}: {verdict.reason}")))
-    for damage in run.damage:
-        console.print(Text(visible(f"damaged: {damage}"), style="red"))
 
 
 def print_table(

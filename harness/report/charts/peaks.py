@@ -4,8 +4,8 @@ import altair as alt
 
 from harness import units
 from harness.records import PeakLevel, Run
-from harness.report import summary
 from harness.report.charts.style import FAINT, INK, PALETTE, Chart, chart, data, rows_axis, tooltips
+from harness.text import counted
 
 _BEST = "best case"
 
@@ -49,7 +49,7 @@ def _hierarchy(run: Run, dtype: str, threads: int) -> Chart | None:
     )
     texts = base.mark_text(align="left", dx=5).encode(x="rate:Q", text="label:N")
     return chart(
-        f"{dtype}, {summary.threads(threads)}",
+        f"{dtype}, {counted(threads, 'thread')}",
         "The peak levels of the peak hierarchy from the top down, each with how it lies to the one above; grey ones are computed, not reached.",
         bars + texts,
         height=26 * len(steps) + 8,
@@ -102,7 +102,7 @@ def bandwidth(run: Run) -> Chart | None:
     )
     texts = base.mark_text(align="left", dx=5, color=INK).encode(x="rate:Q", text="label:N")
     return chart(
-        f"Bandwidth by memory level, {summary.threads(threads)}",
+        f"Bandwidth by memory level, {counted(threads, 'thread')}",
         "The best rate at which bytes moved while they fit into each level.",
         bars + texts,
         height=(16 * len(peak_levels) + 10) * len({value["level"] for value in values}),

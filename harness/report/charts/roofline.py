@@ -6,9 +6,9 @@ import altair as alt
 
 from harness import units
 from harness.records import PeakLevel, Result, Run
-from harness.report import summary
 from harness.report.case_tables import on_roofline
 from harness.report.charts.style import DASHED, FAINT, INK, Chart, Values, chart, data, log_axis, tooltips
+from harness.text import counted
 
 _MARGIN = 1.5
 _ALONG = 0.15
@@ -49,7 +49,7 @@ def roofline(run: Run) -> Chart | None:
     )
     drawing = alt.layer(*_lines(roofs, x, y), marks).resolve_scale(color="independent") if roofs else marks
     return chart(
-        f"Roofline, {summary.threads(threads)}",
+        f"Roofline, {counted(threads, 'thread')}",
         "Each case by its arithmetic intensity and rate, under the peaks measured here; a point above all roofs would be an error in the count, the clock or the roof.",
         drawing,
         height=440,
