@@ -76,7 +76,7 @@ def some(names: Sequence[str], most: int = 3, separator: str = ", ") -> str:
 
 
 def minute(time: str | None) -> str:
-    """An ISO 8601 time in UTC, to the minute and without the zone; empty where there is none.
+    """An ISO 8601 time in UTC, to the minute and without the zone; empty for None.
 
     >>> minute("2026-01-02T03:04:05Z")
     '2026-01-02 03:04'

@@ -1,4 +1,4 @@
-"""Show quantities to a person. The only place that knows "TFLOP/s", "GiB" or "µs".
+"""Quantities as text, with their units.
 
 Everything else in the harness is in base units: seconds, bytes, FLOPs, per second.
 GB = 10^9 bytes (rates); GiB = 2^30 bytes (sizes).
@@ -91,7 +91,7 @@ def work(value: float) -> str:
 
 
 def total_work(value: float) -> str:
-    """FLOPs of a whole training, which no prefix tells.
+    """FLOPs of a whole training, beyond the usual prefixes.
 
     >>> total_work(8.4e22)
     '8.4e+22 FLOP'
@@ -154,7 +154,7 @@ def signed_percent(ratio: float) -> str:
 
 
 def percent(ratio: float) -> str:
-    """A ratio as a percentage, with a decimal only where it tells something.
+    """A ratio as a percentage, with a decimal below 10%.
 
     >>> percent(0.923), percent(0.0123), percent(1.5)
     ('92%', '1.2%', '150%')

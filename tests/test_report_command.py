@@ -765,7 +765,7 @@ def test_a_label_is_in_the_title_of_every_form_and_survives_resuming(
 def check_titles(output: str) -> None:
     folder = store.find("latest")
     page = (folder / store.PAGE).read_text()
-    assert re.search(r"^My <box>, Made-up CPU, ", output, re.MULTILINE)
+    assert re.search(r"^(machine: )?My <box>, Made-up CPU, ", output, re.MULTILINE)
     assert re.search(r"<title>Plumbline: My &lt;box&gt;, Made-up CPU, .*</title>", page)
     assert re.search(r"<h1>Plumbline: My &lt;box&gt;, Made-up CPU, ", page)
     assert "My <box>" not in page.split("<script", maxsplit=1)[0]

@@ -1,4 +1,4 @@
-"""Leads a whole bench: pytest collects and runs, then the run is judged and reported."""
+"""A whole bench: pytest collects and runs, then the run is checked and reported."""
 
 import sys
 import tempfile
@@ -26,7 +26,7 @@ INTERRUPTED = 130
 
 
 def run(request: Request, resume: str | None = None, *, verbose: bool = False) -> int:
-    """Measures, judges, reports; returns the exit status.
+    """Measures, checks and reports; returns the exit status.
 
     Raises:
         PlumblineError: wrong input, or a record that could not be written.
@@ -74,7 +74,7 @@ def run(request: Request, resume: str | None = None, *, verbose: bool = False) -
 
 
 def conclude(folder: Path) -> Run:
-    """Judges a run; fits and verdicts are stored once it is complete."""
+    """Checks a run; fits and verdicts are stored once it is complete."""
     concluded = judge(store.read(folder))
     if concluded.complete:
         store.Writer(folder, concluded.header).put(concluded.header)
@@ -82,7 +82,7 @@ def conclude(folder: Path) -> Run:
 
 
 def write_reports(folder: Path, concluded: Run) -> Iterator[Path]:
-    """Writes the report of a run in each form, and tells where; a form that cannot be made here is told of and left out."""
+    """Writes the report of a run in each form and returns the paths; a form that cannot be made is reported and left out."""
     sources = (Source(concluded, store.sensors(folder)),)
     forms: dict[str, Callable[[], bytes]] = {
         store.PAGE: lambda: as_html(sources).encode(),
@@ -101,7 +101,7 @@ def write_reports(folder: Path, concluded: Run) -> Iterator[Path]:
 def _resumed(request: Request, reference: str) -> tuple[Request, str]:
     if request != Request(results=request.results):
         raise UsageError(
-            "--resume takes suites, -k, profile, device and threads from the run: leave them out"
+            "--resume: suites, -k, profile, device and threads come from the run; leave them out"
         )
     folder = store.find(reference, request.results)
     resumed = store.read(folder)

@@ -1,4 +1,4 @@
-"""Series and their steps, as content."""
+"""Series and their change points, as content."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -9,9 +9,9 @@ from harness.report.content import Page, Section, ids, lines, section, table, te
 from harness.text import counted, minute, some
 
 _BARS = "▁▂▃▄▅▆▇█"
-# A line of bars is no longer than this.
+# The length of a line of bars, at most.
 WIDTH = 72
-# Points of one series that are shown one by one: the latest.
+# The latest points of a series that have a row each.
 LATEST = 15
 _SHORT = 8
 
@@ -39,7 +39,7 @@ def page(histories: Sequence[History]) -> Page:
             (lines(f"{history.name}: {note}" for history in histories for note in history.notes),),
         ),
     )
-    return Page("Plumbline: history", (about,), tuple(one for one in found if one is not None))
+    return Page("Plumbline: history", (about,), tuple(part for part in found if part is not None))
 
 
 _COLUMNS = (
@@ -79,9 +79,13 @@ def _one(history: History) -> Page:
 
 
 def _sections(history: History) -> Iterator[Section]:
-    told = [sentence(step) for step in history.steps]
+    changes = [sentence(step) for step in history.steps]
     found = (
-        section("steps", "Steps", (lines(told or ([] if _inconclusive(history) else ["no step was seen"])),)),
+        section(
+            "steps",
+            "Steps",
+            (lines(changes or ([] if _inconclusive(history) else ["no change point was found"])),),
+        ),
         section(
             "boundaries",
             "Where the machine ran it with another stack",
@@ -145,8 +149,8 @@ def _latest(history: History) -> Iterator[tuple[str, ...]]:
 
 
 def fleet_page(found: Sequence[tuple[Sequence[History], Sequence[Shared]]]) -> Page:
-    """What the changes of series on many hosts point at; each series with its hosts."""
-    hosts = {one.host for members, _ in found for one in members}
+    """Whether the changes of series on many hosts point at code or at a machine."""
+    hosts = {history.host for members, _ in found for history in members}
     quiet = sum(not changes for _, changes in found)
     about = (
         f"{len(found)} series on {counted(len(hosts), 'host')}; {quiet} without a confirmed change",
@@ -174,12 +178,12 @@ def fleet_page(found: Sequence[tuple[Sequence[History], Sequence[Shared]]]) -> P
         *ids("which"),
         *texts("why"),
     )
-    told = section(
+    shown_changes = section(
         "changes",
         "Changes",
         (table(columns, rows, "Changes", ("why", "time")) or lines(["no confirmed change on any host"]),),
     )
-    return Page("Plumbline: code or machine", about, (told,) if told else ())
+    return Page("Plumbline: code or machine", about, (shown_changes,) if shown_changes else ())
 
 
 def shown(value: float, unit: str) -> str:

@@ -13,10 +13,15 @@ from harness.records import Answer, Finding, FindingKind, Flag, Result, Run
 from harness.report import summary
 from harness.report.case_tables import absent_rows, memory, of_peak, rate
 from harness.report.content import Table, ids
-from harness.report.estimates import MODEL_COLUMNS, MODEL_DISPENSABLE, model_rows
 from harness.report.sections import UNMEASURED_COLUMNS
 from harness.report.sections import page as page_of
-from harness.report.step_tables import unknown_operators, untraced
+from harness.report.step_tables import (
+    MODEL_COLUMNS,
+    MODEL_DISPENSABLE,
+    model_rows,
+    unknown_operators,
+    untraced,
+)
 from harness.report.terminal import print_table, show_section
 from harness.text import counted, distinct, some, visible
 

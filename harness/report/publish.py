@@ -22,7 +22,7 @@ from harness.store import DOCUMENT, HEADER, PAGE, REPORT, write_whole
 
 
 def as_page(sources: Sequence[Source]) -> Page:
-    """The content of the report of one run, or of several side by side."""
+    """The content of the report of one run, or of several compared with the first."""
     runs = [source.run for source in sources]
     return sections.page(runs[0]) if len(runs) == 1 else comparison.page(runs, side_by_side(runs))
 
@@ -111,7 +111,7 @@ def publish(sources: Sequence[Source], wanted: Wanted, results: Path) -> None:
     if not made:
         _show(sources, screen())
     if wanted.browse and page is not None and not webbrowser.open(page.resolve().as_uri()):
-        sys.stderr.write(f"no browser could be started: open {page} in one\n")
+        sys.stderr.write(f"no browser could be started: open {page}\n")
 
 
 def _show(sources: Sequence[Source], console: Console) -> None:

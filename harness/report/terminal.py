@@ -12,14 +12,14 @@ from harness.text import visible
 
 # The least width of a column that folds, in characters.
 _LEAST = 14
-# Where there is no terminal there is no width to fit: a pipe gets whole lines.
+# A pipe has no width: it gets whole lines.
 _ENDLESS = 240
 
 
 def screen() -> Console:
-    """A console as wide as the terminal, or wide enough for every table where there is none.
+    """A console as wide as the terminal, or wide enough for every table without one.
 
-    It keeps to the standard output of this moment, whatever takes its place later.
+    It writes to the standard output of this moment, also after that is redirected.
     """
     console = _Screen(file=sys.stdout)
     return console if console.is_terminal else _Screen(file=sys.stdout, width=_ENDLESS)
@@ -27,7 +27,7 @@ def screen() -> Console:
 
 class _Screen(Console):
     def on_broken_pipe(self) -> None:
-        """Leaves it to the command what a reader that went away means."""
+        """Leaves a closed pipe to the command."""
         raise BrokenPipeError
 
 
