@@ -155,7 +155,7 @@ def test_json_that_is_no_report_is_refused(plumbline: Plumbline, content: bytes)
     status, output, errors = plumbline("report", "some.json")
 
     assert (status, output) == (2, "")
-    assert "some.json is no report of Plumbline" in one_line(errors)
+    assert "some.json is not a report of Plumbline" in one_line(errors)
 
 
 # Where it goes

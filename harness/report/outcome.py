@@ -32,10 +32,10 @@ COLUMNS = (*ids("case"), "median", "95% CI", "rate", "of peak", "memory", *ids("
 MOST_ROWS = 40
 MOST_LINES = 15
 _GAP = 2
-# Verdicts that fail, and reasons for which cases failed, with a line of their own; the others are counted.
-_MOST_TROUBLES = 3
-# An id is not shortened below this width, in characters, and a finding takes so many lines of the terminal.
-_LEAST_ID, _FINDING_LINES = 30, 2
+# Lines of the terminal for all troubles, and for each line of the summary.
+_TROUBLE_LINES, _LINES_EACH = 7, 2
+# An id is not shortened below this width, in characters.
+_LEAST_ID = 30
 # Where words are too wide, a flag is its initial; that of a cold or warm cache is the warm one's.
 _INITIALS = {flag.value: "W" if flag is Flag.CACHE_WARM else flag.value[0].upper() for flag in Flag}
 _KINDS = {FindingKind.WRONG: "wrong", FindingKind.VOIDS: "validity", FindingKind.ADVICE: "advice"}
@@ -115,17 +115,17 @@ def _chosen(run: Run, cases: Sequence[Result]) -> Iterator[_Row]:
         suites.setdefault(result.case.suite, []).append(result)
     room = max(MOST_ROWS - len(suites), 0)
     # Small suites first: what they leave belongs to the others.
-    share: dict[str, int] = {}
+    rows: dict[str, int] = {}
     for left, suite in zip(
         range(len(suites), 0, -1), sorted(suites, key=lambda s: len(suites[s])), strict=True
     ):
-        share[suite] = min(len(suites[suite]), room // left)
-        room -= share[suite]
+        rows[suite] = min(len(suites[suite]), room // left)
+        room -= rows[suite]
     for suite, results in suites.items():
         fractions = [fraction for result in results if (fraction := run.of_peak(result)) is not None]
         middle = units.percent(stats.median(fractions)) if fractions else ""
-        yield (f"{suite}: {share[suite]} of {len(results)}, median", "", "", "", middle, "", "")
-        for result in sorted(results, key=_lost_seconds, reverse=True)[: share[suite]]:
+        yield (f"{suite}: {rows[suite]} of {len(results)}, median", "", "", "", middle, "", "")
+        for result in sorted(results, key=_lost_seconds, reverse=True)[: rows[suite]]:
             name, *rest = _row(run, result)
             yield (f"  {name}", *rest)
 
@@ -138,25 +138,45 @@ def _lost_seconds(result: Result) -> float:
 
 
 def summary_lines(run: Run, console: Console) -> list[Text]:
-    """At most 15 lines as the terminal wraps them: findings give way to what stands before them."""
-    first = [_verdict(run), *_troubles(run), _line("trust: ", _trust(run))]
-    last = _line("machine: ", f"{summary.machine(run)}{_peaks(run)}")
-    room = MOST_LINES - sum(_height(line, console) for line in (*first, last)) - 1
-    shown: list[Text] = []
-    findings = concerning(run)
-    for finding in findings:
-        line = _finding(finding, console)
-        room -= _height(line, console)
-        if room < 0:
-            break
-        shown.append(line)
-    left = len(findings) - len(shown)
-    more = [Text(f"{counted(left, 'more finding')} in the report")] if left else []
-    return [*first, *shown, *more, last]
+    """At most 15 lines as the terminal wraps them: verdict, troubles, trust, findings, machine."""
+
+    def short(line: Text) -> Text:
+        return _shortened(line, console)
+
+    first, trust = short(_verdict(run)), short(_line("trust: ", _trust(run)))
+    troubles = _fitting(map(short, _troubles(run)), _TROUBLE_LINES, "problem", console)
+    machine = short(_line("machine: ", f"{summary.machine(run)}{_peaks(run)}"))
+    room = MOST_LINES - sum(_height(line, console) for line in (first, *troubles, trust, machine))
+    found = (
+        _line(f"{_KINDS[one.kind]}: ", f"{one.finding} {one.fix}", _KIND_STYLE[one.kind])
+        for one in concerning(run)
+    )
+    return [first, *troubles, trust, *_fitting(map(short, found), room, "finding", console), machine]
+
+
+def _fitting(lines: Iterable[Text], room: int, noun: str, console: Console) -> list[Text]:
+    """As many lines as there is room for; the last counts those left out."""
+    every = list(lines)
+    heights = [_height(line, console) for line in every]
+    if sum(heights) <= room:
+        return every
+    shown = 0
+    while sum(heights[: shown + 1]) < room:
+        shown += 1
+    return [*every[:shown], Text(f"{counted(len(every) - shown, f'more {noun}')} in the report")]
 
 
 def _height(line: Text, console: Console) -> int:
     return len(line.wrap(console, console.width))
+
+
+def _shortened(line: Text, console: Console) -> Text:
+    """The line, cut at its end to two lines of the terminal."""
+    wrapped = line.wrap(console, console.width)
+    if len(wrapped) <= _LINES_EACH:
+        return line
+    kept = sum(len(part) for part in wrapped[:_LINES_EACH]) - 2
+    return line[: line.plain.rfind(" ", 0, kept)].append(" …")
 
 
 def _line(head: str, text: str, style: str = "") -> Text:
@@ -182,22 +202,17 @@ def _verdict(run: Run) -> Text:
 
 
 def _troubles(run: Run) -> Iterator[Text]:
-    """Claims that fail, cases that failed or were skipped, and damaged files; each kind in few lines."""
+    """Claims that fail, cases that failed, damaged files, missing predictions, and skipped cases."""
     failing = [f"{v.subject}: {v.reason}" for v in run.header.verdicts if v.answer is Answer.FAILS]
     absent = absent_rows(run)
     broken = [f"{reason}: {some(cases.split(', '), 2)}" for reason, word, cases in absent if word == "FAILED"]
     skipped = [reason for reason, word, _ in absent if word == "skipped"]
-    yield from _several("fails: ", failing, STYLE[Answer.FAILS])
-    yield from _several("FAILED: ", broken, "bold red")
+    yield from (_line("fails: ", text, STYLE[Answer.FAILS]) for text in failing)
+    yield from (_line("FAILED: ", text, "bold red") for text in broken)
+    yield from (_line("damaged: ", text, "bold red") for text in run.damage)
+    yield from (_line("", text, "yellow") for text in (*unknown_operators(run), *untraced(run)))
     if skipped:
         yield _line("skipped: ", f"{counted(len(run.skipped), 'case')}: {some(skipped, 1)}", "yellow")
-    yield from _several("damaged: ", run.damage, "bold red")
-
-
-def _several(head: str, texts: Sequence[str], style: str) -> Iterator[Text]:
-    yield from (_line(head, text, style) for text in texts[:_MOST_TROUBLES])
-    if len(texts) > _MOST_TROUBLES:
-        yield _line(head, f"{len(texts) - _MOST_TROUBLES} more in the report", style)
 
 
 def _trust(run: Run) -> str:
@@ -210,24 +225,13 @@ def _trust(run: Run) -> str:
 
 
 def concerning(run: Run) -> list[Finding]:
-    """The findings that concern the cases of this run: none that only names a dtype which no case uses."""
-    used = {result.case.dtype for result in run.results}
-    unused = {peak.dtype for peak in run.peaks.compute} - used
-    return [one for one in run.header.findings if one.cases or not _named(unused, one.finding)]
-
-
-def _named(dtypes: Iterable[str], text: str) -> bool:
-    return bool(set(dtypes) & set(re.findall(r"\w+", text)))
-
-
-def _finding(finding: Finding, console: Console) -> Text:
-    """A finding with its remedy, cut at the end to two lines of the terminal."""
-    head = f"{_KINDS[finding.kind]}: "
-    room = _FINDING_LINES * console.width - len(head) - 8
-    text = visible(f"{finding.finding} {finding.fix}")
-    if len(text) > room:
-        text = f"{text[:room].rpartition(' ')[0]} …"
-    return _line(head, text, _KIND_STYLE[finding.kind])
+    """The findings about cases of this run, and those that name no dtype which no case uses."""
+    unused = {peak.dtype for peak in run.peaks.compute} - {result.case.dtype for result in run.results}
+    return [
+        finding
+        for finding in run.header.findings
+        if finding.cases or unused.isdisjoint(re.findall(r"\w+", finding.finding))
+    ]
 
 
 def _peaks(run: Run) -> str:
