@@ -1,20 +1,26 @@
-"""What a suite imports, and the version. Loads no torch."""
+"""What a suite imports. Names are loaded when they are first used, so that the command line starts fast."""
 
-from harness.errors import Unsupported
-from harness.models import Subject, build, decoding, forward, training
-from harness.models.precision import precision_of, require_tf32
-from harness.records import Cost, Series
-from harness.workload import (
-    ITEM_BYTES,
-    Bench,
-    Call,
-    Step,
-    Sweep,
-    Workload,
-    check_dtype,
-    check_positive,
-    powers_of_two,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.errors import Unsupported
+    from harness.models.precision import precision_of, require_tf32
+    from harness.models.subject import Subject
+    from harness.models.training import forward, training
+    from harness.models.zoo import build, decoding
+    from harness.records import Cost, Series
+    from harness.workload import (
+        ITEM_BYTES,
+        Bench,
+        Call,
+        Step,
+        Sweep,
+        Workload,
+        check_dtype,
+        check_positive,
+        powers_of_two,
+    )
 
 __version__: str
 
@@ -41,11 +47,19 @@ __all__ = [
     "training",
 ]
 
+_MODULES = {
+    **dict.fromkeys(("Unsupported",), "errors"),
+    **dict.fromkeys(("Subject", "build", "decoding", "forward", "training"), "models"),
+    **dict.fromkeys(("precision_of", "require_tf32"), "models.precision"),
+    **dict.fromkeys(("Cost", "Series"), "records"),
+    "__version__": "version",
+}
 
-def __getattr__(name: str) -> str:
-    """The version, asked for when it is needed."""
-    if name != "__version__":
-        raise AttributeError(f"module 'harness' has no attribute {name!r}")
-    from harness.version import version  # noqa: PLC0415 - the metadata of packages takes long to load
 
-    return version()
+def __getattr__(name: str) -> Any:
+    """A public name from its module; those without an entry of their own are of `workload`."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES.get(name, 'workload')}"), name)
+    globals()[name] = value
+    return value

@@ -20,12 +20,18 @@ def reach_beside(file: Path) -> None:
     """
     if file.parent == BUNDLED_SUITES or file.is_relative_to(_HARNESS):
         return
-    root = file.parent
-    while (root / "__init__.py").exists():
-        root = root.parent
+    root = root_of(file)
     sys.path[:0] = [one for one in dict.fromkeys((str(root), str(file.parent))) if one not in sys.path]
     if (here := os.getcwd()) not in sys.path:  # noqa: PTH109 - text, as in sys.path
         sys.path.append(here)
+
+
+def root_of(file: Path) -> Path:
+    """The folder of a file, or that of the package which the file is part of."""
+    root = file.parent
+    while (root / "__init__.py").exists():
+        root = root.parent
+    return root
 
 
 def at_odds(files: Iterable[Path]) -> str | None:

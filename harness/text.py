@@ -1,7 +1,9 @@
-"""Text from outside: names, reasons and variables made safe to show, and tables of cells."""
+"""Text: names from outside made safe to show, plurals, lists, times, tables of cells."""
 
 import csv
 import io
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
@@ -14,12 +16,12 @@ def visible(text: str) -> str:
     ('two lines', 'a\\x1b[2J', 'a\\u202eb', 'naïve 模型')
     """
     flat = text if text.isprintable() else " ".join(text.split())
-    return flat if flat.isprintable() else "".join(_shown(one) for one in flat)
+    return flat if flat.isprintable() else "".join(_shown(character) for character in flat)
 
 
-def _shown(one: str) -> str:
-    """What turns the direction of writing, or hides, or breaks a line: shown by its number, never obeyed."""
-    return one if one.isprintable() else repr(one)[1:-1]
+def _shown(character: str) -> str:
+    """The escape of a character that hides, breaks a line or turns the direction of writing."""
+    return character if character.isprintable() else repr(character)[1:-1]
 
 
 def shortened(text: str, most: int) -> str:
@@ -57,3 +59,56 @@ def read_csv(path: Path, missing: str) -> list[tuple[int, list[str]]]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} is not a CSV table in UTF-8: {error}") from error
     return [(line, cells) for line, cells in rows if any(cells)]
+
+
+def distinct(names: Sequence[str], most: int) -> list[str]:
+    """Names shortened to a width such that no two different ones become the same; those stay whole that would.
+
+    >>> distinct(["matmul-a-float32-square-end", "matmul-a-float16-square-end", "short"], 14)
+    ['matm…t32-squar', 'matm…t16-squar', 'short']
+    """
+    groups: dict[str, set[str]] = {}
+    for name in names:
+        groups.setdefault(shortened(name, most), set()).add(name)
+    short = {}
+    for text, group in groups.items():
+        # Where both ends are the same, what follows the first difference is shown.
+        head = most // 3
+        differing = (
+            place for place, letters in enumerate(zip(*group, strict=False)) if len(set(letters)) > 1
+        )
+        start = max(next(differing, 0) - 1, head)
+        for name in group:
+            short[name] = (
+                text if len(group) == 1 else f"{name[:head]}…{name[start : start + most - head - 1]}"
+            )
+    many = Counter(short.values())
+    return [short[name] if many[short[name]] == 1 else name for name in names]
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words.
+
+    >>> counted(1, "case"), counted(1200, "case")
+    ('1 case', '1,200 cases')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def some(names: Sequence[str], most: int = 3, separator: str = ", ") -> str:
+    """The first of several names, and how many more there are.
+
+    >>> some(["a", "b", "c", "d"], 2), some(["a", "b"], 2)
+    ('a, b and 2 more', 'a, b')
+    """
+    left = len(names) - most
+    return separator.join(names[:most]) + (f" and {left} more" if left > 0 else "")
+
+
+def minute(time: str | None) -> str:
+    """An ISO 8601 time in UTC, to the minute and without the zone; empty for None.
+
+    >>> minute("2026-01-02T03:04:05Z")
+    '2026-01-02 03:04'
+    """
+    return (time or "").replace("T", " ")[:16]

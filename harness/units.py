@@ -97,7 +97,7 @@ def work(value: float) -> str:
 
 
 def total_work(value: float) -> str:
-    """FLOPs of a whole training, which no prefix tells.
+    """FLOPs of a whole training, beyond the usual prefixes.
 
     >>> total_work(8.4e22)
     '8.4e+22 FLOP'
@@ -145,28 +145,28 @@ def change(ratio: float) -> str:
     """A ratio to something else as a signed percentage.
 
     >>> change(0.83), change(1.02)
-    ('-17 %', '+2 %')
+    ('-17%', '+2%')
     """
-    return f"{round(100.0 * (ratio - 1.0)):+d} %"
+    return f"{round(100.0 * (ratio - 1.0)):+d}%"
 
 
 def signed_percent(ratio: float) -> str:
     """A small difference from one as a signed percentage.
 
     >>> signed_percent(0.0042), signed_percent(-0.021)
-    ('+0.42 %', '-2.10 %')
+    ('+0.42%', '-2.10%')
     """
-    return f"{100.0 * ratio:+.2f} %"
+    return f"{100.0 * ratio:+.2f}%"
 
 
 def percent(ratio: float) -> str:
-    """A ratio as a percentage, with a decimal only where it tells something.
+    """A ratio as a percentage, with a decimal below 10%.
 
     >>> percent(0.923), percent(0.0123), percent(1.5)
-    ('92 %', '1.2 %', '150 %')
+    ('92%', '1.2%', '150%')
     """
     value = 100.0 * ratio
-    return f"{value:.1f} %" if abs(value) < 9.95 else f"{value:.0f} %"
+    return f"{value:.1f}%" if abs(value) < 9.95 else f"{value:.0f}%"
 
 
 # What follows reads quantities that a person writes.

@@ -22,3 +22,6 @@ def version() -> str:
         return f"{project['version']}+checkout"
     except (OSError, KeyError, tomllib.TOMLDecodeError):
         return "0.0.0+unknown"
+
+
+__version__ = version()

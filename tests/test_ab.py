@@ -245,7 +245,7 @@ def test_a_candidate_that_breaks_fails_and_one_that_was_broken_before_does_not(c
 def test_more_work_fails_though_no_time_was_lost(compared: Plumbline) -> None:
     status, output, _ = compared({"a": Made(100)}, {"a": Made(100, work="110")})
     assert status == 1
-    assert "FLOPs from 100 to 110 (+10.00 %)" in output
+    assert "FLOPs from 100 to 110 (+10.00%)" in output
     status, output, _ = compared({"a": Made(100)}, {"a": Made(100, work="90")})
     assert status == 0
 

@@ -523,8 +523,8 @@ def test_the_report_shows_laws_steps_and_errors() -> None:
     for words in (
         "Cost model",
         "| gemm | float32 | 8 |",
-        "Expected time of steps",
+        "Estimated time of steps",
         "| train_step | cost model | 12 |",
     ):
         assert words in text
-    assert "Beside its operators a step pays, where it touches" in text
+    assert "In addition to its operators a step takes, where it touches" in text

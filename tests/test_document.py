@@ -206,7 +206,7 @@ def test_what_is_no_document_is_told_in_one_line(content: bytes, tmp_path: Path)
     path = tmp_path / "report.json"
     path.write_bytes(content)
 
-    assert "is no report of Plumbline" in trouble_with(path)
+    assert "is not a report of Plumbline" in trouble_with(path)
 
 
 def test_a_newer_document_says_so(tmp_path: Path) -> None:

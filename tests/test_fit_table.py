@@ -246,7 +246,7 @@ def test_noise_alone_gets_no_model(plumbline: Command, tmp_path: Path) -> None:
     (group,) = groups(plumbline, table(tmp_path, [*lines, "100,"], "size,seconds"))
 
     assert (group["model"], group["parameters"]) == (None, {})
-    assert group["reason"].startswith("inconclusive: no model is within 25 % of the sizes (the best: ")
+    assert group["reason"].startswith("inconclusive: no model is within 25% of the sizes (the best: ")
     assert group["predictions"][0]["seconds"] is None
 
 

@@ -337,7 +337,7 @@ def test_options_that_a_table_cannot_heed_are_refused(plumbline: Plumbline, tmp_
         assert (status, "leave out CASE and all options but --json" in errors) == (2, True)
     status, output, _ = plumbline("history", "--csv", "x.csv")
     assert status == 0
-    assert "no step was seen" not in output
+    assert "no change point was found" not in output
     assert "inconclusive: 2 points on one stack at most" in output
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from harness.check.judge import judge
 from harness.records import Environment, Result, Run
 from harness.report.listing import show_catalogue, show_facts
-from harness.report.terminal import show
+from harness.report.outcome import show
 from tests import made_up
 from tests.made_up import markdown_of
 
@@ -42,12 +42,12 @@ def test_every_case_is_shown_measured_or_not(render: object) -> None:
 def test_the_numbers_of_a_row_are_those_of_the_record() -> None:
     row = next(line for line in cases_of(RUN) if line.startswith("| matmul-float32-m1024"))
 
-    # 2 us + 2 * 1024^3 / 150 GFLOP/s = 14.3 ms: 150 GFLOP/s, 79 % of 190; roofline 11.3 ms / 14.3 ms.
+    # 2 us + 2 * 1024^3 / 150 GFLOP/s = 14.3 ms: 150 GFLOP/s, 79% of 190; roofline 11.3 ms / 14.3 ms.
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[1] == "14.3 ms"
     assert cells[2].startswith("± ")
     assert cells[4] == "150 GFLOP/s"
-    assert cells[5] == "79 %"
+    assert cells[5] == "79%"
     assert cells[6] == "0.79 compute"
     assert cells[7] == "12.0 MiB"
 
@@ -57,10 +57,10 @@ def test_the_hierarchy_names_the_rungs_and_what_each_loses() -> None:
 
     assert [tuple(cell.strip() for cell in row.strip("|").split("|")[2:5]) for row in rows] == [
         ("clock-true", "192 GFLOP/s", ""),
-        ("micro-kernel", "190 GFLOP/s", "-1 %"),
-        ("peer", "180 GFLOP/s", "-5 %"),
-        ("torch", "150 GFLOP/s", "-17 %"),
-        ("best case", "150 GFLOP/s", "+0 %"),
+        ("micro-kernel", "190 GFLOP/s", "-1%"),
+        ("peer", "180 GFLOP/s", "-5%"),
+        ("torch", "150 GFLOP/s", "-17%"),
+        ("best case", "150 GFLOP/s", "+0%"),
     ]
 
 

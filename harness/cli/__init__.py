@@ -1,7 +1,7 @@
-"""The command line: parses, calls, prints. No logic.
+"""The command line: parses, calls, prints.
 
-Exit status: 0 fine; 1 a claim fails; 2 bad usage or input, one line on standard error; 3 a case
-failed or nothing was measured; 130 interrupted, with everything finished kept.
+Exit status: 0 success; 1 a check fails; 2 bad usage or input, one line on standard error; 3 a case
+failed or nothing was measured; 130 interrupted, with all finished cases on record.
 
 Imports stand inside the commands: `plumbline --help` and `plumbline report` must not load torch.
 """
@@ -31,34 +31,34 @@ _CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
 def main() -> None:
     """The `plumbline` command."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no µ gets a question mark
+        sys.stdout.reconfigure(errors="replace")  # a terminal without µ gets a question mark
     try:
         status = app(_completed(sys.argv[1:]), standalone_mode=False)
         sys.stdout.flush()
     except _CommandLineError as error:
-        status = _say(UsageError(_format(error)))
+        status = _report(UsageError(_format(error)))
     except PlumblineError as error:
-        status = _say(error)
+        status = _report(error)
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     except BrokenPipeError:
-        _write_what_waits()  # the reader has seen enough
+        _flush()  # the reader closed the pipe
         status = 0
     except OSError as error:
-        _write_what_waits()
-        status = _say(StorageError(f"{error.filename or 'standard output'}: {error.strerror}"))
-    except Exception:  # noqa: BLE001 - a fault of our own; 1 is kept for a claim that fails
+        _flush()
+        status = _report(StorageError(f"{error.filename or 'standard output'}: {error.strerror}"))
+    except Exception:  # noqa: BLE001 - a fault of our own; 1 is reserved for a check that fails
         traceback.print_exc()
         status = StorageError.exit_status
     sys.exit(status)
 
 
-# Their `--json` takes a file, or none.
+# Commands whose `--json` takes a file, or none.
 _MAY_NAME_A_FILE = {"ab", "compare", "gate", "report"}
 
 
 def _completed(arguments: list[str]) -> list[str]:
-    """The arguments, with standard output named where `--json` may name a file and does not: Typer knows no option that may have a value.
+    """The arguments, with `-` after a `--json` without a file: Typer has no option with an optional value.
 
     >>> _completed(["report", "latest", "--json"]), _completed(["report", "--json", "x.json", "latest"])
     (['report', 'latest', '--json', '-'], ['report', '--json', 'x.json', 'latest'])
@@ -70,8 +70,8 @@ def _completed(arguments: list[str]) -> list[str]:
     return arguments if named else [*arguments[:after], "-", *arguments[after:]]
 
 
-def _write_what_waits() -> None:
-    """Writes what waits to be written; where that fails, it is not tried again at exit."""
+def _flush() -> None:
+    """Flushes standard output; where that fails, nothing is tried again at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -79,11 +79,11 @@ def _write_what_waits() -> None:
 
 
 def _format(error: Exception) -> str:
-    """Typer's words, with the name of the option they are about."""
+    """Typer's message, with the name of the option."""
     formatted = getattr(error, "format_message", None)
     return formatted() if formatted else str(error)
 
 
-def _say(error: PlumblineError) -> int:
+def _report(error: PlumblineError) -> int:
     sys.stderr.write(f"plumbline: {' '.join(str(error).split())}\n")
     return error.exit_status

@@ -11,6 +11,7 @@ from harness.cli.app import (
     ProfileOption,
     Results,
     Suites,
+    Verbose,
     app,
 )
 
@@ -21,9 +22,9 @@ def bench(
     *,
     expression: Expression = "",
     profile: ProfileOption = Profile.QUICK,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="Device to measure: auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[
-        int | None, typer.Option(help="Threads (default: the physical cores this process may use).")
+        int | None, typer.Option(help="Number of threads (default: the physical cores this process may use).")
     ] = None,
     limit: Annotated[
         float | None,
@@ -31,22 +32,26 @@ def bench(
             metavar="SECONDS",
             min=0.1,
             max=1e5,
-            help="A case that takes longer has failed (default: 60 in quick).",
+            help="Time after which a case counts as failed (default: 60 in quick).",
         ),
     ] = None,
     results: Results = RESULTS,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODULE:FUNCTION", help="A model of your own; alone, unless suites are named."),
+        typer.Option(
+            metavar="MODULE:FUNCTION", help="Measure your own model; without suites if none is named."
+        ),
     ] = None,
     label: Annotated[
-        str, typer.Option(metavar="NAME", help="What reports call this machine; its own name is never kept.")
+        str,
+        typer.Option(metavar="NAME", help="Name of this machine in reports; its host name is never stored."),
     ] = "",
     resume: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Go on with a run; takes its settings from it.")
+        str | None, typer.Option(metavar="RUN", help="Continue a run with its own settings.")
     ] = None,
+    verbose: Verbose = False,
 ) -> None:
-    """Measure, record, fit, check and report."""
+    """Measure suites or your own model, check the results and report."""
     from harness.pytest_plugin.collection import Request
     from harness.pytest_plugin.pipeline import run
 
@@ -61,4 +66,4 @@ def bench(
         models=tuple(model or ()),
         label=label,
     )
-    raise typer.Exit(run(request, resume))
+    raise typer.Exit(run(request, resume, verbose=verbose))

@@ -9,6 +9,7 @@ from harness.cli.app import (
     Profile,
     ProfileOption,
     Results,
+    Verbose,
     app,
 )
 
@@ -17,17 +18,18 @@ from harness.cli.app import (
 def calibrate(
     *,
     profile: ProfileOption = Profile.QUICK,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="Device to measure: auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[
-        int | None, typer.Option(help="Threads (default: the physical cores this process may use).")
+        int | None, typer.Option(help="Number of threads (default: the physical cores this process may use).")
     ] = None,
     results: Results = RESULTS,
+    verbose: Verbose = False,
 ) -> None:
-    """Calibrate the cost model that says how long a model takes here: about two minutes (quick)."""
+    """Calibrate the cost model that estimates step times on this machine (about two minutes)."""
     from harness.pytest_plugin.collection import Request
     from harness.pytest_plugin.pipeline import run
 
     request = Request(
         suites=("calibration",), profile=profile.value, device=device, threads=threads, results=results
     )
-    raise typer.Exit(run(request))
+    raise typer.Exit(run(request, verbose=verbose))

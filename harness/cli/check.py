@@ -7,10 +7,11 @@ from harness.cli.app import RESULTS, Json, Results, RunArgument, app, print_json
 
 @app.command()
 def check(reference: RunArgument = "latest", *, results: Results = RESULTS, json: Json = False) -> None:
-    """Judge a run's claims anew; exit status 1 when one fails."""
+    """Check a stored run again; exit status 1 when a check fails."""
     from harness import store
     from harness.check.judge import exit_status, judge
-    from harness.report.terminal import screen, show_claims
+    from harness.report.outcome import show_claims
+    from harness.report.terminal import screen
 
     run = judge(store.read(store.find(reference, results)))
     if json:

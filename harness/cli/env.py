@@ -9,12 +9,12 @@ from harness.cli.app import (
 
 @app.command()
 def env(*, json: Json = False) -> None:
-    """Print what this machine is, as every run records it."""
-    from harness.measure.environment.capture import capture
+    """Print the facts of this machine that every run records."""
+    from harness.measure.environment.capture import capture_cached
     from harness.report.listing import show_facts
     from harness.report.terminal import screen
 
-    environment = capture()
+    environment = capture_cached()
     if json:
         print_json(environment)
     else:

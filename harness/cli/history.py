@@ -117,7 +117,7 @@ def _rows(
 
 def _listed(store: str, *, json: bool) -> bool:
     """Lists the series of a data set with more points than are looked through at once; False where there are fewer."""
-    from harness.report.content import Page, section, table
+    from harness.report.content import Page, ids, section, table
     from harness.report.terminal import screen, show_page
     from harness.store import DataSet
 
@@ -139,7 +139,7 @@ def _listed(store: str, *, json: bool) -> bool:
         )
         for one in found
     ]
-    columns = ("case", "machine", "threads", "points", "hosts", "latest")
+    columns = (*ids("case", "machine"), "threads", "points", "hosts", "latest")
     listed = section("series", "Series", (table(columns, rows, "Series", ("latest",)),))
     about = f"{len(found):,} series, {points:,} points: name a case to see its steps"
     show_page(Page(f"Plumbline: {store}", (about,), (listed,) if listed else ()), screen())

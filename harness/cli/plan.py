@@ -193,10 +193,13 @@ def _show_sweep(answer: "Plan", curves: "Sweep", html: Path | None, *, json: boo
 
 
 def _write_page(answer: "Plan", curves: "Sweep", path: Path) -> None:
-    from harness.report.charts.sweep import charts
-    from harness.report.html import html
+    from harness.report.publish import drawing
     from harness.report.sweep import page
     from harness.store import write_whole
+
+    with drawing():
+        from harness.report.charts.sweep import charts
+        from harness.report.html import html
 
     if not path.parent.is_dir():
         raise UsageError(f"--html {path}: there is no folder {path.parent}")

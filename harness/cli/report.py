@@ -14,25 +14,33 @@ def report(
         list[str] | None,
         typer.Argument(
             metavar="[RUN...]",
-            help="Paths, ids, latest (default), or the report.json of an earlier report; several are set side by side.",
+            help="Paths, ids, latest (default), or the report.json of an earlier report; several are compared with the first.",
             show_default=False,
         ),
     ] = None,
     *,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="One self-contained page.")] = None,
-    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Markdown, cut to fit.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one self-contained page.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write Markdown that fits its place.")
+    ] = None,
     place: Annotated[
         Place | None,
-        typer.Option("--for", help="Where the Markdown has to fit: a job summary (default) or a comment."),
+        typer.Option(
+            "--for", help="Place where the Markdown must fit: a job summary (default) or a comment."
+        ),
     ] = None,
     json: Annotated[
         Path | None,
-        typer.Option("--json", metavar="[FILE.json]", help="All of it as JSON; alone, on standard output."),
+        typer.Option(
+            "--json",
+            metavar="[FILE.json]",
+            help="Write all data as JSON; without a file, to standard output.",
+        ),
     ] = None,
-    browse: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,
+    browse: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     results: Results = RESULTS,
 ) -> None:
-    """Show runs again, complete or not: in the terminal, or as files (- is standard output)."""
+    """Show runs in the terminal, or write them to files (- is standard output)."""
     from harness.report.publish import Wanted, publish
     from harness.report.sources import opened
 

@@ -17,14 +17,15 @@ from harness.pytest_plugin.collection import Request, Watcher, run_pytest
 from harness.pytest_plugin.session import MODEL
 from harness.records import Run
 from harness.report.live import Live
+from harness.report.outcome import show, show_brief
 from harness.report.publish import as_html, as_json, as_markdown
 from harness.report.sources import Source
-from harness.report.terminal import screen, show
+from harness.report.terminal import screen
 
 INTERRUPTED = 130
 
 
-def run(request: Request, resume: str | None = None) -> int:
+def run(request: Request, resume: str | None = None, *, verbose: bool = False) -> int:
     """Measures, checks and reports; returns the exit status.
 
     Raises:
@@ -57,14 +58,15 @@ def run(request: Request, resume: str | None = None) -> int:
             raise watcher.failure_of(request, exit_code)
         folder = session.runner.folder
         if session.error is not None:
-            show(judge(store.read(folder)), console)
+            show_brief(judge(store.read(folder)), console)
             raise session.error
         if export.exists():
             store.write_whole(folder / store.EXPORT, export.read_bytes())
     concluded = conclude(folder)
-    show(concluded, console)
-    for path in write_reports(folder, concluded):
-        console.print(f"report: {path}", highlight=False, markup=False, soft_wrap=True)
+    (show if verbose else show_brief)(concluded, console)
+    if paths := list(write_reports(folder, concluded)):
+        beside = f" (also {', '.join(path.name for path in paths[1:])})" if paths[1:] else ""
+        console.print(f"report: {paths[0]}{beside}", highlight=False, markup=False, soft_wrap=True)
     if exit_code == pytest.ExitCode.INTERNAL_ERROR:
         sys.stderr.write(output)
         return 3
@@ -99,7 +101,7 @@ def write_reports(folder: Path, concluded: Run) -> Iterator[Path]:
 def _resumed(request: Request, reference: str) -> tuple[Request, str]:
     if request != Request(results=request.results):
         raise UsageError(
-            "--resume takes suites, -k, profile, device and threads from the run: leave them out"
+            "--resume: suites, -k, profile, device and threads come from the run; leave them out"
         )
     folder = store.find(reference, request.results)
     resumed = store.read(folder)

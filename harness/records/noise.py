@@ -188,7 +188,10 @@ class NoiseProfile(Record, frozen=True):
         """
         kinds = [kind for kind in self._alike(threads) if kind.name != "memory" and len(kind.same) > 1]
         return max(
-            (math.expm1(stats.students_t(0.975, len(kind.same) - 1) * kind.sigma / math.sqrt(pairs)) for kind in kinds),
+            (
+                math.expm1(stats.students_t(0.975, len(kind.same) - 1) * kind.sigma / math.sqrt(pairs))
+                for kind in kinds
+            ),
             default=0.0,
         )
 

@@ -1,42 +1,35 @@
-"""The tables of cases, as text: the same in the terminal and in Markdown."""
+"""The tables of cases, for every form of a report."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from harness import units
 from harness.records import Failed, Flag, Measurement, Result, Run, Skipped, View
+from harness.report.content import ids, texts
 from harness.report.summary import WORDS
+from harness.text import some
 
-COLUMNS = ("case", "median", "95 %", "IQR", "rate", "of peak", "predicted / measured", "memory", "flags")
+COLUMNS = (
+    *ids("case"),
+    *("median", "95% CI", "IQR", "rate", "of peak", "predicted / measured", "memory"),
+    *texts("flags"),
+)
 # What a narrow terminal leaves out, first to last.
 DISPENSABLE = ("memory", "IQR", "predicted / measured")
 VIEW_COLUMNS = (
-    "case",
-    "view",
-    "median",
-    "95 %",
-    "tensors",
-    "host-bound",
-    "regime",
-    "energy",
-    "clock",
-    "power",
+    *ids("case", "view"),
+    *("median", "95% CI", "tensors", "host-bound"),
+    *ids("regime"),
+    *("energy", "clock", "power"),
 )
 VIEW_DISPENSABLE = ("host-bound", "regime")
-ABSENT_COLUMNS = ("reason", "outcome", "cases")
-ROOFLINE_COLUMNS = ("case", "FLOP/B", "matrix and vector", "of peak", "bound by")
+ABSENT_COLUMNS = (*texts("reason"), *ids("outcome"), *texts("cases"))
+ROOFLINE_COLUMNS = (*ids("case"), "FLOP/B", "matrix and elementwise", "of peak", *ids("bound by"))
 SENSOR_COLUMNS = (
-    *(
-        "case",
-        "waited for a core",
-        "other programs",
-        "stolen",
-        "clock",
-        "power",
-        "temperature",
-        "throttled by",
-    ),
+    *ids("case"),
+    *("waited for a core", "other programs", "stolen", "clock", "power", "temperature"),
+    *texts("throttled by"),
 )
-FLAGGED_COLUMNS = ("flag", "cases", "meaning", "which")
+FLAGGED_COLUMNS = (*ids("flag"), "cases", *texts("meaning", "examples"))
 
 
 def case_rows(run: Run, suite: str) -> list[tuple[str, ...]]:
@@ -45,7 +38,7 @@ def case_rows(run: Run, suite: str) -> list[tuple[str, ...]]:
 
 
 def view_rows(run: Run) -> list[tuple[str, ...]]:
-    """A row under `VIEW_COLUMNS` for each view of each case that has more than one, and for views it has not."""
+    """A row under `VIEW_COLUMNS` for each view of each case with several, and for its missing views."""
     rows: list[tuple[str, ...]] = []
     for result in run.measured:
         measurement = result.outcome
@@ -59,16 +52,16 @@ def view_rows(run: Run) -> list[tuple[str, ...]]:
 
 
 def _view_row(case: str, measurement: Measurement, view: View) -> tuple[str, ...]:
-    told, headline = measurement.sensors, view is measurement.view
-    kept = {None: "", True: ", cold", False: ", warm"}[view.cold]
+    sensors, headline = measurement.sensors, view is measurement.view
+    cache = {None: "", True: ", cold", False: ", warm"}[view.cold]
     energy = measurement.joules_per_call if headline else None
-    clock, power = (told.clock_hertz, told.power_watts) if headline else (None, None)
+    clock, power = (sensors.clock_hertz, sensors.power_watts) if headline else (None, None)
     return (
         case,
         view.name,
         units.seconds(view.median),
         "" if view.half_width is None else f"± {units.percent(view.half_width)}",
-        f"{view.rotations}{kept}",
+        f"{view.rotations}{cache}",
         "" if view.host_bound_fraction is None else units.percent(view.host_bound_fraction),
         measurement.regime if headline else "",
         "" if energy is None else units.energy(energy),
@@ -90,26 +83,20 @@ def absent_rows(run: Run) -> list[tuple[str, ...]]:
 
 
 def flagged_rows(run: Run) -> list[tuple[str, ...]]:
-    """A row under `FLAGGED_COLUMNS` for each flag: how many measured cases have it, and which."""
-    found: dict[Flag, list[str]] = {}
+    """A row under `FLAGGED_COLUMNS` for each flag, most frequent first."""
+    flagged: dict[Flag, list[str]] = {}
     for result in run.measured:
         for flag in result.measurement.flags if result.measurement else ():
-            found.setdefault(flag, []).append(result.case.id)
+            flagged.setdefault(flag, []).append(result.case.id)
     meanings, most = dict(WORDS), len(run.measured)
     return [
-        (flag.value, f"{len(ids)} of {most}", meanings[flag.value], _some(ids))
-        for flag, ids in sorted(found.items(), key=lambda one: -len(one[1]))
+        (flag.value, f"{len(ids)} of {most}", meanings[flag.value], some(ids))
+        for flag, ids in sorted(flagged.items(), key=lambda item: -len(item[1]))
     ]
 
 
-def _some(ids: Sequence[str]) -> str:
-    """The first of several cases: the tables of cases have the flags of each."""
-    named, left = ids[:3], len(ids) - 3
-    return ", ".join(named) + (f" and {left} more" if left > 0 else "")
-
-
 def on_roofline(run: Run) -> list[Result]:
-    """The measured cases that do FLOPs on the threads whose peaks make the roofline, but for those that calibrate."""
+    """The measured cases with FLOPs on the threads of the roofline, without the calibration."""
     threads = {None, run.header.settings.threads}
     return [
         result
@@ -123,8 +110,8 @@ def on_roofline(run: Run) -> list[Result]:
 
 
 def roofline_rows(run: Run) -> list[tuple[str, ...]]:
-    """A row under `ROOFLINE_COLUMNS` for each of them."""
-    return [_roofline_row(one, run) for one in on_roofline(run)]
+    """A row under `ROOFLINE_COLUMNS` for each case on the roofline."""
+    return [_roofline_row(result, run) for result in on_roofline(run)]
 
 
 def _roofline_row(result: Result, run: Run) -> tuple[str, ...]:
@@ -133,7 +120,7 @@ def _roofline_row(result: Result, run: Run) -> tuple[str, ...]:
         result.case.id,
         f"{result.case.cost.arithmetic_intensity:.3g}" if result.case.cost else "",
         "" if rate is None else units.work_rate(rate),
-        _of_peak(result, run),
+        of_peak(result, run),
         bound or "",
     )
 
@@ -148,22 +135,22 @@ def sensor_rows(run: Run) -> list[tuple[str, ...]]:
 
 
 def _sensor_row(case: str, measurement: Measurement) -> tuple[str, ...]:
-    told = measurement.sensors
-    clock, power, heat = told.clock_hertz, told.power_watts, told.temperature_celsius
+    sensors = measurement.sensors
+    clock, power, heat = sensors.clock_hertz, sensors.power_watts, sensors.temperature_celsius
     return (
         case,
         units.percent(1.0 - measurement.view.clean_fraction),
-        "" if told.other_cpus is None else f"{told.other_cpus:.2f} CPUs",
-        "" if told.steal_fraction is None else units.percent(told.steal_fraction),
+        "" if sensors.other_cpus is None else f"{sensors.other_cpus:.2f} CPUs",
+        "" if sensors.steal_fraction is None else units.percent(sensors.steal_fraction),
         "" if clock is None else units.frequency(clock.median),
         "" if power is None else units.power(power.median),
         "" if heat is None else f"{heat.median:.0f} °C",
-        ", ".join(told.throttle_reasons or ()),
+        ", ".join(sensors.throttle_reasons or ()),
     )
 
 
 def suites(results: Iterable[Result]) -> tuple[str, ...]:
-    """The suites in the order they first appear, without what calibrates: models tell of that."""
+    """The suites in the order in which they first appear, without the calibration."""
     return tuple(dict.fromkeys(result.case.suite for result in results if not result.case.calibrates))
 
 
@@ -184,7 +171,7 @@ def _row(result: Result, run: Run) -> tuple[str, ...]:
         "" if measurement.view.half_width is None else f"± {units.percent(measurement.view.half_width)}",
         units.percent(measurement.relative_iqr),
         rate(result),
-        _of_peak(result, run),
+        of_peak(result, run),
         _efficiency(result),
         _memory(result, measurement),
         ", ".join(measurement.flags),
@@ -197,7 +184,8 @@ def _efficiency(result: Result) -> str:
     return f"{result.efficiency:.2f} {result.prediction.bound}"
 
 
-def _of_peak(result: Result, run: Run) -> str:
+def of_peak(result: Result, run: Run) -> str:
+    """The rate as a fraction of the measured peak of its dtype, or of its memory level."""
     fraction = run.of_peak(result)
     if fraction is None:
         return ""
@@ -205,10 +193,13 @@ def _of_peak(result: Result, run: Run) -> str:
     return f"{units.percent(fraction)} {level or ''}".rstrip()
 
 
+def memory(measurement: Measurement) -> str:
+    """The measured peak of tensor bytes."""
+    return "" if measurement.peak_memory_bytes is None else units.size(measurement.peak_memory_bytes)
+
+
 def _memory(result: Result, measurement: Measurement) -> str:
     """The measured peak, and the predicted one where it reads differently."""
-    if measurement.peak_memory_bytes is None:
-        return ""
-    measured = units.size(measurement.peak_memory_bytes)
+    measured = memory(measurement)
     predicted = units.size(result.case.cost.memory_bytes) if result.case.cost else measured
-    return measured if predicted == measured else f"{measured} (said {predicted})"
+    return measured if not measured or predicted == measured else f"{measured} (predicted {predicted})"

@@ -17,7 +17,7 @@ from harness.records import (
 )
 from harness.records.environment import Difference
 from harness.report import summary
-from harness.report.content import Lines, Page, Table, lines, section, table
+from harness.report.content import Lines, Page, Table, ids, lines, section, table, texts
 
 _HOW_TO_READ = (
     "A ratio is the run's time over the base's: below 1 the run is faster. Its 95% interval holds as far as the intervals of both runs "
@@ -75,14 +75,13 @@ def _sections(
         "In short",
         (
             table(
-                ("run", "state", "threads", "torch", "begun", "id", "wrong", "validity"),
+                (*ids("run", "state"), "threads", *ids("torch", "begun", "id"), "wrong", "validity"),
                 [_about(name, run) for name, run in named],
                 "The runs",
             ),
             table(
                 (
-                    "suite",
-                    "run",
+                    *ids("suite", "run"),
                     "ratio",
                     "95% CI",
                     "faster",
@@ -100,13 +99,17 @@ def _sections(
         "differences",
         "What differs",
         (
-            table(("field", *called), _differences([c.settings for c in comparisons]), "Settings"),
-            table(("field", *called), _differences([c.differences for c in comparisons]), "Environment"),
+            table(ids("field", *called), _differences([c.settings for c in comparisons]), "Settings"),
+            table(ids("field", *called), _differences([c.differences for c in comparisons]), "Environment"),
         ),
     )
     peaks = _peaks(comparisons)
-    yield "peaks", "Peaks", (table(("peak", "threads", *called), peaks, "Best rates reached by any code"),)
-    columns = ("case", f"{called[0]}, median", *(f"{name}, ratio" for name in candidates))
+    yield (
+        "peaks",
+        "Peaks",
+        (table((*ids("peak"), "threads", *called), peaks, "Best rates reached by any code"),),
+    )
+    columns = (*ids("case"), f"{called[0]}, median", *(f"{name}, ratio" for name in candidates))
     cases = table(columns, _cases(comparisons), "Time ratio of each case")
     yield "cases", "Cases", (cases, lines(_LEGEND))
     exact = [
@@ -119,7 +122,7 @@ def _sections(
         for name, comparison in pairs
         for change in comparison.exact
     ]
-    columns = ("run", "case", "metric", called[0], "run's value")
+    columns = (*ids("run", "case", "metric"), called[0], "run's value")
     yield "exact", "Work and memory that differ", (table(columns, exact, "Counts and bytes without noise"),)
     missing = [(name, *reason) for name, comparison in pairs for reason in comparison.missing]
     new = [(name, case) for name, comparison in pairs for case in comparison.new]
@@ -127,8 +130,8 @@ def _sections(
         "missing",
         "Not compared",
         (
-            table(("run", "case", "why"), missing, "Measured only in the base"),
-            table(("run", "case"), new, "Not measured in the base"),
+            table((*ids("run", "case"), *texts("why")), missing, "Measured only in the base"),
+            table(ids("run", "case"), new, "Not measured in the base"),
         ),
     )
     findings = [
@@ -136,7 +139,7 @@ def _sections(
         for name, run in named
         for finding in run.header.findings
     ]
-    columns = ("run", "kind", "finding", "what to do")
+    columns = (*ids("run", "kind"), *texts("finding", "what to do"))
     yield "findings", "Findings of each run", (table(columns, findings, "Findings"),)
 
 

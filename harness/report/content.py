@@ -1,14 +1,47 @@
-"""What a report is made of, before anybody decides how it looks: sections of tables and lines, as text."""
+"""The content of a report before its layout: sections of tables and lines, as text."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
 
 Row = tuple[str, ...]
 
 
+class Kind(StrEnum):
+    """The kind of the cells of a column, which decides their alignment and width."""
+
+    NUMBER = "number"  # right-aligned, on one line
+    ID = "id"  # left-aligned, on one line while there is room
+    TEXT = "text"  # left-aligned, may fold
+
+
+class Column(str):
+    """The title of a column, which also has a kind; a bare string is the title of a column of numbers."""
+
+    __slots__ = ("kind",)
+    kind: Kind
+
+    def __new__(cls, title: str, kind: Kind | None = None) -> Self:
+        """Keeps the kind of a title that has one already."""
+        column = super().__new__(cls, title)
+        column.kind = kind or (title.kind if isinstance(title, Column) else Kind.NUMBER)
+        return column
+
+
+def ids(*titles: str) -> tuple[Column, ...]:
+    """Columns of names, which are best read whole."""
+    return tuple(Column(title, Kind.ID) for title in titles)
+
+
+def texts(*titles: str) -> tuple[Column, ...]:
+    """Columns of prose, which may fold."""
+    return tuple(Column(title, Kind.TEXT) for title in titles)
+
+
 @dataclass(frozen=True)
 class Table:
-    """Cells under columns. What a narrow place leaves out are the columns in `dispensable`, first to last.
+    """Cells under columns. A narrow place omits the columns in `dispensable`, first to last.
 
     `cards`: a page shows each row as a card, where there is room to read it.
     """
@@ -19,10 +52,15 @@ class Table:
     dispensable: tuple[str, ...] = ()
     cards: bool = False
 
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kind of each column."""
+        return tuple(Column(title).kind for title in self.columns)
+
 
 @dataclass(frozen=True)
 class Lines:
-    """Sentences, each with a line of its own. A `caution` is told in another colour where there are colours."""
+    """Sentences, each with a line of its own. A `caution` has another colour where there are colours."""
 
     texts: tuple[str, ...]
     caution: bool = False
@@ -32,7 +70,7 @@ class Lines:
 class Section:
     """A part of a report under a title; `name` is what links to it and stays the same when the title changes.
 
-    `details`: rather to be looked up than read.
+    `details`: for reference; a page and Markdown fold it.
     """
 
     name: str
@@ -43,7 +81,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report: what it is of, and its sections in a reader's order."""
+    """A whole report: its subject, and its sections in a reader's order."""
 
     title: str
     subtitles: tuple[str, ...]
@@ -53,9 +91,9 @@ class Page:
 def section(
     name: str, title: str, blocks: Iterable[Table | Lines | None], *, details: bool = False
 ) -> Section | None:
-    """A section of those blocks that there are; None where there is none."""
-    told = tuple(block for block in blocks if block is not None)
-    return Section(name, title, told, details) if told else None
+    """A section of the blocks that are not None; None where all are."""
+    known = tuple(block for block in blocks if block is not None)
+    return Section(name, title, known, details) if known else None
 
 
 def table(
@@ -66,7 +104,7 @@ def table(
     return Table(tuple(columns), cells, title, tuple(dispensable)) if cells else None
 
 
-def lines(texts: Iterable[str], *, caution: bool = False) -> Lines | None:
+def lines(sentences: Iterable[str], *, caution: bool = False) -> Lines | None:
     """Sentences, or None where all are empty."""
-    told = tuple(text for text in texts if text)
-    return Lines(told, caution) if told else None
+    known = tuple(sentence for sentence in sentences if sentence)
+    return Lines(known, caution) if known else None

@@ -1,4 +1,4 @@
-"""A report as data: runs whole, with what follows from them. Its JSON Schema is kept in docs/report.schema.json."""
+"""A report as data: whole runs with their analysis. Its JSON Schema is kept in docs/report.schema.json."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,9 +23,9 @@ Scalar = str | int | float | bool | None
 
 
 class RunDocument(Record, frozen=True):
-    """One run: its header and results as recorded, what the sensors told, and what follows from them.
+    """One run: its header and results as recorded, with sensor readings and analysis.
 
-    `cases` are the results as flat rows, one per case in base units, with what can be computed from them (rates, shares, intervals).
+    `cases` are the results as flat rows in base units, with rates, fractions and intervals.
     """
 
     run: Header
@@ -52,13 +52,13 @@ class _Version(msgspec.Struct, frozen=True):
 
 def encoded(sources: Sequence[Source]) -> bytes:
     """The document of some runs as JSON."""
-    found = Document(
+    document = Document(
         format="plumbline-report",
         version=DOCUMENT_VERSION,
         runs=tuple(_run(source) for source in sources),
         comparisons=compare_all([source.run for source in sources]),
     )
-    return msgspec.json.encode(found) + b"\n"
+    return msgspec.json.encode(document) + b"\n"
 
 
 def _run(source: Source) -> RunDocument:
@@ -77,28 +77,27 @@ def read(path: Path) -> tuple[Source, ...]:
     """The runs of a document.
 
     Raises:
-        RecordError: it cannot be read, is no such document, or a newer version wrote it.
+        RecordError: it cannot be read, is not a report, or a newer version wrote it.
     """
     try:
         content = path.read_bytes()
-        told = msgspec.json.decode(content, type=_Version)
-        if told.format == "plumbline-report" and told.version > DOCUMENT_VERSION:
+        written = msgspec.json.decode(content, type=_Version)
+        if written.format == "plumbline-report" and written.version > DOCUMENT_VERSION:
             raise RecordError(
-                f"{path} was written by a newer Plumbline (report version {told.version}, this one reads up to {DOCUMENT_VERSION})"
+                f"{path} was written by a newer Plumbline (report version {written.version}, this one reads up to {DOCUMENT_VERSION})"
             )
-        found = msgspec.json.decode(content, type=Document)
+        document = msgspec.json.decode(content, type=Document)
     except OSError as error:
         raise RecordError(f"cannot read {path}: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RecordError(f"{path} is no report of Plumbline: {error}") from error
-    return tuple(Source(Run(run.run, run.results, run.damage), run.sensors) for run in found.runs)
+        raise RecordError(f"{path} is not a report of Plumbline: {error}") from error
+    return tuple(Source(Run(run.run, run.results, run.damage), run.sensors) for run in document.runs)
 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of the document (2020-12)."""
-    found = msgspec.json.schema(Document)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"Plumbline report, version {DOCUMENT_VERSION}",
-        **found,
+        **msgspec.json.schema(Document),
     }

@@ -12,12 +12,13 @@ from harness.fit.groups import Group
 from harness.fit.intervals import Expectation
 from harness.fit.models import LONGEST, SHORTEST
 from harness.records import Parameter
+from harness.report.content import ids, texts
 from harness.report.step_tables import FIT_COLUMNS, interval
 from harness.report.terminal import print_table
 from harness.text import visible
 
-MODEL_COLUMNS = ("sweep", "model", "sizes", "times", "median residual", "worst", "at")
-# How many expected times, and how many groups without a model, are shown; --json has all.
+MODEL_COLUMNS = (*ids("sweep", "model"), "sizes", "times", "median residual", "worst", *texts("at"))
+# Estimates, and groups without a model, that are shown; --json has all.
 SHOWN = 40
 
 
@@ -35,8 +36,8 @@ def show_fits(groups: Sequence[Group], console: Console) -> None:
         for row, one in group.predictions
         if one is not None
     ]
-    columns = ("sweep", "work", "expected", "95 % interval", "")
-    print_table(console, "Expected", columns, [_expected_row(*one) for one in expected[:SHOWN]])
+    columns = (*ids("sweep", "work"), "estimated", "95% interval", *ids(""))
+    print_table(console, "Estimates", columns, [_expected_row(*one) for one in expected[:SHOWN]])
     if len(expected) > SHOWN:
         console.print(Text(f"and {len(expected) - SHOWN} more: --json has all"))
     lines = [_caveat(group) for group in groups if group.fitted is None or group.left_out]
@@ -95,9 +96,9 @@ def _residual(group: Group, fitted: Fitted) -> dict[str, object]:
 def _prediction(row: Mapping[str, object], one: Expectation | None) -> dict[str, object]:
     if one is None:
         return {**row, "seconds": None, "low": None, "high": None, "extrapolated": None}
-    told = {"seconds": one.seconds, "low": one.low, "high": one.high}
-    # What no number can hold is none: neither infinity nor where logarithms end is an answer.
-    finite = {name: value if _held(value) else None for name, value in told.items()}
+    seconds = {"seconds": one.seconds, "low": one.low, "high": one.high}
+    # Neither infinity nor the end of the logarithms is an answer.
+    finite = {name: value if _held(value) else None for name, value in seconds.items()}
     return {**row, **finite, "extrapolated": one.extrapolated}
 
 

@@ -13,13 +13,12 @@ from harness import units
 from harness.errors import StorageError
 from harness.records.comparison import CaseComparison, Comparison, Decision, ExactChange
 from harness.report import publish as publish_to
-from harness.report.content import Page, Section, lines, section, table
+from harness.report.content import Page, Section, ids, lines, section, table
 from harness.report.markdown import SUMMARY, markdown
 from harness.report.terminal import screen, show_page
 
 COLUMNS = (
-    "case",
-    "decision",
+    *ids("case", "decision"),
     "change",
     "interval",
     "threshold",
@@ -123,7 +122,9 @@ def _sections(comparison: Comparison) -> Iterator[Section]:
         section("fails", "Failures", (lines((*failing, *missing), caution=True),)),
         section("cases", "Cases", (table(COLUMNS, [_row(case) for case in ordered], "Cases", DISPENSABLE),)),
         section("overall", "All cases together", (lines((_overall(comparison),)),)),
-        section("work", "Exact changes of work", (table(("case", "metric", "base", "candidate"), work),)),
+        section(
+            "work", "Exact changes of work", (table((*ids("case", "metric"), "base", "candidate"), work),)
+        ),
         section(
             "informational",
             "Informational cases (not gated)",
@@ -132,7 +133,7 @@ def _sections(comparison: Comparison) -> Iterator[Section]:
         section(
             "differences",
             "Differences of the environments",
-            (table(("field", "base", "candidate"), differences),),
+            (table(ids("field", "base", "candidate"), differences),),
             details=True,
         ),
         section(

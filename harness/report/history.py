@@ -1,20 +1,19 @@
-"""Series and their steps, as content."""
+"""Series and their change points, as content."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from harness import units
 from harness.records.history import History, Shared, Step, StepKind, StepState
-from harness.report.content import Page, Section, lines, section, table
+from harness.report.content import Page, Section, ids, lines, section, table, texts
+from harness.text import counted, minute, some
 
 _BARS = "▁▂▃▄▅▆▇█"
-# A line of bars is no longer than this.
+# The length of a line of bars, at most.
 WIDTH = 72
-# Points of one series that are shown one by one: the latest.
+# The latest points of a series that have a row each.
 LATEST = 15
 _SHORT = 8
-# Hosts that are named; more are counted.
-NAMED = 3
 
 
 def page(histories: Sequence[History]) -> Page:
@@ -40,10 +39,16 @@ def page(histories: Sequence[History]) -> Page:
             (lines(f"{history.name}: {note}" for history in histories for note in history.notes),),
         ),
     )
-    return Page("Plumbline: history", (about,), tuple(one for one in found if one is not None))
+    return Page("Plumbline: history", (about,), tuple(part for part in found if part is not None))
 
 
-_COLUMNS = ("case", "machine", "threads", "host", "points", "latest", "steps", "last step", "history")
+_COLUMNS = (
+    *ids("case", "machine"),
+    "threads",
+    *ids("host"),
+    *("points", "latest", "steps", "last step"),
+    *ids("history"),
+)
 
 
 def _row(history: History) -> tuple[str, ...]:
@@ -62,31 +67,33 @@ def _row(history: History) -> tuple[str, ...]:
 
 
 def _one(history: History) -> Page:
-    threads = (
-        f"{history.threads} {'thread' if history.threads == 1 else 'threads'}" if history.threads else ""
-    )
+    threads = counted(history.threads, "thread") if history.threads else ""
     of = ", ".join(
         part
         for part in (history.machine, threads, f"host {history.host[:_SHORT]}" if history.host else "")
         if part
     )
-    about = [f"{_count(len(history.points), 'point')}{f' on {of}' if of else ''}"]
+    about = [f"{counted(len(history.points), 'point')}{f' on {of}' if of else ''}"]
     about += [f"{bars([point.value for point in history.points])}"] if history.points else []
     return Page(f"Plumbline: history of {history.name}", tuple(about), tuple(_sections(history)))
 
 
 def _sections(history: History) -> Iterator[Section]:
-    told = [sentence(step) for step in history.steps]
+    changes = [sentence(step) for step in history.steps]
     found = (
-        section("steps", "Steps", (lines(told or ([] if _inconclusive(history) else ["no step was seen"])),)),
+        section(
+            "steps",
+            "Steps",
+            (lines(changes or ([] if _inconclusive(history) else ["no change point was found"])),),
+        ),
         section(
             "boundaries",
             "Where the machine ran it with another stack",
             (
                 table(
-                    ("point", "time", "what changed"),
+                    ("point", *ids("time"), *texts("what changed")),
                     [
-                        (str(b.index), _moment(history.points[b.index].time), ", ".join(b.changes))
+                        (str(b.index), minute(history.points[b.index].time), ", ".join(b.changes))
                         for b in history.boundaries[-LATEST:]
                     ],
                     "Where the machine ran it with another stack: no step is looked for across",
@@ -98,7 +105,7 @@ def _sections(history: History) -> Iterator[Section]:
             "Points",
             (
                 table(
-                    ("point", "time", "build", "value", "to the one before"),
+                    ("point", *ids("time", "build"), "value", "change"),
                     list(_latest(history)),
                     "Latest points",
                 ),
@@ -114,21 +121,12 @@ def _inconclusive(history: History) -> bool:
     return any(note.startswith("inconclusive") for note in history.notes)
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def _moment(time: str | None) -> str:
-    """A time to the minute, without the zone, which is UTC in records."""
-    return (time or "").replace("T", " ")[:16]
-
-
 def sentence(step: Step) -> str:
     """A step with where it stands and how sure it is."""
     what = units.signed_percent(step.ratio - 1)
     kind = "drifts by" if step.kind is StepKind.DRIFT else "changes by"
     at = f" (build {step.build[:12]})" if step.build else ""
-    when = f", {_moment(step.time)}" if step.time else ""
+    when = f", {minute(step.time)}" if step.time else ""
     sure = (
         f"confirmed at point {step.confirmed_at}"
         if step.state is StepState.CONFIRMED
@@ -143,7 +141,7 @@ def _latest(history: History) -> Iterator[tuple[str, ...]]:
         before = history.points[place - 1].value if place else None
         yield (
             str(place),
-            _moment(point.time),
+            minute(point.time),
             (point.build or "")[:12],
             shown(point.value, history.unit),
             units.signed_percent(point.value / before - 1) if before else "",
@@ -151,11 +149,11 @@ def _latest(history: History) -> Iterator[tuple[str, ...]]:
 
 
 def fleet_page(found: Sequence[tuple[Sequence[History], Sequence[Shared]]]) -> Page:
-    """What the changes of series on many hosts point at; each series with its hosts."""
-    hosts = {one.host for members, _ in found for one in members}
+    """Whether the changes of series on many hosts point at code or at a machine."""
+    hosts = {history.host for members, _ in found for history in members}
     quiet = sum(not changes for _, changes in found)
     about = (
-        f"{len(found)} series on {_count(len(hosts), 'host')}; {quiet} without a confirmed change",
+        f"{len(found)} series on {counted(len(hosts), 'host')}; {quiet} without a confirmed change",
         "code: most hosts changed alike; hardware: few did, and the others could have",
     )
     rows = [
@@ -164,25 +162,28 @@ def fleet_page(found: Sequence[tuple[Sequence[History], Sequence[Shared]]]) -> P
             change.points_at.value,
             units.signed_percent(change.ratio - 1),
             (change.build or "")[:12],
-            _moment(change.time),
+            minute(change.time),
             f"{len(change.hosts)} of {change.of}",
-            _some([host[:_SHORT] for host in change.hosts]),
+            some([host[:_SHORT] for host in change.hosts]),
             change.reason,
         )
         for members, changes in found
         for change in changes
     ]
-    columns = ("case", "points at", "change", "build", "time", "hosts", "which", "why")
-    told = section(
+    columns = (
+        *ids("case", "points at"),
+        "change",
+        *ids("build", "time"),
+        "hosts",
+        *ids("which"),
+        *texts("why"),
+    )
+    shown_changes = section(
         "changes",
         "Changes",
         (table(columns, rows, "Changes", ("why", "time")) or lines(["no confirmed change on any host"]),),
     )
-    return Page("Plumbline: code or machine", about, (told,) if told else ())
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return Page("Plumbline: code or machine", about, (shown_changes,) if shown_changes else ())
 
 
 def shown(value: float, unit: str) -> str:

@@ -1,41 +1,35 @@
 """A report as one HTML file: it loads nothing, sends nothing, and reads in light, dark, on paper and on a phone."""
 
 import base64
-import contextlib
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import jinja2
 import vl_convert
 from markupsafe import Markup, escape
 
-from harness.errors import StorageError
+from harness.cache import cached
 from harness.report.charts import Chart
 from harness.report.charts.style import CONFIG
-from harness.report.content import Page, Section, Table
-from harness.store import write_whole
+from harness.report.content import Kind, Page, Section
 from harness.text import visible
 
 
 @cache
 def chart_library() -> str:
     """The script; it sets `window.vegaEmbed`."""
-    kept = _folder() / f"{_versions()}.js"
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        return kept.read_text(encoding="utf-8")
+    return cached("charts", (_versions(),), _bundle).decode()
+
+
+def _bundle() -> bytes:
     script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    with contextlib.suppress(OSError, StorageError):  # without a cache it is only slower
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(kept, script.encode())
-    return script
+    return script.encode()
 
 
 def _versions() -> str:
@@ -47,12 +41,6 @@ def _versions() -> str:
             f"by-{version('vl-convert-python')}",
         )
     )
-
-
-def _folder() -> Path:
-    """Where the user's programs keep what can be made again."""
-    told = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(told) if told else Path.home() / ".cache") / "plumbline"
 
 
 # A table of more rows is folded, and can be sorted and searched.
@@ -69,8 +57,6 @@ _CHARTS_ALONE = {
     "sensors": ("Sensors", "optimizations"),
 }
 _CODE = re.compile(r"`([^`]+)`")
-# A number, with a unit or a word, and perhaps an interval or a remark; no date, no id, no sentence.
-_NUMBER = re.compile(r"[±+-]?\s?\d[\d.,]*(e[+-]?\d+)?(\s?[%°/µ\w]{1,12}){0,2}(\s[-+=?(to].*)?|not identified")
 
 
 def html(page: Page, charts: Mapping[str, Sequence[Chart]]) -> str:
@@ -97,7 +83,7 @@ def html(page: Page, charts: Mapping[str, Sequence[Chart]]) -> str:
         few=FEW,
         first=FIRST,
         marks=MARKS,
-        numeric=_numeric,
+        numeric=Kind.NUMBER,
     )
 
 
@@ -156,18 +142,3 @@ def _prose(text: str) -> Markup:
 @cache
 def _file(name: str) -> str:
     return (resources.files("harness.report") / "web" / name).read_text(encoding="utf-8")
-
-
-def _numeric(table: Table) -> frozenset[int]:
-    """The columns that hold numbers, by what most of their cells begin with."""
-    return _numeric_columns(table.rows, len(table.columns))
-
-
-@cache
-def _numeric_columns(rows: tuple[tuple[str, ...], ...], columns: int) -> frozenset[int]:
-    found = set()
-    for place in range(columns):
-        told = [row[place] for row in rows if row[place]]
-        if told and sum(1 for cell in told if _NUMBER.fullmatch(cell)) > len(told) / 2:
-            found.add(place)
-    return frozenset(found)

@@ -1,4 +1,4 @@
-"""`report.md`: a run, or several side by side, as Markdown that fits where it is read."""
+"""`report.md`: one run or several as Markdown that fits its place."""
 
 import re
 from bisect import bisect_left
@@ -10,22 +10,22 @@ from harness.text import shortened, visible
 
 # A table of more rows is folded.
 LONG = 20
-# What is tried when a report does not fit: so many rows of each table, then fewer.
+# Rows of each table, tried one after another until the report fits.
 _ROWS = (1000, 500, 300, 200, 140, 100, 70, 50, 40, 30, 24, 20, 17, 14, 12, 10, 8, 6, 5, 4, 3, 2, 1, 0)
-# No cell is longer; both ends of a longer one are shown.
+# The longest cell, in characters; a longer one loses its middle.
 _CELL = 2000
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where Markdown is read, and how much of it is taken there: UTF-8 bytes or characters; one above is refused whole."""
+    """A place of Markdown and its limit in UTF-8 bytes or characters; a longer text is refused whole."""
 
     name: str
     most: int
     in_bytes: bool
 
     def holds(self, text: str) -> bool:
-        """Whether the text is taken."""
+        """Whether the text is within the limit."""
         return (len(text.encode()) if self.in_bytes else len(text)) <= self.most
 
 
@@ -36,7 +36,7 @@ PLACES = {place.name: place for place in (SUMMARY, COMMENT)}
 
 
 def markdown(page: Page, place: Place = SUMMARY) -> str:
-    """The whole report, or as much of it as the place takes; what is left out is counted where it is missing."""
+    """The whole report, or as much as fits; what is left out is counted in its place."""
     for rows in (None, *_ROWS):
         text = "\n".join(_lines(page, rows)) + "\n"
         if place.holds(text):
@@ -49,8 +49,8 @@ def _cut(text: str, place: Place) -> str:
     every = text.splitlines()
 
     def first(kept: int) -> str:
-        told = f"{len(every) - kept} more lines are not shown: they did not fit here."
-        return "\n".join([*every[:kept], "", told, ""])
+        note = f"{len(every) - kept} more lines are not shown: they did not fit here."
+        return "\n".join([*every[:kept], "", note, ""])
 
     return first(bisect_left(range(len(every)), x=True, key=lambda kept: not place.holds(first(kept + 1))))
 
@@ -80,12 +80,12 @@ def _sentences(block: Lines) -> Iterator[str]:
 
 
 def _cards(table: Table) -> Iterator[str]:
-    """A list: what is found in a row's first two cells, with the others under it by their columns."""
+    """A list item for a row's first two cells, with its other cells below it."""
     yield ""
     yield from _title(table.title)
-    for kind, found, *others in table.rows:
-        yield f"- {_strong(kind)} {escaped(found)}"
-        for column, cell in zip(table.columns[2:], others, strict=True):
+    for kind, finding, *cells in table.rows:
+        yield f"- {_strong(kind)} {escaped(finding)}"
+        for column, cell in zip(table.columns[2:], cells, strict=True):
             yield f"  - {escaped(column)}: {escaped(cell)}"
 
 
@@ -113,14 +113,14 @@ def _table(table: Table, section: Section, rows: int | None) -> Iterator[str]:
 
 
 def _title(text: str) -> Iterator[str]:
-    if told := _strong(text):
-        yield told
+    if title := _strong(text):
+        yield title
         yield ""
 
 
 def _strong(text: str) -> str:
-    told = escaped(text)
-    return f"**{told}**" if told else ""
+    shown = escaped(text)
+    return f"**{shown}**" if shown else ""
 
 
 # What begins markup inside a line, and what begins or ends one as markup; letters, digits and the rest of the
@@ -139,7 +139,7 @@ _TYPED = re.compile(r"(?<!`)`((?! )[\w ./=:()\[\],'\"-]+(?<! ))`(?!`)")
 
 
 def escaped(text: str) -> str:
-    r"""Text from outside, harmless inside a table cell and outside one: no markup, no HTML, nobody called by name.
+    r"""Text from outside, harmless in a table cell and elsewhere: no markup, no HTML, no mention of a person.
 
     >>> escaped("a|b <script> @someone [x](y) train_step, `plumbline env`")
     'a\\|b &lt;script> @\u200bsomeone \\[x\\](y) train_step, `plumbline env`'
@@ -153,7 +153,7 @@ def _shown(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    marked = _MARKUP.sub(lambda found: f"\\{found.group()}", text)
+    marked = _MARKUP.sub(lambda match: f"\\{match.group()}", text)
     return _html(_NUMBERED.sub(r"\1\\\2", marked))
 
 

@@ -8,10 +8,12 @@ from rich.text import Text
 from harness import units
 from harness.records import Verdict
 from harness.records.noise import GATE, INJECTED, PAIRS, KindNoise, NoiseProfile
-from harness.report.terminal import STYLE, print_table
+from harness.report.content import ids
+from harness.report.outcome import STYLE
+from harness.report.terminal import print_table
 
 COLUMNS = (
-    "kind",
+    *ids("kind"),
     "threads",
     "call",
     "false alarms",

@@ -9,7 +9,7 @@ from rich.text import Text
 from harness import units
 from harness.plan.budget import Optimum
 from harness.records.plan import Plan
-from harness.report.content import Page, Section, Table, lines, section, table
+from harness.report.content import Page, Section, Table, ids, lines, section, table, texts
 from harness.report.terminal import show_page
 
 
@@ -35,7 +35,11 @@ BUDGET_KEYS = (
     "extrapolated",
     "source",
 )
-BUDGET_COLUMNS = ("approach", "parameters", "tokens", "tokens per parameter", "loss", "FLOPs", "", "by")
+BUDGET_COLUMNS = (
+    *ids("approach"),
+    *("parameters", "tokens", "tokens per parameter", "loss", "FLOPs", ""),
+    *texts("by"),
+)
 
 
 def budget_json(optima: list[Optimum]) -> dict[str, object]:
@@ -76,34 +80,42 @@ def _sections(plan: Plan) -> Iterator[Section | None]:
         "Counts",
         (
             table(
-                ("component", "parameters", "fraction", "forward FLOPs of the batch"),
+                (*ids("component"), "parameters", "fraction", "forward FLOPs of the batch"),
                 _components(plan),
                 "Components",
             ),
-            table(("FLOPs", "exact", "dense"), _flops(plan), "FLOPs"),
+            table((*ids("FLOPs"), "exact", "dense"), _flops(plan), "FLOPs"),
         ),
     )
     yield section(
         "memory",
         "Memory",
         (
-            table(("part", "bytes", "size"), _memory(plan), "Training, on the fullest device"),
-            table(("inference", "value"), _inference(plan), "Inference"),
+            table((*ids("part"), "bytes", "size"), _memory(plan), "Training, on the fullest device"),
+            table(ids("inference", "value"), _inference(plan), "Inference"),
         ),
     )
-    yield section("time", "Time", (table(("training", "value"), _time(plan), "Training"),))
+    yield section("time", "Time", (table(ids("training", "value"), _time(plan), "Training"),))
     yield section(
-        "fits", "What fits", (table(("question", "answer"), _fits(plan), "Into the memory of a device"),)
+        "fits",
+        "What fits",
+        (table((*ids("question"), *texts("answer")), _fits(plan), "Into the memory of a device"),),
     )
     yield section(
         "optimizations",
         "What a change makes of it",
-        (table(("change", "memory", "training time", "why not"), _optimizations(plan), "Optimizations"),),
+        (
+            table(
+                (*ids("change"), "memory", "training time", *texts("why not")),
+                _optimizations(plan),
+                "Optimizations",
+            ),
+        ),
     )
     yield section(
         "traffic",
         "Communication",
-        (table(("bytes a device sends in a step", "size"), _traffic(plan), "Traffic"),),
+        (table((*ids("bytes a device sends in a step"), "size"), _traffic(plan), "Traffic"),),
     )
     yield section(
         "assumptions",

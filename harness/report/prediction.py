@@ -1,32 +1,25 @@
-"""What a model needs, as a person and as a program reads it."""
+"""The demand of a model, for people and as JSON."""
 
 from rich.console import Console
 from rich.text import Text
 
 from harness import units
 from harness.records import PHASES, Forecast, Pass
+from harness.report.content import ids
 from harness.report.terminal import print_table
 
 COLUMNS = (
-    "pass",
-    "FLOPs",
-    "dense",
-    "hardware",
-    "vector",
-    "bytes moved",
-    "kernels",
-    "memory",
-    "at least",
-    "expected",
-    "90 %",
+    *ids("pass"),
+    *("FLOPs", "dense", "hardware", "elementwise", "bytes moved", "kernels", "memory"),
+    *("at least", "estimated", "90% interval"),
 )
 # What a narrow terminal leaves out, first to last.
-DISPENSABLE = ("kernels", "vector", "hardware", "dense", "bytes moved")
+DISPENSABLE = ("kernels", "elementwise", "hardware", "dense", "bytes moved")
 MEMORY = ("parameters", "buffers", "gradients", "optimizer", "activations", "inputs", "temporaries")
 
 
 def show_forecast(forecast: Forecast, console: Console) -> None:
-    """Prints what the passes and the phases of a step do, and the memory of a step."""
+    """Prints the work of the passes and phases of a step, and its memory."""
     precision = "bfloat16 autocast" if forecast.dtype == "bfloat16" else forecast.dtype
     batch = ", ".join(f"{count} {unit}" for unit, count in forecast.items.items())
     head = f"{forecast.model}: {forecast.forward.trace.parameters:,} parameters; {precision}, {forecast.optimizer}, {forecast.device}"
@@ -39,7 +32,7 @@ def show_forecast(forecast: Forecast, console: Console) -> None:
     print_table(
         console,
         "Memory of a training step" if forecast.train else "Memory of inference: nothing can be trained",
-        ("part", "bytes", "size"),
+        (*ids("part"), "bytes", "size"),
         [(name, f"{memory[name]:,}", units.size(memory[name])) for name in (*MEMORY, "peak")],
     )
     console.print(
@@ -49,7 +42,7 @@ def show_forecast(forecast: Forecast, console: Console) -> None:
         console.print(Text(f"no formula for the operator {name}: its FLOPs are missing", style="yellow"))
     if forecast.run is None:
         console.print(
-            Text("no time: no run of this machine and device is known (`plumbline bench` makes one)")
+            Text("no time: there is no run of this machine and device (`plumbline bench` makes one)")
         )
     else:
         console.print(Text(f"at least: the roofline of the peaks measured in {forecast.run}"))
@@ -57,19 +50,19 @@ def show_forecast(forecast: Forecast, console: Console) -> None:
 
 
 def _calibration(forecast: Forecast) -> str:
-    said = _step(forecast).estimate
-    if said is None:
-        return "no expected time: nothing was calibrated for so many threads (`plumbline calibrate`)"
-    told = f"expected: the sum over operators as calibrated in {forecast.calibrated_in}"
-    if said.uncalibrated:
-        told += f"; no model of their own have {', '.join(said.uncalibrated)}"
-    if said.extrapolated:
-        told += f"; larger than anything calibrated: {', '.join(said.extrapolated)}"
-    return told
+    estimate = _step(forecast).estimate
+    if estimate is None:
+        return "no estimated time: no calibration for this number of threads (`plumbline calibrate`)"
+    text = f"estimated: the sum over operators as calibrated in {forecast.calibrated_in}"
+    if estimate.uncalibrated:
+        text += f"; without a model of their own: {', '.join(estimate.uncalibrated)}"
+    if estimate.extrapolated:
+        text += f"; larger than anything calibrated: {', '.join(estimate.extrapolated)}"
+    return text
 
 
 def as_json(forecast: Forecast) -> dict[str, object]:
-    """The same for programs: FLOPs, bytes, seconds."""
+    """The forecast as JSON values in FLOPs, bytes and seconds."""
     return {
         "model": forecast.model,
         "device": forecast.device,
@@ -88,12 +81,12 @@ def as_json(forecast: Forecast) -> dict[str, object]:
 
 
 def unknown(forecast: Forecast) -> list[str]:
-    """The operators no formula covers."""
+    """The operators without a formula."""
     return sorted({**forecast.forward.trace.unknown, **_step(forecast).trace.unknown})
 
 
-def _pass(one: Pass) -> dict[str, object]:
-    cost = one.cost
+def _pass(step: Pass) -> dict[str, object]:
+    cost = step.cost
     return {
         "flops": cost.flops,
         "flops_dense": cost.flops_dense,
@@ -101,14 +94,14 @@ def _pass(one: Pass) -> dict[str, object]:
         "elementwise_flops": cost.elementwise_flops,
         "bytes_read": cost.bytes_read,
         "bytes_written": cost.bytes_written,
-        "kernels": one.trace.kernels,
+        "kernels": step.trace.kernels,
         "memory_peak": cost.memory_bytes,
-        "seconds_at_least": one.prediction.seconds,
-        "seconds_expected": one.estimate.seconds if one.estimate else None,
-        "seconds_low": one.estimate.low if one.estimate else None,
-        "seconds_high": one.estimate.high if one.estimate else None,
-        "extrapolated": one.estimate.extrapolated if one.estimate else (),
-        "uncalibrated": one.estimate.uncalibrated if one.estimate else (),
+        "seconds_at_least": step.prediction.seconds,
+        "seconds_expected": step.estimate.seconds if step.estimate else None,
+        "seconds_low": step.estimate.low if step.estimate else None,
+        "seconds_high": step.estimate.high if step.estimate else None,
+        "extrapolated": step.estimate.extrapolated if step.estimate else (),
+        "uncalibrated": step.estimate.uncalibrated if step.estimate else (),
     }
 
 
@@ -132,28 +125,28 @@ def _memory(forecast: Forecast) -> dict[str, int]:
     }
 
 
-def _row(name: str, one: Pass) -> tuple[str, ...]:
-    cost, seconds = one.cost, one.prediction.seconds
+def _row(name: str, step: Pass) -> tuple[str, ...]:
+    cost, seconds = step.cost, step.prediction.seconds
     return (
         name,
         *_works(cost.flops, cost.flops_dense, cost.hardware_flops, cost.elementwise_flops),
         units.size(cost.bytes_moved),
-        str(one.trace.kernels),
+        str(step.trace.kernels),
         units.size(cost.memory_bytes),
         "" if seconds is None else units.seconds(seconds),
-        *_expected(one),
+        *_expected(step),
     )
 
 
-def _expected(one: Pass) -> tuple[str, str]:
-    said = one.estimate
-    if said is None:
+def _expected(step: Pass) -> tuple[str, str]:
+    estimate = step.estimate
+    if estimate is None:
         return "", ""
-    return units.seconds(said.seconds), f"{units.seconds(said.low)} - {units.seconds(said.high)}"
+    return units.seconds(estimate.seconds), f"{units.seconds(estimate.low)} - {units.seconds(estimate.high)}"
 
 
-def _phase_rows(one: Pass) -> list[tuple[str, ...]]:
-    phases = [phase for name in PHASES if (phase := one.trace.phase(name)).kernels]
+def _phase_rows(step: Pass) -> list[tuple[str, ...]]:
+    phases = [phase for name in PHASES if (phase := step.trace.phase(name)).kernels]
     return [
         (
             f"  {phase.phase}",

@@ -1,56 +1,26 @@
-"""What a report of one run says, in a reader's order: text for the page, for Markdown and for the terminal."""
+"""The content of the report of one run, in the order of a reader."""
 
 from collections.abc import Iterator
 
 from harness.check.findings import unmeasured, validity
 from harness.records import Answer, Run
-from harness.report import estimates as costmodel
+from harness.report import case_tables as cases
+from harness.report import step_tables as steps
 from harness.report import summary
-from harness.report.case_tables import (
-    ABSENT_COLUMNS,
-    COLUMNS,
-    DISPENSABLE,
-    FLAGGED_COLUMNS,
-    ROOFLINE_COLUMNS,
-    SENSOR_COLUMNS,
-    VIEW_COLUMNS,
-    VIEW_DISPENSABLE,
-    absent_rows,
-    case_rows,
-    flagged_rows,
-    roofline_rows,
-    sensor_rows,
-    suites,
-    view_rows,
-)
-from harness.report.content import Page, Section, Table, lines, section, table
-from harness.report.facts import FACT_COLUMNS, fact_rows
-from harness.report.step_tables import (
-    FIT_COLUMNS,
-    MEMORY_COLUMNS,
-    OPTIMIZATION_COLUMNS,
-    OPTIMIZATION_DISPENSABLE,
-    STEP_COLUMNS,
-    STEP_DISPENSABLE,
-    fit_rows,
-    memory_rows,
-    optimization_rows,
-    step_rows,
-    unknown_operators,
-    untraced,
-)
+from harness.report.content import Page, Section, Table, ids, lines, section, table, texts
+from harness.report.listing import FACT_COLUMNS, fact_rows
 
-SUSTAINED_COLUMNS = ("what", "here", "of what")
-FINDING_COLUMNS = ("kind", "finding", "cause", "what to do")
-VOID_COLUMNS = ("can void the numbers", "found", "state")
-UNMEASURED_COLUMNS = ("not measured", "why")
-VERDICT_COLUMNS = ("claim", "subject", "verdict", "reason")
+SUSTAINED_COLUMNS = ids("what", "here", "of what")
+FINDING_COLUMNS = (*ids("kind"), *texts("finding", "cause", "what to do"))
+VALIDITY_COLUMNS = ids("affects validity", "observed", "state")
+UNMEASURED_COLUMNS = (*ids("not measured"), *texts("why"))
+VERDICT_COLUMNS = (*ids("claim", "subject", "verdict"), *texts("reason"))
 
 
 def page(run: Run) -> Page:
-    """The report of one run: all sections that have something to say."""
+    """The report of one run: all sections that are not empty."""
     settings = run.header.settings
-    about = f"Run {run.header.id}, begun {run.header.started_at}, profile {settings.profile}, suites {', '.join(settings.suites)}."
+    about = f"Run {run.header.id}, started {run.header.started_at}, profile {settings.profile}, cases.suites {', '.join(settings.suites)}."
     return Page(
         f"Plumbline: {summary.machine(run)}",
         (about,),
@@ -68,10 +38,10 @@ def _sections(run: Run) -> Iterator[Section | None]:
                 caution=not run.complete or bool(run.damage),
             ),
             table(
-                SUSTAINED_COLUMNS, summary.sustained(run), "What it sustains, and how well that was predicted"
+                SUSTAINED_COLUMNS, summary.sustained(run), "Sustained rates, and errors of the predictions"
             ),
             _cards(run),
-            table(VOID_COLUMNS, validity(run), "What can invalidate the numbers"),
+            table(VALIDITY_COLUMNS, validity(run), "What can invalidate the numbers"),
             table(UNMEASURED_COLUMNS, unmeasured(run), "What was not measured, and why"),
         ),
     )
@@ -86,26 +56,41 @@ def _sections(run: Run) -> Iterator[Section | None]:
     yield section(
         "roofline",
         "Roofline",
-        (table(ROOFLINE_COLUMNS, roofline_rows(run), "Cases on the roofline"),),
+        (table(cases.ROOFLINE_COLUMNS, cases.roofline_rows(run), "Cases on the roofline"),),
         details=True,
     )
     yield section(
         "scaling",
         "Scaling",
-        (table(FIT_COLUMNS, [row for fit in run.header.fits for row in fit_rows(fit)], "Scaling"),),
+        (
+            table(
+                steps.FIT_COLUMNS, [row for fit in run.header.fits for row in steps.fit_rows(fit)], "Scaling"
+            ),
+        ),
     )
     yield _expected(run)
-    yield section("memory", "Memory", (table(MEMORY_COLUMNS, memory_rows(run), "Memory at its peak"),))
-    yield section("steps", "Steps", (table(STEP_COLUMNS, step_rows(run), "Steps", STEP_DISPENSABLE),))
+    yield section(
+        "memory", "Memory", (table(steps.MEMORY_COLUMNS, steps.memory_rows(run), "Memory at its peak"),)
+    )
+    yield section(
+        "steps", "Steps", (table(steps.STEP_COLUMNS, steps.step_rows(run), "Steps", steps.STEP_DISPENSABLE),)
+    )
     yield section(
         "optimizations",
         "Optimizations",
-        (table(OPTIMIZATION_COLUMNS, optimization_rows(run), "Optimizations", OPTIMIZATION_DISPENSABLE),),
+        (
+            table(
+                steps.OPTIMIZATION_COLUMNS,
+                steps.optimization_rows(run),
+                "Optimizations",
+                steps.OPTIMIZATION_DISPENSABLE,
+            ),
+        ),
     )
     yield section(
         "sensors",
         "Sensors",
-        (table(SENSOR_COLUMNS, sensor_rows(run), "What the sensors told of each case"),),
+        (table(cases.SENSOR_COLUMNS, cases.sensor_rows(run), "Sensor readings of each case"),),
         details=True,
     )
     yield _claims(run)
@@ -114,15 +99,15 @@ def _sections(run: Run) -> Iterator[Section | None]:
         "cases",
         "All cases",
         [
-            table(COLUMNS, case_rows(run, suite), f"Cases: {suite}", DISPENSABLE)
-            for suite in suites(run.results)
+            table(cases.COLUMNS, cases.case_rows(run, suite), f"Cases: {suite}", cases.DISPENSABLE)
+            for suite in cases.suites(run.results)
         ],
         details=True,
     )
     yield section(
         "views",
         "Views of a call's time",
-        (table(VIEW_COLUMNS, view_rows(run), "Views of a call's time", VIEW_DISPENSABLE),),
+        (table(cases.VIEW_COLUMNS, cases.view_rows(run), "Views of a call's time", cases.VIEW_DISPENSABLE),),
         details=True,
     )
     yield section(
@@ -131,7 +116,7 @@ def _sections(run: Run) -> Iterator[Section | None]:
     yield section(
         "method",
         "How it was measured",
-        (lines(summary.method(run)), table(("word", "meaning"), summary.WORDS)),
+        (lines(summary.method(run)), table((*ids("word"), *texts("meaning")), summary.WORDS)),
         details=True,
     )
 
@@ -147,30 +132,33 @@ def _cards(run: Run) -> Table | None:
 def _expected(run: Run) -> Section | None:
     return section(
         "expected",
-        "Expected time, and measured",
+        "Estimated and measured time",
         (
-            table(costmodel.WAY_COLUMNS, costmodel.way_rows(run), "How far off", costmodel.WAY_DISPENSABLE),
             table(
-                costmodel.TIME_COLUMNS,
-                costmodel.time_rows(run),
-                "Expected time of steps, from operators measured alone",
-                costmodel.TIME_DISPENSABLE,
+                steps.WAY_COLUMNS,
+                steps.way_rows(run),
+                "Errors of the estimates",
+                steps.WAY_DISPENSABLE,
             ),
             table(
-                costmodel.KIND_COLUMNS,
-                costmodel.kind_rows(run),
-                "Models against the operators of the steps, each measured alone",
+                steps.TIME_COLUMNS,
+                steps.time_rows(run),
+                "Estimated time of steps, from operators measured alone",
+                steps.TIME_DISPENSABLE,
             ),
             table(
-                costmodel.MODEL_COLUMNS, costmodel.model_rows(run), "Cost model", costmodel.MODEL_DISPENSABLE
+                steps.KIND_COLUMNS,
+                steps.kind_rows(run),
+                "Models compared with the operators of the steps, each measured alone",
             ),
-            lines((costmodel.framework_line(run),)),
+            table(steps.MODEL_COLUMNS, steps.model_rows(run), "Cost model", steps.MODEL_DISPENSABLE),
+            lines((steps.framework_line(run),)),
         ),
     )
 
 
 def _claims(run: Run) -> Section | None:
-    said = [
+    verdicts = [
         (v.claim, v.subject, v.answer.value, v.reason)
         for v in sorted(summary.worth_reading(run), key=lambda v: list(_GRAVITY).index(v.answer))
     ]
@@ -178,8 +166,8 @@ def _claims(run: Run) -> Section | None:
         "claims",
         "Claims",
         (
-            table(("claim", "verdicts"), summary.claims(run), "Claims"),
-            table(VERDICT_COLUMNS, said, "Verdicts worth reading"),
+            table(ids("claim", "verdicts"), summary.claims(run), "Claims"),
+            table(VERDICT_COLUMNS, verdicts, "Verdicts worth reading"),
         ),
     )
 
@@ -192,8 +180,8 @@ def _doubts(run: Run) -> Section | None:
         "doubts",
         "Flagged, skipped, failed",
         (
-            table(ABSENT_COLUMNS, absent_rows(run), "Not measured"),
-            table(FLAGGED_COLUMNS, flagged_rows(run), "Flagged"),
-            lines((*unknown_operators(run), *untraced(run)), caution=True),
+            table(cases.ABSENT_COLUMNS, cases.absent_rows(run), "Not measured"),
+            table(cases.FLAGGED_COLUMNS, cases.flagged_rows(run), "Flagged"),
+            lines((*steps.unknown_operators(run), *steps.untraced(run)), caution=True),
         ),
     )

@@ -1,4 +1,4 @@
-"""Where a report gets its runs from: folders, ids, or the JSON of an earlier report."""
+"""The runs of a report, from folders, ids, or the JSON of an earlier report."""
 
 import contextlib
 from collections.abc import Sequence
@@ -22,18 +22,18 @@ class Source:
 
 
 def opened(references: Sequence[str], results: Path) -> tuple[Source, ...]:
-    """The runs that some references name, in their order: a path, an id, `latest`, or a report.json.
+    """The runs of some references in their order; each is a path, an id, `latest`, or a report.json.
 
     Raises:
         UsageError: there is no such run, or one is named twice.
         RecordError: it cannot be read.
     """
-    found = [source for reference in references for source in _opened(reference, results)]
-    ids = [source.run.header.id for source in found]
-    for one in ids:
-        if ids.count(one) > 1:
-            raise UsageError(f"run {one} is named twice: each once")
-    return tuple(found)
+    sources = [source for reference in references for source in _opened(reference, results)]
+    ids = [source.run.header.id for source in sources]
+    for run_id in ids:
+        if ids.count(run_id) > 1:
+            raise UsageError(f"run {run_id} is named twice: name each run once")
+    return tuple(sources)
 
 
 def _opened(reference: str, results: Path) -> tuple[Source, ...]:
@@ -62,8 +62,8 @@ def of_folder(folder: Path) -> Source:
 def judged(run: Run) -> Run:
     """The run with the verdicts and findings it was stored with; judged now where it has none (incomplete)."""
     if run.header.verdicts:
-        found = run.header.findings or findings(run)
-        return msgspec.structs.replace(run, header=msgspec.structs.replace(run.header, findings=found))
+        stored = run.header.findings or findings(run)
+        return msgspec.structs.replace(run, header=msgspec.structs.replace(run.header, findings=stored))
     from harness.check.judge import judge  # noqa: PLC0415 - half a second of imports that a stored verdict saves
 
     return judge(run)

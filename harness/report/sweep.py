@@ -6,7 +6,7 @@ import msgspec
 
 from harness import units
 from harness.records.plan import Plan, Sweep, SweepPoint
-from harness.report.content import Page, Table, lines, section, table
+from harness.report.content import Page, Table, ids, lines, section, table, texts
 
 # What a narrow place leaves out, first to last.
 DISPENSABLE = ("tokens/s", "samples/s", "dense", "activations", "low - high", "MFU")
@@ -54,7 +54,7 @@ def _points(sweep: Sweep) -> Table | None:
     columns = _columns(sweep)
     rows = [[tell(point) for tell in columns.values()] for point in sweep.points]
     told = [place for place in range(len(columns)) if any(row[place] for row in rows)]
-    names = list(columns)
+    names = [*list(columns)[:-1], *texts("why not")]
     return table(
         [names[place] for place in told],
         [[row[place] for place in told] for row in rows],
@@ -103,7 +103,7 @@ def _interval(point: SweepPoint) -> str:
 
 def _growth(sweep: Sweep) -> Table | None:
     return table(
-        ("demand", "exponent at the lower end", "at the upper end"),
+        (*ids("demand"), "exponent at the lower end", "at the upper end"),
         [
             (title.format(one=_one(sweep)), f"{slope.low:.2f}", f"{slope.high:.2f}")
             for curve, title in GROWING.items()

@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pynvml
-import torch
 
+from harness import cache
 from harness.errors import DISTRIBUTION
 from harness.measure.environment.cpu import read_processor
 from harness.measure.environment.files import Gaps
 from harness.measure.environment.gpu import TorchDevice, read_accelerators
-from harness.measure.environment.software import read_numerics, read_software
 from harness.measure.environment.surroundings import read_limits, read_memory, read_state
 from harness.measure.privacy import Redactor, container, host_id, platform_name
-from harness.records.environment import Code, Environment
+from harness.records.base import Record
+from harness.records.environment import Code, Environment, Numerics, Software
 from harness.records.machine import Host
 
 _GIT_SECONDS = 1.0
@@ -115,6 +116,16 @@ class Sources:
     nvml: Any = pynvml
 
 
+class _TorchFacts(Record, frozen=True):
+    """The facts that need torch, which takes a second or more to load, and the reasons for those that are missing."""
+
+    software: Software
+    numerics: Numerics
+    capabilities: dict[str, Any]
+    threads: tuple[int, int]
+    unavailable: dict[str, str]
+
+
 def capture(device_name: str | None = None, sources: Sources | None = None) -> Environment:
     """The machine, the software and their settings now, in well under a second.
 
@@ -122,18 +133,34 @@ def capture(device_name: str | None = None, sources: Sources | None = None) -> E
     start CUDA in this process, for the facts NVML does not have.
     """
     here = sources or Sources()
+    return _captured(here, _read_torch(here), device_name, _torch_devices(device_name))
+
+
+def capture_cached() -> Environment:
+    """The same without loading torch, where the facts that need it are in the cache; all others are read now."""
+    here = Sources()
+    facts = cache.cached("torch", cache.of_machine(), lambda: msgspec.json.encode(_read_torch(here)))
+    return _captured(here, msgspec.json.decode(facts, type=_TorchFacts), None, None)
+
+
+def _captured(
+    here: Sources, facts: _TorchFacts, device_name: str | None, devices: list[TorchDevice] | None
+) -> Environment:
     gaps = Gaps()
+    gaps.reasons.update(facts.unavailable)
     redactor = Redactor.of_this_machine()
-    software = read_software(here.root, here.variables, redactor, gaps.under("software"))
-    found = read_accelerators(gaps, _torch_devices(device_name), here.root, here.nvml)
+    found = read_accelerators(gaps, devices, here.root, here.nvml)
+    software = facts.software
     return Environment(
         device_name=device_name,
         code=read_code(here.directory, here.arguments, redactor, gaps.under("code")),
         software=software,
-        numerics=read_numerics(gaps.under("numerics")),
-        processor=read_processor(here.root, _capabilities(), gaps.under("processor")),
+        numerics=facts.numerics,
+        processor=read_processor(here.root, facts.capabilities, gaps.under("processor")),
         memory=read_memory(here.root, here.variables, gaps.under("memory")),
-        limits=read_limits(here.root, here.variables, software.thread_pools, gaps.under("limits")),
+        limits=read_limits(
+            here.root, here.variables, software.thread_pools, gaps.under("limits"), facts.threads
+        ),
         accelerators=found.accelerators,
         host=_read_host(here.root, found.uuids, gaps.under("host")),
         state=read_state(here.root, gaps.under("state")),
@@ -141,11 +168,22 @@ def capture(device_name: str | None = None, sources: Sources | None = None) -> E
     )
 
 
-def _capabilities() -> Mapping[str, object]:
-    """What torch's cpuinfo library says of the CPU: a stand-in, so a torch without it is no failure."""
+def _read_torch(here: Sources) -> _TorchFacts:
+    import torch  # noqa: PLC0415 - a second or more
+
+    from harness.measure.environment.software import read_numerics, read_software  # noqa: PLC0415
+
+    gaps = Gaps()
+    redactor = Redactor.of_this_machine()
+    # torch's cpuinfo library; a torch without it is no failure.
     ask = getattr(torch.cpu, "get_capabilities", dict)
-    told: Mapping[str, object] = ask()
-    return told
+    return _TorchFacts(
+        software=read_software(here.root, here.variables, redactor, gaps.under("software")),
+        numerics=read_numerics(gaps.under("numerics")),
+        capabilities=dict(ask()),
+        threads=(torch.get_num_threads(), torch.get_num_interop_threads()),
+        unavailable=gaps.reasons,
+    )
 
 
 def _read_host(root: Path, gpu_uuids: Sequence[str], gaps: Gaps) -> Host:
@@ -160,6 +198,8 @@ def _read_host(root: Path, gpu_uuids: Sequence[str], gaps: Gaps) -> Host:
 
 def _torch_devices(device_name: str | None) -> list[TorchDevice] | None:
     """What torch says of the CUDA devices; None where asking would start CUDA for a run that needs none."""
+    import torch  # noqa: PLC0415 - a second or more
+
     cuda: Any = torch.cuda
     if not (device_name or "").startswith("cuda") and not cuda.is_initialized():
         return None
@@ -167,6 +207,8 @@ def _torch_devices(device_name: str | None) -> list[TorchDevice] | None:
 
 
 def _torch_device(index: int) -> TorchDevice:
+    import torch  # noqa: PLC0415 - a second or more
+
     told = torch.cuda.get_device_properties(index)
     return TorchDevice(
         index=index,

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
-import torch
 
 from harness.measure.environment.cgroup import (
     cgroup_cpu_quota,
@@ -62,9 +61,17 @@ def read_memory(root: Path, environment: Mapping[str, str], gaps: Gaps) -> Memor
 
 
 def read_limits(
-    root: Path, environment: Mapping[str, str], thread_pools: Sequence[ThreadPool], gaps: Gaps
+    root: Path,
+    environment: Mapping[str, str],
+    thread_pools: Sequence[ThreadPool],
+    gaps: Gaps,
+    torch_threads: tuple[int, int] | None = None,
 ) -> Limits:
-    """What of the machine this process may use, and how many threads torch uses now."""
+    """What of the machine this process may use, and how many threads torch uses, within an operator and between operators."""
+    if torch_threads is None:
+        import torch  # noqa: PLC0415 - a second or more
+
+        torch_threads = torch.get_num_threads(), torch.get_num_interop_threads()
     cpus, version = affinity(), cgroup_version(root)
     no_group = "no control group is mounted"
     return Limits(
@@ -78,8 +85,8 @@ def read_limits(
             "memory_limit_bytes", cgroup_memory_limit(root), "no limit is set" if version else no_group
         ),
         usable_physical_cores=usable_physical_cores(root),
-        intraop_threads=torch.get_num_threads(),
-        interop_threads=torch.get_num_interop_threads(),
+        intraop_threads=torch_threads[0],
+        interop_threads=torch_threads[1],
         openmp_wait_policy=gaps.known(
             "openmp_wait_policy", _wait_policy(environment, thread_pools), "no OpenMP library is loaded"
         ),

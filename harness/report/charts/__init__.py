@@ -7,8 +7,7 @@ from altair.utils.schemapi import debug_mode
 from harness.records import Comparison, Run, SensorSeries
 from harness.report.charts import comparison
 from harness.report.charts.estimates import errors, scatter, speedups
-from harness.report.charts.peaks import bandwidth, hierarchies
-from harness.report.charts.roofline import roofline
+from harness.report.charts.roofline import bandwidth, hierarchies, roofline
 from harness.report.charts.scaling import curves, heatmap
 from harness.report.charts.sensors import disturbance, readings
 from harness.report.charts.steps import footprints, phases
@@ -23,7 +22,7 @@ unchecked = debug_mode(arg=False)
 
 @unchecked
 def charts(run: Run, sensors: tuple[SensorSeries, ...] = ()) -> dict[str, tuple[Chart, ...]]:
-    """The charts of each section of a report, by the section's name; a chart without data is none."""
+    """The charts of each section of a report, by the section's name; charts without data are left out."""
     drawn = {
         "peaks": (*hierarchies(run), bandwidth(run)),
         "roofline": (roofline(run),),
@@ -40,10 +39,10 @@ def charts(run: Run, sensors: tuple[SensorSeries, ...] = ()) -> dict[str, tuple[
 
 @unchecked
 def charts_of_several(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> dict[str, tuple[Chart, ...]]:
-    """The charts of runs side by side, by the section's name."""
+    """The charts of several runs, by the section's name."""
     return _drawn({"short": (comparison.speedups(runs, comparisons),), "peaks": comparison.peaks(runs)})
 
 
 def _drawn(drawn: Mapping[str, Sequence[Chart | None]]) -> dict[str, tuple[Chart, ...]]:
-    found = {name: tuple(one for one in several if one is not None) for name, several in drawn.items()}
-    return {name: several for name, several in found.items() if several}
+    known = {name: tuple(chart for chart in several if chart is not None) for name, several in drawn.items()}
+    return {name: several for name, several in known.items() if several}

@@ -1,4 +1,4 @@
-"""What decisions buy: measured speed-ups with their intervals, beside what was expected."""
+"""Estimates against measurements, and the speed-up of each optimization."""
 
 import altair as alt
 
@@ -25,24 +25,24 @@ _BANDS = (0.10, 0.25)
 
 
 def scatter(run: Run) -> Chart | None:
-    """Each held-out step: measured across, expected up, with its 90 % interval."""
-    said = {estimate.case: estimate for estimate in run.header.estimates}
+    """Each held-out step: measured time across, estimated time up, with its 90% interval."""
+    estimates = {estimate.case: estimate for estimate in run.header.estimates}
     values = [
         {
             "case": one.case,
             "suite": validation.suite,
             "measured": one.measured,
             "expected": one.estimated,
-            "low": said[one.case].low,
-            "high": said[one.case].high,
+            "low": estimates[one.case].low,
+            "high": estimates[one.case].high,
             "took": units.seconds(one.measured),
-            "was_said": units.seconds(one.estimated),
-            "within": f"{units.seconds(said[one.case].low)} - {units.seconds(said[one.case].high)}",
+            "estimate": units.seconds(one.estimated),
+            "within": f"{units.seconds(estimates[one.case].low)} - {units.seconds(estimates[one.case].high)}",
             "off": units.signed_percent(one.error),
         }
         for validation in run.header.validations
         for one in validation.cases
-        if one.case in said
+        if one.case in estimates
     ]
     if not values:
         return None
@@ -67,11 +67,11 @@ def scatter(run: Run) -> Chart | None:
     rules = base.mark_rule(opacity=0.6, aria=False).encode(y=alt.Y(**{**y, "shorthand": "low"}), y2="high:Q")
     points = base.mark_point(filled=True, size=50, aria=False).encode(
         y=alt.Y(**y),
-        tooltip=tooltips(case="step", took="measured", was_said="expected", within="90 %", off="off by"),
+        tooltip=tooltips(case="step", took="measured", estimate="expected", within="90%", off="off by"),
     )
     return chart(
-        "Expected against measured",
-        "A point for each held-out step with its 90 % interval; on the diagonal theory and machine agree, the bands are ± 10 % and ± 25 %.",
+        "Estimated and measured time",
+        "A point for each held-out step with its 90% interval; on the diagonal estimate and measurement agree; the bands are ± 10% and ± 25%.",
         alt.layer(bands, rules, points),
         height=360,
         half=True,
@@ -113,7 +113,7 @@ def errors(run: Run) -> Chart | None:
     texts = base.mark_text(align="left", dx=5, color=INK).encode(x="error:Q", text="label:N")
     return chart(
         "Mean error of each way to predict",
-        "The calibrated cost model beside what else one could have said: the roofline, the roofline times one factor, the operators of the step measured alone.",
+        "The calibrated cost model and the alternatives: the roofline, the roofline times one factor, the operators of the step measured alone.",
         bars + texts,
         height=max(len(values) * 20, 60),
         half=True,
@@ -142,7 +142,7 @@ def speedups(run: Run) -> Chart | None:
     rules = base.mark_rule(color=PALETTE[0], aria=False).encode(
         x=alt.X("low:Q", scale=alt.Scale(type="log")), x2="high:Q"
     )
-    said = base.mark_point(size=60, color=PALETTE[1], shape="diamond", aria=False).encode(
+    estimated = base.mark_point(size=60, color=PALETTE[1], shape="diamond", aria=False).encode(
         x=alt.X("expected:Q", scale=alt.Scale(type="log"))
     )
     points = base.mark_point(size=50, filled=True, color=PALETTE[0], opacity=1, aria=False).encode(
@@ -151,7 +151,7 @@ def speedups(run: Run) -> Chart | None:
             optimization="optimization",
             case="base",
             shown="speed-up",
-            interval="95 %",
+            interval="95%",
             predicted="expected",
             memory="memory",
         ),
@@ -159,8 +159,8 @@ def speedups(run: Run) -> Chart | None:
     cut = f" The {len(shown)} largest of {len(optimizations)}." if len(optimizations) > len(shown) else ""
     return chart(
         "Speed-up of each optimization",
-        f"Points are measured, with their 95 % interval; hollow diamonds are what was expected.{cut}",
-        alt.layer(one_line, rules, said, points),
+        f"Points are measured, with their 95% interval; hollow diamonds are estimates.{cut}",
+        alt.layer(one_line, rules, estimated, points),
         height=height_of(len(order)),
     )
 

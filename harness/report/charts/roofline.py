@@ -1,4 +1,4 @@
-"""The roofline: measured peaks, the datasheet thin above them, and every case that does FLOPs under them."""
+"""The peak hierarchies, and the roofline: measured peaks, the datasheet thin above them, and every case that does FLOPs under them."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,21 @@ import altair as alt
 
 from harness import units
 from harness.records import PeakLevel, Result, Run
-from harness.report import summary
 from harness.report.case_tables import on_roofline
-from harness.report.charts.style import DASHED, FAINT, INK, Chart, Values, chart, data, log_axis, tooltips
+from harness.report.charts.style import (
+    DASHED,
+    FAINT,
+    INK,
+    PALETTE,
+    Chart,
+    Values,
+    chart,
+    data,
+    log_axis,
+    rows_axis,
+    tooltips,
+)
+from harness.text import counted
 
 _MARGIN = 1.5
 _ALONG = 0.15
@@ -49,7 +61,7 @@ def roofline(run: Run) -> Chart | None:
     )
     drawing = alt.layer(*_lines(roofs, x, y), marks).resolve_scale(color="independent") if roofs else marks
     return chart(
-        f"Roofline, {summary.threads(threads)}",
+        f"Roofline, {counted(threads, 'thread')}",
         "Each case by its arithmetic intensity and rate, under the peaks measured here; a point above all roofs would be an error in the count, the clock or the roof.",
         drawing,
         height=440,
@@ -146,9 +158,9 @@ def _roofs(run: Run, intensities: list[float]) -> list[dict[str, object]]:
 def _kinds(run: Run, dtype: str) -> list[tuple[str, float]]:
     peaks, threads = run.peaks, run.header.settings.threads
     best = peaks.compute_peak(dtype, threads)
-    told = [c for c in peaks.compute_hierarchy(dtype, threads) if c.peak_level is PeakLevel.DATASHEET]
+    sheets = [c for c in peaks.compute_hierarchy(dtype, threads) if c.peak_level is PeakLevel.DATASHEET]
     found = [("measured", best.flops_per_second)] if best else []
-    return found + [("datasheet", one.flops_per_second) for one in told]
+    return found + [("datasheet", one.flops_per_second) for one in sheets]
 
 
 def _line(
@@ -158,3 +170,107 @@ def _line(
         {"roof": roof, "kind": kind, "intensity": x, "rate": y, "label": text, "side": side}
         for x, y, text in places
     ]
+
+
+def hierarchies(run: Run) -> tuple[Chart, ...]:
+    """A chart for each dtype and thread count: where between the datasheet and the best case is the rate lost?"""
+    most = run.header.settings.threads
+    kinds = sorted(
+        dict.fromkeys((one.dtype, one.threads) for one in run.peaks.compute),
+        key=lambda one: one[1] != most,
+    )
+    drawn = (_hierarchy(run, dtype, threads) for dtype, threads in kinds)
+    return tuple(one for one in drawn if one is not None)
+
+
+def _hierarchy(run: Run, dtype: str, threads: int) -> Chart | None:
+    steps = run.hierarchy(dtype, threads)
+    if not steps:
+        return None
+    top = max(step.flops_per_second for step in steps)
+    values = [
+        {
+            "peak_level": step.peak_level,
+            "rate": step.flops_per_second,
+            "shown": units.work_rate(step.flops_per_second),
+            "label": f"{units.work_rate(step.flops_per_second)}{_loss(step.to_above)}",
+            "by": step.method,
+            "kind": "computed"
+            if step.peak_level in {PeakLevel.DATASHEET.value, PeakLevel.CLOCK_TRUE.value}
+            else "reached",
+        }
+        for step in steps
+    ]
+    base = alt.Chart(data(values)).encode(y=rows_axis("peak_level", [step.peak_level for step in steps]))
+    rate = alt.X("rate:Q", axis=None, scale=alt.Scale(domain=[0, 1.9 * top]))
+    kind = alt.Color(
+        "kind:N", scale=alt.Scale(domain=["computed", "reached"], range=[FAINT, PALETTE[0]]), legend=None
+    )
+    bars = base.mark_bar(height=14).encode(
+        x=rate, color=kind, tooltip=tooltips(peak_level="peak level", shown="rate", by="by")
+    )
+    texts = base.mark_text(align="left", dx=5).encode(x="rate:Q", text="label:N")
+    return chart(
+        f"{dtype}, {counted(threads, 'thread')}",
+        "The peak levels of the peak hierarchy from the top down, each with its change from the level above; grey levels are computed, not reached.",
+        bars + texts,
+        height=26 * len(steps) + 8,
+        half=True,
+    )
+
+
+def _loss(to_above: float | None) -> str:
+    return "" if to_above is None else f"  {units.change(to_above)}"
+
+
+def bandwidth(run: Run) -> Chart | None:
+    """Bars for each memory level and peak level."""
+    threads = run.header.settings.threads
+    names = [level.name for level in run.peaks.levels]
+    values = [
+        {
+            "level": one.level,
+            "peak_level": one.peak_level.value,
+            "rate": one.bytes_per_second,
+            "label": units.bandwidth(one.bytes_per_second),
+            "by": one.method,
+            "round_spread": "" if one.round_spread is None else units.percent(one.round_spread),
+        }
+        for one in run.peaks.bandwidth
+        if one.threads == threads and one.level in names
+    ]
+    if not values:
+        return None
+    peak_levels = [
+        peak_level.value
+        for peak_level in PeakLevel
+        if any(value["peak_level"] == peak_level.value for value in values)
+    ]
+    top = max(one.bytes_per_second for one in run.peaks.bandwidth)
+    base = alt.Chart(data(values)).encode(
+        y=rows_axis("level", names), yOffset=alt.YOffset("peak_level:N", sort=peak_levels)
+    )
+    bars = base.mark_bar(height=12).encode(
+        x=alt.X("rate:Q", axis=None, scale=alt.Scale(domain=[0, 1.35 * top])),
+        color=alt.Color(
+            "peak_level:N",
+            sort=peak_levels,
+            scale=alt.Scale(domain=peak_levels, range=list(PALETTE[: len(peak_levels)])),
+            legend=alt.Legend(title=None),
+        ),
+        tooltip=tooltips(
+            level="level",
+            peak_level="peak level",
+            label="bandwidth",
+            round_spread="spread between rounds",
+            by="by",
+        ),
+    )
+    texts = base.mark_text(align="left", dx=5, color=INK).encode(x="rate:Q", text="label:N")
+    return chart(
+        f"Bandwidth by memory level, {counted(threads, 'thread')}",
+        "The best rate at which bytes moved while they fit into each level.",
+        bars + texts,
+        height=(16 * len(peak_levels) + 10) * len({value["level"] for value in values}),
+        half=True,
+    )

@@ -1,4 +1,4 @@
-"""What the sensors told while the cases ran: a GPU's clock, power and temperature; the host's disturbance."""
+"""Sensor readings while the cases ran: clock, power and temperature of a GPU; the load of the host."""
 
 from collections.abc import Callable, Sequence
 
@@ -32,17 +32,17 @@ def _over_time(
     of: Callable[[Reading], float | None],
     show: Callable[[float], str],
 ) -> Chart | None:
-    told = [
+    values_read = [
         (at, case, value, one.throttle_reasons or ())
         for at, (case, one) in enumerate((s.case, reading) for s in series for reading in s.readings)
         if (value := of(one)) is not None
     ]
-    if not told:
+    if not values_read:
         return None
-    size = -(-len(told) // _MARKS)
+    size = -(-len(values_read) // _MARKS)
     values = []
-    for begin in range(0, len(told), size):
-        some = told[begin : begin + size]
+    for begin in range(0, len(values_read), size):
+        some = values_read[begin : begin + size]
         low, high = min(value for *_, value, _ in some), max(value for *_, value, _ in some)
         reasons = sorted({reason for *_, several in some for reason in several} - HARMLESS)
         values.append(

@@ -50,7 +50,7 @@ def footprints(run: Run) -> Chart | None:
                 "bytes": peak,
                 "case": one.case.id,
                 "size": units.size(peak),
-                "said": units.size(trace.footprint.total),
+                "predicted": units.size(trace.footprint.total),
                 "phase": trace.peak_phase,
             }
         )
@@ -84,7 +84,7 @@ def footprints(run: Run) -> Chart | None:
         .encode(
             y=rows_axis("step", order),
             x=x,
-            tooltip=tooltips(case="step", size="measured", said="predicted", phase="peak in"),
+            tooltip=tooltips(case="step", size="measured", predicted="predicted", phase="peak in"),
         )
     )
     cut = f" The {len(shown)} largest of {len(cases)}." if len(cases) > len(shown) else ""
@@ -108,16 +108,16 @@ def phases(run: Run) -> Chart | None:
         whole, mfu, hfu = sum(seconds.values()), run.mfu(one), run.hfu(one)
         if not whole:
             continue
-        told = {
+        shared = {
             "step": names[one.case.id],
             "case": one.case.id,
             "mfu": "" if mfu is None else units.percent(mfu),
             "hfu": "" if hfu is None else units.percent(hfu),
         }
-        ends.append({**told, "fraction": 1.0, "label": f"MFU {told['mfu']}" if told["mfu"] else ""})
+        ends.append({**shared, "fraction": 1.0, "label": f"MFU {shared['mfu']}" if shared["mfu"] else ""})
         parts += [
             {
-                **told,
+                **shared,
                 "phase": phase,
                 "order": place,
                 "fraction": seconds[phase] / whole,
@@ -158,7 +158,7 @@ def phases(run: Run) -> Chart | None:
     cut = f" The first {len(shown)} of {len(cases)}." if len(cases) > len(shown) else ""
     return chart(
         "Phases of a step",
-        f"Shares of each step's time, the most efficient step first; MFU is model FLOP/s over the best rate any code reached here.{cut}",
+        f"Fractions of each step's time, the most efficient step first; MFU is model FLOP/s over the best rate any code reached here.{cut}",
         bars + texts,
         height=height_of(len(order)),
     )
