@@ -290,17 +290,17 @@ def test_a_round_in_which_the_card_slowed_one_side_down_does_not_count(
 def test_a_lost_process_is_replaced_and_its_case_measured_again(
     compared: Plumbline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hired: list[InProcess] = []
+    started: list[InProcess] = []
 
     def _start(_: Launch) -> InProcess:
-        hired.append(InProcess(lose="one" if len(hired) == 2 else None))
-        return hired[-1]
+        started.append(InProcess(lose="one" if len(started) == 2 else None))
+        return started[-1]
 
     monkeypatch.setattr(trial, "WorkerProcess", _start)
     work = {"one": Made(100)}
     status, output, _ = compared(work, work)
     assert status == 0
-    assert len(hired) == 22
+    assert len(started) == 22
     assert "1 times a process was lost" in output
 
 

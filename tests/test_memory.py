@@ -4,7 +4,7 @@ import gc
 
 import torch
 
-from harness.measure.memory import weigh_on_cpu
+from harness.measure.memory import measure_memory_on_cpu
 from harness.workload import Call
 
 
@@ -14,7 +14,7 @@ def test_inputs_and_outputs_count_to_the_byte() -> None:
         c = torch.empty(100, 50, device=device)
         return lambda: torch.mm(a, b, out=c)
 
-    assert weigh_on_cpu(prepare).peak_bytes == 4 * (100 * 200 + 200 * 50 + 100 * 50)
+    assert measure_memory_on_cpu(prepare).peak_bytes == 4 * (100 * 200 + 200 * 50 + 100 * 50)
 
 
 def test_a_temporary_counts_while_it_lives() -> None:
@@ -24,7 +24,7 @@ def test_a_temporary_counts_while_it_lives() -> None:
         a = torch.randn(512, 512, device=device)
         return lambda: torch.relu(a).exp()
 
-    assert weigh_on_cpu(prepare).peak_bytes == 3 * 2**20
+    assert measure_memory_on_cpu(prepare).peak_bytes == 3 * 2**20
 
 
 def test_what_preparing_needed_and_gave_back_does_not_count() -> None:
@@ -34,7 +34,7 @@ def test_what_preparing_needed_and_gave_back_does_not_count() -> None:
         del wide
         return narrow.neg_
 
-    assert weigh_on_cpu(prepare).peak_bytes == 2 * 2**20
+    assert measure_memory_on_cpu(prepare).peak_bytes == 2 * 2**20
 
 
 def test_what_lived_before_does_not_count() -> None:
@@ -44,7 +44,7 @@ def test_what_lived_before_does_not_count() -> None:
         a = torch.ones(256, device=device)
         return a.neg_
 
-    assert weigh_on_cpu(prepare).peak_bytes == 1024
+    assert measure_memory_on_cpu(prepare).peak_bytes == 1024
     del before
     gc.collect()
 
@@ -53,8 +53,8 @@ def test_the_call_and_its_output_come_back() -> None:
     def prepare(device: torch.device) -> Call:
         return lambda: torch.full((2,), 7.0, device=device)
 
-    weighed = weigh_on_cpu(prepare)
+    memory = measure_memory_on_cpu(prepare)
 
-    assert isinstance(weighed.output, torch.Tensor)
-    assert weighed.output.tolist() == [7.0, 7.0]
-    assert weighed.call().tolist() == [7.0, 7.0]
+    assert isinstance(memory.output, torch.Tensor)
+    assert memory.output.tolist() == [7.0, 7.0]
+    assert memory.call().tolist() == [7.0, 7.0]

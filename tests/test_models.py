@@ -12,7 +12,7 @@ from torch import nn
 from harness import Unsupported
 from harness.cost.trace import trace
 from harness.errors import UsageError
-from harness.measure.memory import weigh_on_cpu
+from harness.measure.memory import measure_memory_on_cpu
 from harness.models import ARCHITECTURES, Subject, build, decoding, forward, load, training
 from harness.workload import Call, Step
 
@@ -55,12 +55,12 @@ def test_every_operator_of_a_training_step_has_a_formula(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name not in LARGE])
 def test_the_peak_of_a_step_is_what_the_trace_says(name: str, dtype: str) -> None:
     said = trace(stepping(name, dtype), CPU)
-    weighed = weigh_on_cpu(stepping(name, dtype))
+    memory = measure_memory_on_cpu(stepping(name, dtype))
 
-    assert weighed.peak_bytes is not None
-    assert said.cost.memory_bytes == pytest.approx(weighed.peak_bytes, rel=0.02)
-    assert max(weighed.phases, key=lambda phase: weighed.phases[phase]) == said.trace.peak_phase
-    assert list(weighed.phases) == ["forward", "backward", "optimizer"]
+    assert memory.peak_bytes is not None
+    assert said.cost.memory_bytes == pytest.approx(memory.peak_bytes, rel=0.02)
+    assert max(memory.phases, key=lambda phase: memory.phases[phase]) == said.trace.peak_phase
+    assert list(memory.phases) == ["forward", "backward", "optimizer"]
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ class Ring:
         arms: list[Arm] = []
         try:
             for side, pool, found in zip(self._sides, pools, (contest.base, contest.candidate), strict=True):
-                arms.append(pairs.prepare(Arm(_order(found, side), pool), weigh=number < WEIGHINGS))
+                arms.append(pairs.prepare(Arm(_order(found, side), pool), with_memory=number < WEIGHINGS))
             longest = max(max(BURST_SECONDS, arm.seconds * arm.calls) for arm in arms)
             rounds = min(ROUNDS, max(LEAST_ROUNDS, int(MOST_SECONDS / (4 * longest))))
             for _ in range(rounds):

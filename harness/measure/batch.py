@@ -42,7 +42,7 @@ from harness.records import (
 
 # Looked at after so many laps and at each doubling, not after each: a rule that looks all the time stops
 # at the first lucky moment. At least so many laps, however long they take.
-FIRST_LOOK, LEAST_ROUNDS = 4, 2
+FIRST_CHECK, LEAST_ROUNDS = 4, 2
 MOST_SAMPLES_IN_BLOCK = 256
 # The operators of a case are looked at one by one for the time of so many of its calls at least.
 REPLAY_CALLS = 5
@@ -72,7 +72,7 @@ class Order:
     replay_seconds: float = 0.0
 
     def prepare(
-        self, sampling: Sampling, *, weigh: bool, set_bytes: int | None = None, capture: bool = True
+        self, sampling: Sampling, *, with_memory: bool, set_bytes: int | None = None, capture: bool = True
     ) -> Prepare:
         """The request that makes its tensors, of `set_bytes` bytes if that is known."""
         return Prepare(
@@ -82,7 +82,7 @@ class Order:
             path=self.path,
             sampling=sampling.reduced(self.effort),
             threads=self.threads,
-            weigh=weigh,
+            with_memory=with_memory,
             set_bytes=set_bytes,
             capture=capture,
             slow_seconds=self.slow_seconds,
@@ -209,7 +209,7 @@ class Batch:
             # One process weighs, the others tell how long an undisturbed first call takes.
             known = task.replies[0].peak_memory_bytes if task.replies else None
             request = task.order.prepare(
-                self._sampling, weigh=worker == 0, set_bytes=known, capture=task.no_graph is None
+                self._sampling, with_memory=worker == 0, set_bytes=known, capture=task.no_graph is None
             )
             task.replies.append(self._ask(task, worker, request, Prepared))
         task.begin_rounds()
@@ -248,7 +248,7 @@ class Batch:
         self._replaying = False
 
     def _stop(self, task: Task, workers: Sequence[int]) -> StopReason | None:
-        look = task.rounds >= FIRST_LOOK and (task.rounds & (task.rounds - 1)) == 0
+        look = task.rounds >= FIRST_CHECK and (task.rounds & (task.rounds - 1)) == 0
         view = task.views[0].name
         if look and all(self._knows_its_median(task.of(view, worker)) for worker in workers):
             return StopReason.CONVERGED

@@ -17,7 +17,7 @@ from harness.measure.devices import base as devices
 from harness.measure.devices.base import Device, impossible
 from harness.measure.environment import capture as environment
 from harness.measure.environment.host import on_cpu, usable_physical_cores
-from harness.measure.memory import Weighed
+from harness.measure.memory import MeasuredMemory
 from harness.measure.peaks import compute as peaks
 from harness.measure.pickling import load_workload, modules_below, packages_beside
 from harness.measure.protocol import (
@@ -27,8 +27,6 @@ from harness.measure.protocol import (
     Describe,
     Described,
     Done,
-    Follow,
-    Followed,
     Free,
     Measured,
     MeasurePeaks,
@@ -48,6 +46,8 @@ from harness.measure.protocol import (
     Spoiled,
     TakeBlock,
     Taken,
+    TraceCase,
+    TracedCase,
 )
 from harness.measure.replay import replay
 from harness.measure.views import CaptureError, MeasuredView, joules_per_call, phase_seconds, views_of
@@ -88,17 +88,19 @@ class Handler:
             case Describe(arguments=arguments):
                 sources = environment.Sources(arguments=arguments)
                 return Described(environment.capture(self.device.name, sources))
-            case MeasurePeaks(every_thread_count=every, levels=levels):
-                counts = self.device.thread_counts() if every else (self.device.threads,)
-                found = peaks.measure_peaks(self.device, lambda text: self._note(Note(text)), counts, levels)
+            case MeasurePeaks(levels=levels, scope=scope):
+                counts = sorted(scope.threads or self.device.thread_counts())
+                measured = peaks.measure_peaks(
+                    self.device, lambda text: self._note(Note(text)), counts, levels, scope
+                )
                 self._release(None)  # the largest buffers of the run: other processes need the room
-                return Measured(found)
+                return Measured(measured)
             case AskFree():
                 return Free(self.device.free_bytes())
             case AskModules(directory=directory):
                 return Modules(modules_below(directory), packages_beside(directory))
-            case Follow():
-                return self._follow(request)
+            case TraceCase():
+                return self._trace(request)
             case Prepare():
                 return self._prepare(request)
             case TakeBlock():
@@ -116,15 +118,15 @@ class Handler:
             raise RuntimeError("no device is open")
         return self._device
 
-    def _follow(self, request: Follow) -> Followed:
+    def _trace(self, request: TraceCase) -> TracedCase:
         """What a case costs, found without computing it. What goes wrong here goes wrong again when it is tried."""
         try:
             workload = load_workload(request.pickled, request.module, request.path)
-            return follow(workload, self.device.torch_device)
+            return trace_case(workload, self.device.torch_device)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a workload raises costs its prediction alone
-            return Followed(untraced=str(error) if isinstance(error, PlumblineError) else one_line(error))
+            return TracedCase(untraced=str(error) if isinstance(error, PlumblineError) else one_line(error))
 
     def _prepare(self, request: Prepare) -> Prepared | Declined | Spoiled:
         reply: Prepared | Declined | Spoiled
@@ -147,10 +149,10 @@ class Handler:
     def _tried(self, request: Prepare, workload: Workload) -> Prepared | Declined | Spoiled:
         """One call, and a look at what came out of it; then all views."""
         device = self.device
-        weighed = first = None
-        if request.weigh:
-            weighed = device.weigh(workload.prepare)
-            call, output = weighed.call, weighed.output
+        memory = first = None
+        if request.with_memory:
+            memory = device.measure_memory(workload.prepare)
+            call, output = memory.call, memory.output
         else:
             call = workload.prepare(device.torch_device)
             began = time.perf_counter()
@@ -160,17 +162,22 @@ class Handler:
         trouble = _wrong_output(output, device.torch_device)
         if trouble is not None:
             return Declined(Failed(reason=trouble))
-        if weighed is not None:
-            weighed = weighed._replace(output=None)
+        if memory is not None:
+            memory = memory._replace(output=None)
         del output
         gc.collect()  # now, as it is off while samples are taken
-        return self._warmed_up(request, workload, call, weighed, first)
+        return self._warmed_up(request, workload, call, memory, first)
 
     def _warmed_up(
-        self, request: Prepare, workload: Workload, call: Call, weighed: Weighed | None, first: float | None
+        self,
+        request: Prepare,
+        workload: Workload,
+        call: Call,
+        memory: MeasuredMemory | None,
+        first: float | None,
     ) -> Prepared:
         device, sampling = self.device, request.sampling
-        peak = weighed.peak_bytes if weighed else None
+        peak = memory.peak_bytes if memory else None
 
         def prepare() -> Call:
             return _slowed(workload.prepare(device.torch_device), device, request.slow_seconds)
@@ -205,12 +212,12 @@ class Handler:
             preheat_seconds=preheated,
             timer_cost_seconds=views[0].timer.timer_cost_seconds,
             peak_memory_bytes=peak,
-            joules_per_call=joules_per_call(device, views[0]) if request.weigh else None,
+            joules_per_call=joules_per_call(device, views[0]) if request.with_memory else None,
             missing=missing,
-            phase_bytes=weighed.phases if weighed else {},
-            phase_seconds=phase_seconds(device, call, views[0]) if request.weigh else {},
-            allocated_bytes=weighed.allocated_bytes if weighed else None,
-            reserved_bytes=weighed.reserved_bytes if weighed else None,
+            phase_bytes=memory.phases if memory else {},
+            phase_seconds=phase_seconds(device, call, views[0]) if request.with_memory else {},
+            allocated_bytes=memory.allocated_bytes if memory else None,
+            reserved_bytes=memory.reserved_bytes if memory else None,
         )
 
     def _take(self, request: TakeBlock) -> Taken | Declined:
@@ -261,7 +268,7 @@ class Handler:
             gc.freeze()
 
 
-def follow(workload: Workload, device: torch.device) -> Followed:
+def trace_case(workload: Workload, device: torch.device) -> TracedCase:
     """What a workload does and costs, found without computing it.
 
     Raises:
@@ -269,8 +276,10 @@ def follow(workload: Workload, device: torch.device) -> Followed:
     """
     traced = trace(workload.prepare, device, workload.context())
     if not traced.operators:
-        return Followed(untraced="it calls no operator")
-    return Followed(traced.cost, traced.trace, traced.operators, items=workload.items(), fused=workload.fused)
+        return TracedCase(untraced="it calls no operator")
+    return TracedCase(
+        traced.cost, traced.trace, traced.operators, items=workload.items(), fused=workload.fused
+    )
 
 
 def _slowed(call: Call, device: Device, seconds: float) -> Call:

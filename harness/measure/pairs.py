@@ -45,10 +45,10 @@ class Pairs:
         self._rounds = 0
         self.asked: Arm | None = None
 
-    def prepare(self, arm: Arm, *, weigh: bool = False) -> Arm:
+    def prepare(self, arm: Arm, *, with_memory: bool = False) -> Arm:
         """Makes an arm's tensors and warms it up."""
         self.asked = arm
-        request = arm.order.prepare(self._sampling, weigh=weigh, capture=False)
+        request = arm.order.prepare(self._sampling, with_memory=with_memory, capture=False)
         reply = arm.pool.ask(arm.worker, request, Prepared, self._sampling.limit_seconds)
         view = reply.views[0]
         arm.seconds, arm.calls, arm.view = view.seconds, view.calls, view.name

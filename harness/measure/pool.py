@@ -41,7 +41,7 @@ from harness.measure.worker import CONNECTION, LIFELINE
 from harness.records import Failed, Skipped
 
 START_LIMIT_SECONDS = 120.0
-LAST_WORDS = 300
+LAST_OUTPUT_CHARACTERS = 300
 # The harness comes from where this one lies, whichever other modules and interpreter a worker has: both ends speak one language.
 BOOT = """
 import importlib.util, sys
@@ -174,7 +174,7 @@ class WorkerProcess:
             while not self._connection.poll(min(_PERIOD if meanwhile else 60.0, until - time.monotonic())):
                 if time.monotonic() >= until:
                     self._kill()
-                    raise LostError(f"the worker process was ended{self._last_words()}", timed_out=True)
+                    raise LostError(f"the worker process was ended{self._last_output()}", timed_out=True)
                 if meanwhile:
                     meanwhile()
             return reply_in(self._connection.recv_bytes())
@@ -213,17 +213,17 @@ class WorkerProcess:
             status = self._process.wait(timeout=5.0)
         except subprocess.TimeoutExpired:  # it closed its end and lives on
             self._kill()
-            return f"the worker process hung up{self._last_words()}"
+            return f"the worker process hung up{self._last_output()}"
         if status >= 0:
-            return f"the worker process ended with status {status}{self._last_words()}"
+            return f"the worker process ended with status {status}{self._last_output()}"
         try:
             name = signal.Signals(-status).name
         except ValueError:
             name = f"signal {-status}"
         hint = " (as the kernel does when memory runs out)" if name == "SIGKILL" else ""
-        return f"the worker process was killed by {name}{hint}{self._last_words()}"
+        return f"the worker process was killed by {name}{hint}{self._last_output()}"
 
-    def _last_words(self) -> str:
+    def _last_output(self) -> str:
         """The end of what was printed since it was asked: from the fault handler's first line, if it spoke."""
         size = os.fstat(self._output.fileno()).st_size
         said = os.pread(self._output.fileno(), size - self._said, self._said).decode(errors="replace")
@@ -232,7 +232,7 @@ class WorkerProcess:
         words = Redactor.of_this_machine().text(
             " ".join(lines[-3:] if fatal is None else lines[fatal : fatal + 3])
         )
-        return f'; its last words: "{words[-LAST_WORDS:]}"' if words else ""
+        return f'; last output: "{words[-LAST_OUTPUT_CHARACTERS:]}"' if words else ""
 
 
 # How often `meanwhile` is called.

@@ -38,11 +38,25 @@ class Describe(Message, frozen=True, tag=True):
     arguments: tuple[str, ...]
 
 
-class MeasurePeaks(Message, frozen=True, tag=True):
-    """One round of peaks, for one thread and all or for all alone. Answered by `Measured`."""
+class PeakScope(msgspec.Struct, frozen=True):
+    """The peaks that a selection of cases can use; None stands for all of them.
 
-    every_thread_count: bool
-    levels: tuple[MemoryLevel, ...]
+    `working_set_bytes` is the largest working set: memory levels that are much larger serve no case.
+    """
+
+    dtypes: frozenset[str] | None = None
+    threads: frozenset[int] | None = None
+    working_set_bytes: int | None = None
+
+
+class MeasurePeaks(Message, frozen=True, tag=True):
+    """Measure one round of the peaks in `scope`. Answered by `Measured`.
+
+    `levels` are the memory levels of an earlier round, if there was one.
+    """
+
+    levels: tuple[MemoryLevel, ...] = ()
+    scope: PeakScope = PeakScope()
 
 
 class AskFree(Message, frozen=True, tag=True):
@@ -68,14 +82,14 @@ class Prepare(Message, frozen=True, tag=True):
     path: str | None
     sampling: Sampling
     threads: int
-    weigh: bool = True
+    with_memory: bool = True
     set_bytes: int | None = None
     capture: bool = True
     slow_seconds: float = 0.0
 
 
-class Follow(Message, frozen=True, tag=True):
-    """Trace a case on fake tensors, as in `Prepare`. Answered by `Followed`."""
+class TraceCase(Message, frozen=True, tag=True):
+    """Trace a case on fake tensors, as in `Prepare`. Answered by `TracedCase`."""
 
     case: str
     pickled: bytes
@@ -109,7 +123,7 @@ class Release(Message, frozen=True, tag=True):
 
 
 Request = (
-    Open | Describe | MeasurePeaks | AskFree | AskModules | Follow | Prepare | TakeBlock | Replay | Release
+    Open | Describe | MeasurePeaks | AskFree | AskModules | TraceCase | Prepare | TakeBlock | Replay | Release
 )
 
 
@@ -145,7 +159,7 @@ class Modules(Message, frozen=True, tag=True):
     packages: dict[str, str] = {}
 
 
-class Followed(Message, frozen=True, tag=True):
+class TracedCase(Message, frozen=True, tag=True):
     """What the case does and costs; or `untraced`, why that cannot be told beforehand."""
 
     cost: Cost | None = None
@@ -194,7 +208,7 @@ class PreparedView(Message, frozen=True, tag=True):
 class Prepared(Message, frozen=True, tag=True):
     """The case can be measured. `missing` says of the views that cannot be had, why.
 
-    `first_call_seconds` is None where that call was weighed, which takes longer. `joules_per_call`: where the
+    `first_call_seconds` is None where that call was memory, which takes longer. `joules_per_call`: where the
     device counts energy, by the process that weighs. `phase_bytes` and `phase_seconds`: the peak memory and the
     time of each phase of a call that has several. `allocated_bytes`, `reserved_bytes`: see `Measurement`.
     """
@@ -260,7 +274,7 @@ Reply = (
     | Measured
     | Free
     | Modules
-    | Followed
+    | TracedCase
     | Prepared
     | Declined
     | Spoiled

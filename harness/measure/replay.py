@@ -18,11 +18,13 @@ from harness import stats
 from harness.cost.trace.mode import decomposed, is_composite, named, span
 from harness.cost.trace.observation import operator_of, touches
 from harness.measure.devices.base import Device
-from harness.measure.timer import Glance, Timer
+from harness.measure.timer import QuickTiming, Timer
 from harness.records import Operator, Replayed
 
 # Looked at for so long, after so much to warm up; a quarter of it where it matters little.
-LOOK = Glance(warmup_seconds=0.001, seconds=0.004, least_samples=3, most_samples=64, min_sample_seconds=1e-4)
+LOOK = QuickTiming(
+    warmup_seconds=0.001, seconds=0.004, least_samples=3, most_samples=64, min_sample_seconds=1e-4
+)
 # At first glance, calls in a row for so long.
 GLANCE_SECONDS, MOST_CALLS = 2e-4, 50
 # Operators of integers keep their values (they index); up to so many elements.
@@ -144,7 +146,7 @@ def replay(
     untimed = listening.foreign
     with context(), torch.no_grad():
         for one in listening.seen.values():
-            found = _first_look(one, device) if time.perf_counter() < until else None
+            found = _first_timing(one, device) if time.perf_counter() < until else None
             if found is None:
                 untimed += one.count
             else:
@@ -155,7 +157,7 @@ def replay(
     return tuple(timed), untimed
 
 
-def _first_look(seen: _Seen, device: Device) -> float | None:
+def _first_timing(seen: _Seen, device: Device) -> float | None:
     """A call, then a few in a row, by the host's clock; None where it cannot be called on made-up operands."""
     try:
         run = seen.run()
@@ -178,6 +180,6 @@ def _timed(seen: _Seen, first: float, timer: Timer | None) -> Replayed:
     seconds = first
     with suppress(Exception):  # it ran before; what goes wrong now costs the closer look alone
         if timer is not None:
-            seconds = stats.median(timer.glance(seen.run(), LOOK).trusted_seconds)
+            seconds = stats.median(timer.quick_samples(seen.run(), LOOK).trusted_seconds)
     operator = seen.operator
     return Replayed(operator.name, operator.inputs, operator.outputs, seen.count, seconds)

@@ -32,12 +32,12 @@ STEADY = 0.02
 REWARM_SECONDS = 2e-3
 # A hold lasts this much longer than putting the calls into the queue was seen to take, and no longer than
 # the limit: calls that take longer to launch (a train step) are not held, and told of as `host_bound`.
-HOLD_MARGIN = 1.5
-LONGEST_HOLD_SECONDS = 5e-3
+DELAY_MARGIN = 1.5
+LONGEST_DELAY_SECONDS = 5e-3
 # Empty samples that tell the cost of a mark.
 TRIALS = 10
 # A CUDA stream was seen to take about a thousand launches before the host must wait; a call may be several.
-MOST_CALLS_HELD = 256
+MOST_CALLS_QUEUED = 256
 
 
 class Clock(Protocol):
@@ -63,7 +63,7 @@ class Clock(Protocol):
     def counters(self) -> Counters | None:
         """What the process has used and suffered so far; None where it means nothing."""
 
-    def hold(self, seconds: float) -> None:
+    def delay_queue(self, seconds: float) -> None:
         """Keeps what is queued from here on waiting for about so long, where calls are queued."""
 
     def reached(self, mark: Mark) -> bool:
@@ -71,7 +71,7 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True)
-class Pace:
+class CallTime:
     """How fast a call runs, in seconds: on the device, and what the host needs to launch it."""
 
     seconds: float
@@ -80,7 +80,7 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Glance:
+class QuickTiming:
     """A short look in one process, for the best it can do: how long, in seconds, and how many samples."""
 
     warmup_seconds: float
@@ -96,11 +96,11 @@ class Timer:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         # Held, so that what the host takes to make a mark is not read as what a mark costs.
-        empty = self._batch(_nothing, 1, TRIALS, LONGEST_HOLD_SECONDS if clock.asynchronous else 0.0)
+        empty = self._batch(_nothing, 1, TRIALS, LONGEST_DELAY_SECONDS if clock.asynchronous else 0.0)
         self.timer_cost_seconds = min(empty.seconds)
         self._mark_seconds = self._time_marks() if clock.asynchronous else 0.0
 
-    def glance(self, call: Callable[[], object], look: Glance) -> Samples:
+    def quick_samples(self, call: Callable[[], object], look: QuickTiming) -> Samples:
         """Warms up and samples until the time is over: for peaks, where only the fastest sample counts."""
         with garbage_collection_off():
             pace = self.warm_up(call, look.warmup_seconds)
@@ -116,7 +116,9 @@ class Timer:
         with garbage_collection_off():
             return self._samples(call, calls, samples, launch_seconds)
 
-    def warm_up(self, call: Callable[[], object], most_seconds: float, least_seconds: float = 0.0) -> Pace:
+    def warm_up(
+        self, call: Callable[[], object], most_seconds: float, least_seconds: float = 0.0
+    ) -> CallTime:
         """Runs the call until its time is steady or the limit is reached, at least once."""
         rounds: list[float] = []
         calls = 1
@@ -135,11 +137,11 @@ class Timer:
             settled = elapsed >= max(least_seconds, most_seconds / 4) and _steady(rounds)
             if elapsed >= max(least_seconds, most_seconds) or settled:
                 quarter = rounds[-max(1, len(rounds) // 4) :]
-                return Pace(min(quarter), launch if self._clock.asynchronous else 0.0, elapsed)
+                return CallTime(min(quarter), launch if self._clock.asynchronous else 0.0, elapsed)
             # Rounds of about a sixteenth of the limit, so that quarters can be compared.
             calls = max(1, min(2 * calls, round(most_seconds / 16 / rounds[-1])))
 
-    def calls_per_sample(self, pace: Pace, least_seconds: float, most_seconds: float = math.inf) -> int:
+    def calls_per_sample(self, pace: CallTime, least_seconds: float, most_seconds: float = math.inf) -> int:
         """How many calls make a sample that is long enough for the clock, and short enough to be held.
 
         A sample ends within `most_seconds`.
@@ -148,8 +150,8 @@ class Timer:
         calls = max(1, math.ceil(min(target, most_seconds) / pace.seconds))
         if not pace.launch_seconds:
             return calls
-        held = LONGEST_HOLD_SECONDS / HOLD_MARGIN - 2 * self._mark_seconds
-        return max(1, min(calls, int(held / pace.launch_seconds), MOST_CALLS_HELD))
+        held = LONGEST_DELAY_SECONDS / DELAY_MARGIN - 2 * self._mark_seconds
+        return max(1, min(calls, int(held / pace.launch_seconds), MOST_CALLS_QUEUED))
 
     def _time_marks(self) -> float:
         """What the host takes to put a mark into the queue."""
@@ -190,11 +192,11 @@ class Timer:
         """Samples in a batch, and how long the queue is held while they are put into it."""
         if not self._clock.asynchronous:
             return self._clock.batch, 0.0
-        held = HOLD_MARGIN * (launch_seconds * calls + 2 * self._mark_seconds) if launch_seconds else 0.0
-        if held > LONGEST_HOLD_SECONDS:
+        held = DELAY_MARGIN * (launch_seconds * calls + 2 * self._mark_seconds) if launch_seconds else 0.0
+        if held > LONGEST_DELAY_SECONDS:
             return self._clock.batch, 0.0
-        fits = int(LONGEST_HOLD_SECONDS / held) if held else self._clock.batch
-        batch = max(1, min(self._clock.batch, fits, MOST_CALLS_HELD // calls))
+        fits = int(LONGEST_DELAY_SECONDS / held) if held else self._clock.batch
+        batch = max(1, min(self._clock.batch, fits, MOST_CALLS_QUEUED // calls))
         return batch, held * batch
 
     def _batch(self, call: Callable[[], object], calls: int, samples: int, hold: float = 0.0) -> "_Batch":
@@ -203,7 +205,7 @@ class Timer:
         late = []
         before = clock.counters()
         if hold:
-            clock.hold(hold)
+            clock.delay_queue(hold)
         for _ in range(samples):
             start = clock.mark()
             for _ in repeat:

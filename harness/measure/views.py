@@ -16,7 +16,7 @@ from harness import stats
 from harness.errors import Unsupported, one_line
 from harness.measure.devices.base import Device
 from harness.measure.devices.host_clock import HostTimed
-from harness.measure.timer import Pace, Timer
+from harness.measure.timer import CallTime, Timer
 from harness.records import Samples
 from harness.workload import Call, phases_of
 
@@ -29,7 +29,7 @@ ROTATION_MEMORY = 0.25
 MOST_CALLS_IN_GRAPH, LEAST_GRAPH_SECONDS = 1024, 1e-4
 
 
-UNKNOWN_PACE = Pace(math.nan, 0.0, 0.0)
+UNKNOWN_CALL_TIME = CallTime(math.nan, 0.0, 0.0)
 
 
 @dataclass
@@ -42,21 +42,21 @@ class MeasuredView:
     inside: int = 1
     rotations: int = 1
     cold: bool | None = None
-    pace: Pace = UNKNOWN_PACE
+    call_time: CallTime = UNKNOWN_CALL_TIME
 
-    def warm_up(self, most_seconds: float, least_seconds: float = 0.0) -> Pace:
+    def warm_up(self, most_seconds: float, least_seconds: float = 0.0) -> CallTime:
         """Brings the call to its steady pace, and remembers it."""
-        self.pace = self.timer.warm_up(self.call, most_seconds, least_seconds)
-        return self.pace
+        self.call_time = self.timer.warm_up(self.call, most_seconds, least_seconds)
+        return self.call_time
 
     @property
     def seconds(self) -> float:
         """The time of one call of the workload at that pace."""
-        return self.pace.seconds / self.inside
+        return self.call_time.seconds / self.inside
 
     def calls_per_sample(self, least_seconds: float) -> int:
         """Calls of the workload that make a sample long enough."""
-        return self.inside * self.timer.calls_per_sample(self.pace, least_seconds)
+        return self.inside * self.timer.calls_per_sample(self.call_time, least_seconds)
 
     def rewarm(self) -> None:
         """Brings back what was lost while others ran."""
@@ -65,7 +65,7 @@ class MeasuredView:
     def block(self, calls: int, samples: int) -> Samples:
         """A block of samples, in seconds per call of the workload."""
         runs = max(1, calls // self.inside)
-        taken = self.timer.block(self.call, runs, samples, self.pace.launch_seconds)
+        taken = self.timer.block(self.call, runs, samples, self.call_time.launch_seconds)
         if self.inside == 1:
             return taken
         return msgspec.structs.replace(
@@ -220,7 +220,7 @@ def joules_per_call(device: Device, view: MeasuredView) -> float | None:
     before = device.joules()
     if before is None:
         return None
-    calls = max(1, math.ceil(ENERGY_SECONDS / view.pace.seconds))
+    calls = max(1, math.ceil(ENERGY_SECONDS / view.call_time.seconds))
     for _ in range(calls):
         view.call()
     device.synchronize()
@@ -234,7 +234,7 @@ def phase_seconds(device: Device, call: Call, view: MeasuredView) -> dict[str, f
     if len(phases) == 1:
         return {}
     seconds: dict[str, list[float]] = {name: [] for name in phases}
-    calls = math.ceil(PHASES_SECONDS / view.pace.seconds)
+    calls = math.ceil(PHASES_SECONDS / view.call_time.seconds)
     for _ in range(min(max(calls, LEAST_PHASES), MOST_PHASES)):
         for name, phase in phases.items():
             began = device.host_seconds()

@@ -26,7 +26,7 @@ def main() -> None:
     """Answers requests until the other end is closed."""
     connection = Connection(int(os.environ.pop(CONNECTION)))
     end_with_runner(int(os.environ.pop(LIFELINE)), connection)
-    faulthandler.enable()  # the last words of one that crashes
+    faulthandler.enable()  # the last output of one that crashes
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides

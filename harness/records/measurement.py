@@ -62,7 +62,6 @@ class StopReason(StrEnum):
 
     CONVERGED = "converged"
     TIME_CAP = "time_cap"
-    SAMPLE_CAP = "sample_cap"
 
 
 class Flag(StrEnum):

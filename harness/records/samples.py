@@ -149,11 +149,6 @@ class Samples(Record, frozen=True):
         )
 
     @property
-    def clean_seconds(self) -> tuple[float, ...]:
-        """The clean samples."""
-        return tuple(second for second, kept in zip(self.seconds, self.clean, strict=True) if kept)
-
-    @property
     def trusted(self) -> tuple[bool, ...]:
         """Which samples count: the clean ones if there are at least three, else all (then `contended`)."""
         clean = self.clean

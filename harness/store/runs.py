@@ -69,6 +69,7 @@ _RENAMED = {
     b"rung": b"peak_level",
     b"steal_share": b"steal_fraction",
     b"steal_share_since_boot": b"steal_fraction_since_boot",
+    b"told_bytes": b"reported_bytes",
     b"typical": b"median",
     b"vector_flops": b"elementwise_flops",
 }

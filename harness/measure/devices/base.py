@@ -11,7 +11,7 @@ import torch
 
 from harness.errors import Unsupported, UsageError
 from harness.measure.environment.host import usable_physical_cores
-from harness.measure.memory import Weighed
+from harness.measure.memory import MeasuredMemory
 from harness.measure.timer import Clock
 from harness.records import MemoryLevel
 from harness.workload import Call
@@ -30,7 +30,7 @@ class Device(Clock, Protocol):
     uuid: str | None
     """By which NVML knows the card; never stored."""
 
-    def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
+    def measure_memory(self, prepare: Callable[[torch.device], Call]) -> MeasuredMemory:
         """Makes the tensors, runs one call, and returns it with its output and its peak of tensor bytes."""
 
     def free_bytes(self) -> int:

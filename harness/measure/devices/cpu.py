@@ -14,7 +14,7 @@ from harness.measure.disturbance import Counters, ProcessCounters
 from harness.measure.environment.cgroup import cgroup_memory_left
 from harness.measure.environment.files import read, read_integer
 from harness.measure.environment.host import cache_levels, usable_physical_cores
-from harness.measure.memory import Weighed, weigh_on_cpu
+from harness.measure.memory import MeasuredMemory, measure_memory_on_cpu
 from harness.records import MemoryLevel
 from harness.workload import Call
 
@@ -76,9 +76,9 @@ class Cpu(HostTimed):
         """All threads of this process."""
         return self._counters.read()
 
-    def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
+    def measure_memory(self, prepare: Callable[[torch.device], Call]) -> MeasuredMemory:
         """Exact, from the allocator's events."""
-        return weigh_on_cpu(prepare)
+        return measure_memory_on_cpu(prepare)
 
     def free_bytes(self) -> int:
         """What the system calls available, or what the control group leaves of it."""

@@ -8,7 +8,7 @@ import torch
 
 from harness.measure.devices.base import MAIN_MEMORY
 from harness.measure.disturbance import Counters
-from harness.measure.memory import Weighed, weigh_on_cuda
+from harness.measure.memory import MeasuredMemory, measure_memory_on_cuda
 from harness.records import MemoryLevel
 from harness.workload import Call
 
@@ -62,7 +62,7 @@ class Cuda:
         """The host's scheduler says nothing about samples timed on the device."""
         return None
 
-    def hold(self, seconds: float) -> None:
+    def delay_queue(self, seconds: float) -> None:
         """A kernel of one thread that spins on the device's clock (ATen/cuda/Sleep.cu)."""
         torch.cuda._sleep(max(1, int(seconds * self._cycles_per_second)))  # type: ignore[no-untyped-call]  # noqa: SLF001
 
@@ -70,9 +70,9 @@ class Cuda:
         """Asks the event, without waiting."""
         return bool(mark.query())  # type: ignore[no-untyped-call]
 
-    def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
+    def measure_memory(self, prepare: Callable[[torch.device], Call]) -> MeasuredMemory:
         """The caching allocator's peak of bytes asked for."""
-        return weigh_on_cuda(prepare, self.torch_device)
+        return measure_memory_on_cuda(prepare, self.torch_device)
 
     def free_bytes(self) -> int:
         """What the driver calls free, and what the allocator holds unused."""
@@ -99,7 +99,7 @@ class Cuda:
 
     def spend(self, seconds: float) -> None:
         """The same kernel as a hold."""
-        self.hold(seconds)
+        self.delay_queue(seconds)
 
     def joules(self) -> float | None:
         """NVML's counter since the driver was loaded (Volta and later)."""

@@ -16,7 +16,7 @@ from harness.errors import Unsupported
 from harness.measure.devices.base import MAIN_MEMORY
 from harness.measure.devices.host_clock import HostTimed
 from harness.measure.disturbance import Counters
-from harness.measure.memory import Weighed
+from harness.measure.memory import MeasuredMemory
 from harness.records import MemoryLevel
 from harness.workload import Call
 
@@ -46,7 +46,7 @@ class Accelerator(HostTimed):
         """The host's scheduler says nothing of the device."""
         return None
 
-    def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
+    def measure_memory(self, prepare: Callable[[torch.device], Call]) -> MeasuredMemory:
         """The allocator's peak, where torch counts it for this device; else None."""
         memory: Any = torch.accelerator
         try:
@@ -56,11 +56,13 @@ class Accelerator(HostTimed):
         call = prepare(self.torch_device)
         self.synchronize()
         if before is None:
-            return Weighed(call, call(), None, {})
+            return MeasuredMemory(call, call(), None, {})
         memory.reset_peak_memory_stats(self.torch_device)
         output = call()
         self.synchronize()
-        return Weighed(call, output, int(memory.max_memory_allocated(self.torch_device)) - int(before), {})
+        return MeasuredMemory(
+            call, output, int(memory.max_memory_allocated(self.torch_device)) - int(before), {}
+        )
 
     def free_bytes(self) -> int:
         """What the driver calls free; the host's memory where it does not tell (unified memory)."""

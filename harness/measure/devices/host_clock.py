@@ -19,7 +19,7 @@ class HostTimed:
         """Wall time."""
         return end - start
 
-    def hold(self, seconds: float) -> None:
+    def delay_queue(self, seconds: float) -> None:
         """Nothing: there is no queue, or the wait for the host is part of what is measured."""
 
     def reached(self, mark: Mark) -> bool:

@@ -13,10 +13,10 @@ import torch
 
 from harness import stats, units
 from harness.measure.devices.base import Device
-from harness.measure.timer import Glance, Timer
-from harness.records import BandwidthPeak, MemoryLevel, PeakLevel
+from harness.measure.timer import QuickTiming, Timer
+from harness.records import BandwidthPeak, MemoryLevel, PeakLevel, Peaks
 
-LOOK = Glance(warmup_seconds=0.005, seconds=0.02, least_samples=3)
+LOOK = QuickTiming(warmup_seconds=0.005, seconds=0.02, least_samples=3)
 # Main memory gets four times the outermost cache, between these, and at most a quarter of what is free.
 LEAST_MAIN_BYTES, MOST_MAIN_BYTES = 2**30, 2**32
 # Elements whose random pattern fills the buffer: the generator alone would take longer than all the rest.
@@ -35,28 +35,46 @@ class Stream:
     spread: float
 
 
-def working_sets(levels: Sequence[MemoryLevel], free_bytes: int) -> list[int]:
-    """The sizes to look at: two inside each near level, doublings from the last cache's start to main memory."""
+def working_sets(levels: Sequence[MemoryLevel], free_bytes: int, most_bytes: int | None = None) -> list[int]:
+    """The sizes to measure: two inside each near level, doublings from the last cache's start to main memory.
+
+    None of them is larger than `most_bytes`.
+    """
     caches = [level.capacity_bytes for level in levels if level.capacity_bytes is not None]
     inner = [size for capacity in caches[:-1] for size in (capacity // 4, capacity // 2)]
     largest = max(4 * max(caches, default=0), LEAST_MAIN_BYTES)
     largest = min(largest, MOST_MAIN_BYTES, free_bytes // 4)
     start = 2 * caches[-2] if len(caches) > 1 else max(caches, default=2**20) // 8
     doublings = [largest >> step for step in range(40) if largest >> step >= start]
-    return sorted({*inner, *doublings})
+    return sorted(size for size in {*inner, *doublings} if most_bytes is None or size <= most_bytes)
 
 
-def stream_buffer(device: Device, levels: Sequence[MemoryLevel]) -> torch.Tensor:
+def reach(levels: Sequence[MemoryLevel], working_set_bytes: int | None) -> int | None:
+    """The capacity up to which bandwidth matters to a working set; None where main memory does too.
+
+    It is that of the level after the one that serves the working set, as a level is never slower than the next.
+
+    >>> levels = [MemoryLevel("L1", 2**15), MemoryLevel("L2", 2**21), MemoryLevel("DRAM", None)]
+    >>> reach(levels, 4000), reach(levels, 2**20)
+    (2097152, None)
+    """
+    if working_set_bytes is None:
+        return None
+    serving = Peaks(levels=tuple(levels)).level_of(working_set_bytes)
+    outward = [level.capacity_bytes for level in levels[levels.index(serving) + 1 :]] if serving else []
+    return outward[0] if outward else None
+
+
+def stream_buffer(device: Device, sizes: Sequence[int]) -> torch.Tensor:
     """Memory for the largest working set, touched and filled with a repeating random pattern."""
-    n = max(working_sets(levels, device.free_bytes())) // 4 // PATTERN * PATTERN
+    n = -(-max(sizes) // 4 // PATTERN) * PATTERN
     buffer = torch.empty(n, device=device.torch_device)
     buffer.view(-1, PATTERN).copy_(torch.randn(PATTERN, device=device.torch_device))
     return buffer
 
 
-def measure_streams(timer: Timer, levels: Sequence[MemoryLevel], buffer: torch.Tensor) -> list[Stream]:
+def measure_streams(timer: Timer, sizes: Sequence[int], buffer: torch.Tensor) -> list[Stream]:
     """The bandwidth curve with the device's current number of threads."""
-    sizes = [size for size in working_sets(levels, 4 * buffer.nbytes) if size <= buffer.nbytes]
     return [best_stream(timer, buffer[: size // 4]) for size in sizes]
 
 
@@ -73,7 +91,7 @@ def best_stream(timer: Timer, memory: torch.Tensor) -> Stream:
     }
     streams = []
     for name, (round_spread, call) in kernels.items():
-        seconds = timer.glance(call, LOOK).seconds
+        seconds = timer.quick_samples(call, LOOK).seconds
         streams.append(Stream(memory.nbytes, name, round_spread / min(seconds), stats.relative_iqr(seconds)))
     return max(streams, key=lambda stream: stream.bytes_per_second)
 
@@ -97,7 +115,7 @@ def effective_levels(told: tuple[MemoryLevel, ...], curve: Sequence[Stream]) -> 
     served = [s.working_set_bytes for s in inside if s.bytes_per_second >= math.sqrt(plateau * main)]
     if not served or 2 * max(served) > (last.capacity_bytes or 0):
         return told
-    cut = msgspec.structs.replace(last, capacity_bytes=max(served), told_bytes=last.capacity_bytes)
+    cut = msgspec.structs.replace(last, capacity_bytes=max(served), reported_bytes=last.capacity_bytes)
     return tuple(cut if level is last else level for level in told)
 
 

@@ -4,7 +4,7 @@ Rates are those of the fastest sample: a peak is what can be reached, not what i
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,9 +25,12 @@ from harness.measure.peaks.bandwidth import (
     best_by_level,
     effective_levels,
     measure_streams,
+    reach,
     stream_buffer,
+    working_sets,
 )
-from harness.measure.timer import Glance, Timer
+from harness.measure.protocol import PeakScope
+from harness.measure.timer import QuickTiming, Timer
 from harness.models.precision import float32_precision, require_tf32
 from harness.records import BandwidthPeak, ComputePeak, MemoryLevel, PeakLevel, Peaks
 
@@ -41,7 +44,7 @@ LONGEST_CALL_SECONDS = 0.1
 MOST_READ_BYTES = 2**26
 # AVX-512 and AMX code was seen 7 to 23 % below the clock of scalar code.
 WIDTH_TOLERANCE = 0.25
-LOOK = Glance(warmup_seconds=0.01, seconds=0.03, least_samples=5)
+LOOK = QuickTiming(warmup_seconds=0.01, seconds=0.03, least_samples=5)
 
 T = TypeVar("T")
 
@@ -51,15 +54,18 @@ def measure_peaks(
     note: Callable[[str], None],
     thread_counts: Iterable[int],
     levels: tuple[MemoryLevel, ...] = (),
+    scope: PeakScope = PeakScope(),  # noqa: B008 - frozen
 ) -> Peaks:
-    """One round of all peaks; `note` hears what is being measured.
+    """One round of the peaks in `scope`; `note` receives what is being measured.
 
-    Memory levels are found by this round unless those of an earlier one are given. A peak level that
+    This round finds the memory levels unless those of an earlier one are given. A peak level that
     breaks is named in `unmeasured` and costs no other.
     """
-    found = _Round(device)
-    told = device.memory_levels()
-    buffer = found.attempt("bandwidth", partial(stream_buffer, device, told))
+    found = _Round(device, scope.dtypes)
+    reported = device.memory_levels()
+    most_bytes = reach(reported, scope.working_set_bytes)
+    sizes = working_sets(reported, device.free_bytes(), most_bytes)
+    buffer = found.attempt("bandwidth", partial(stream_buffer, device, sizes))
     curves: dict[int, list[Stream]] = {}
     for threads in thread_counts:
         with _threads(device, threads):
@@ -68,12 +74,15 @@ def measure_peaks(
             if buffer is None:
                 continue
             note(f"bandwidth peaks, {threads} threads")
-            curve = found.attempt("bandwidth", partial(measure_streams, found.timer, told, buffer))
+            curve = found.attempt("bandwidth", partial(measure_streams, found.timer, sizes, buffer))
             if curve is not None:
                 curves[threads] = curve
-    levels = levels or (effective_levels(told, curves[max(curves)]) if curves else told)
+    levels = levels or (effective_levels(reported, curves[max(curves)]) if curves else reported)
+    near = [
+        level for level in levels if most_bytes is None or (level.capacity_bytes or math.inf) <= most_bytes
+    ]
     for threads in curves:
-        found.cache_bandwidths(levels, threads)
+        found.cache_bandwidths(near, threads)
     streams = [c for threads, curve in curves.items() for c in best_by_level(levels, threads, curve)]
     return Peaks(
         compute=tuple(found.compute),
@@ -85,10 +94,11 @@ def measure_peaks(
 
 
 class _Round:
-    """What one round has found so far."""
+    """The peaks that one round has measured so far."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, dtypes: Collection[str] | None = None) -> None:
         self.device = device
+        self.dtypes = [dtype for dtype in DTYPES if dtypes is None or dtype in dtypes]
         self.timer = Timer(device)
         self.compute: list[ComputePeak] = []
         self.bandwidth: list[BandwidthPeak] = []
@@ -108,13 +118,15 @@ class _Round:
     def compute_peaks(self, threads: int) -> None:
         """All peak levels of all dtypes for one number of threads."""
         if self.device.torch_device.type == "cpu":
-            self._micro_kernels(threads)
-            peer = self.attempt("numpy", partial(_best_product, self.timer, SIDES["cpu"], _numpy_product))
-            if peer is not None:
-                self.compute.append(peer.peak("float32", threads, PeakLevel.PEER, "numpy"))
+            if self.dtypes:
+                self._micro_kernels(threads)
+            if "float32" in self.dtypes:
+                peer = self.attempt("numpy", partial(_best_product, self.timer, SIDES["cpu"], _numpy_product))
+                if peer is not None:
+                    self.compute.append(peer.peak("float32", threads, PeakLevel.PEER, "numpy"))
         else:
             self._datasheet(threads)
-        for dtype in DTYPES:
+        for dtype in self.dtypes:
             product = self.attempt(f"torch {dtype}", partial(self._torch_product, dtype, threads))
             if product is not None:
                 self.compute.append(product)
@@ -131,7 +143,7 @@ class _Round:
         """The best kernel of each dtype, and the peak its width and the true clock make."""
         self.unmeasured |= {f"micro-kernel {name}": why for name, why in microkernel.unusable().items()}
         best: dict[str, ComputePeak] = {}
-        for kernel in microkernel.kernels():
+        for kernel in (known for known in microkernel.kernels() if known.dtype in self.dtypes):
             timed = self.attempt(f"micro-kernel {kernel.name}", partial(microkernel.peak, kernel, threads))
             if timed is not None:
                 rate = timed.per_second
@@ -176,7 +188,7 @@ class _Round:
         if gpu is None:
             self.unmeasured["datasheet"] = f"no datasheet row for {known.name!r}: no percentage of its peak"
             return
-        for dtype in DTYPES:
+        for dtype in self.dtypes:
             rate = gpu.flops_per_second(dtype)
             if rate is not None:
                 self.compute.append(ComputePeak(dtype, threads, PeakLevel.DATASHEET, gpu.name, rate))
@@ -281,6 +293,6 @@ def _best_product(
         work = 2 * side**3
         if tried and work / tried[-1].flops_per_second > LONGEST_CALL_SECONDS:
             break
-        seconds = timer.glance(product(side), LOOK).seconds
+        seconds = timer.quick_samples(product(side), LOOK).seconds
         tried.append(_Product(side, work / min(seconds), stats.relative_iqr(seconds)))
     return max(tried, key=lambda one: one.flops_per_second)
