@@ -161,7 +161,7 @@ class Ring:
         self, contest: Contest, pairs: Pairs, pools: tuple[WorkerPool, WorkerPool], reason: str
     ) -> None:
         """Says which side it was, and does not try again."""
-        guilty = pools.index(pairs.asked.pool) if pairs.asked is not None else 1
+        guilty = pools.index(pairs.current.pool) if pairs.current is not None else 1
         contest.trouble, contest.guilty = reason, ("base", "candidate")[guilty]
 
     def _card(self, pools: tuple[WorkerPool, WorkerPool]) -> Card | None:

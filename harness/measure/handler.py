@@ -1,7 +1,7 @@
-"""A worker's handler: what a request is answered with. The one place where a workload meets a device.
+"""A worker's handler: answers requests, with one device and its workloads.
 
-A handler never raises for what a workload does: that is an answer. It knows nothing of processes, so
-tests put one beside a simulated device, in their own process.
+An error of a workload is a reply, not an exception. A handler does not depend on processes, so
+tests use it with a simulated device in their own process.
 """
 
 import gc
@@ -83,7 +83,7 @@ class Handler:
             case Open(device=name, threads=threads):
                 self._device = devices.opened(name, threads)
                 gc.collect()
-                gc.freeze()  # what is loaded stays, and is not looked at in every collection
+                gc.freeze()  # loaded objects stay, and no collection needs to scan them
                 return Opened(usable_physical_cores(), self._device.uuid)
             case Describe(arguments=arguments):
                 sources = environment.Sources(arguments=arguments)
@@ -119,7 +119,7 @@ class Handler:
         return self._device
 
     def _trace(self, request: TraceCase) -> TracedCase:
-        """What a case costs, found without computing it. What goes wrong here goes wrong again when it is tried."""
+        """The traced cost of a case. An error here costs the prediction alone."""
         try:
             workload = load_workload(request.pickled, request.module, request.path)
             return trace_case(workload, self.device.torch_device)
@@ -133,9 +133,9 @@ class Handler:
         try:
             self.device.use_threads(request.threads)
             workload = load_workload(request.pickled, request.module, request.path)
-            self._set_aside()
+            self._freeze_modules()
             with workload.context():
-                reply = self._tried(request, workload)
+                reply = self._first_call(request, workload)
         except CaptureError as error:
             return Spoiled(str(error))
         except KeyboardInterrupt:
@@ -146,8 +146,8 @@ class Handler:
             self._release(request.case)
         return reply
 
-    def _tried(self, request: Prepare, workload: Workload) -> Prepared | Declined | Spoiled:
-        """One call, and a look at what came out of it; then all views."""
+    def _first_call(self, request: Prepare, workload: Workload) -> Prepared | Declined | Spoiled:
+        """One call with a check of its output; then all views."""
         device = self.device
         memory = first = None
         if request.with_memory:
@@ -195,7 +195,7 @@ class Handler:
         least = sampling.preheat_seconds
         for view in views:
             view.warm_up(max(sampling.warmup_seconds, least), least)
-            least = 0.0  # the first has brought the device to its pace
+            least = 0.0  # the first view has warmed up the device
         preheated = time.perf_counter() - began
         return Prepared(
             views=tuple(
@@ -258,18 +258,18 @@ class Handler:
         else:
             self._cases.pop(case, None)
         gc.collect()
-        self._set_aside()
-        self.device.synchronize()  # a context that is broken says so now
+        self._freeze_modules()
+        self.device.synchronize()  # a broken context fails here
         self.device.give_back()
 
-    def _set_aside(self) -> None:
-        """Without a case, what is left is modules: they stay, and no collection need look at them (50 ms each time)."""
+    def _freeze_modules(self) -> None:
+        """Without a case only modules are left: freezing them saves 50 ms in each collection."""
         if not self._cases:
             gc.freeze()
 
 
 def trace_case(workload: Workload, device: torch.device) -> TracedCase:
-    """What a workload does and costs, found without computing it.
+    """The operators and cost of a workload, without computing it.
 
     Raises:
         UntraceableError: it cannot be followed.
@@ -283,7 +283,7 @@ def trace_case(workload: Workload, device: torch.device) -> TracedCase:
 
 
 def _slowed(call: Call, device: Device, seconds: float) -> Call:
-    """The call, and so much more work after it: a slowdown of known size, to prove that it is found."""
+    """The call with additional work after it: a slowdown of known size, to prove that it is detected."""
     if not seconds:
         return call
 
@@ -296,7 +296,7 @@ def _slowed(call: Call, device: Device, seconds: float) -> Call:
 
 
 def _outcome(error: BaseException) -> Skipped | Failed:
-    """What an error means: impossible here, or broken. `pytest.skip` means what it means in a test."""
+    """Classifies an error as impossible here or broken; `pytest.skip` skips, as in a test."""
     if [kind.__name__ for kind in type(error).__mro__[:2]] == ["Skipped", "OutcomeException"]:
         return Skipped(reason=str(error))
     reason = impossible(error) if isinstance(error, Exception) else None
@@ -304,7 +304,7 @@ def _outcome(error: BaseException) -> Skipped | Failed:
 
 
 def _wrong_output(output: object, where: torch.device) -> str | None:
-    """A result that nobody could want to be fast: absent, elsewhere, or not finite."""
+    """The reason why an output is wrong: absent, on another device, or not finite."""
     if not isinstance(output, torch.Tensor) or type(output).__name__ == "FakeTensor":
         return f"the call returned {type(output).__name__}, not a tensor"
     if output.device.type != where.type:

@@ -1,7 +1,7 @@
 """Any other accelerator torch knows (xpu, mps), through `torch.accelerator` alone.
 
-What is missing there is said, not guessed: no device timeline (so `wall` is the only view), no peak
-memory where torch does not count it, no cache size, no sensors, no datasheet.
+Missing facts stay unknown: there is no device timeline (`wall` is the only view), no peak
+memory where torch does not count it, no cache size, no sensors and no datasheet.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ class Accelerator(HostTimed):
         torch.accelerator.synchronize(self.torch_device)
 
     def counters(self) -> Counters | None:
-        """The host's scheduler says nothing of the device."""
+        """None: the host's scheduler does not see the device."""
         return None
 
     def measure_memory(self, prepare: Callable[[torch.device], Call]) -> MeasuredMemory:
@@ -65,7 +65,7 @@ class Accelerator(HostTimed):
         )
 
     def free_bytes(self) -> int:
-        """What the driver calls free; the host's memory where it does not tell (unified memory)."""
+        """The driver's free memory; the host's where it reports none (unified memory)."""
         memory: Any = torch.accelerator
         try:
             return int(memory.get_memory_info(self.torch_device)[0])
@@ -73,16 +73,16 @@ class Accelerator(HostTimed):
             return int(psutil.virtual_memory().available)
 
     def cache_bytes(self) -> int | None:
-        """Not told."""
+        """None: unknown."""
         return None
 
     def captured(self, calls: Sequence[Call]) -> Callable[[], object]:
-        """None are."""
+        """Unsupported."""
         del calls
         raise Unsupported(f"no graphs on {self.name}")
 
     def joules(self) -> float | None:
-        """Not told."""
+        """None: unknown."""
         return None
 
     def give_back(self) -> None:

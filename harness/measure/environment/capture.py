@@ -1,4 +1,4 @@
-"""Captures what the machine is: every source asked once, each failure a reason and no exception."""
+"""Captures the environment: each source is read once, and a failure becomes a reason, not an exception."""
 
 import hashlib
 import importlib.metadata
@@ -90,7 +90,7 @@ def _git(directory: Path, *arguments: str) -> bytes:
 
 
 def _reason(error: OSError | subprocess.SubprocessError) -> str:
-    """Why, without git's own words, which name paths."""
+    """The reason, without git's own message, which contains paths."""
     if isinstance(error, subprocess.TimeoutExpired):
         return f"git took longer than {_GIT_SECONDS:g} s"
     if isinstance(error, subprocess.CalledProcessError):
@@ -124,7 +124,7 @@ def capture(device_name: str | None = None, sources: Sources | None = None) -> E
     gaps = Gaps()
     redactor = Redactor.of_this_machine()
     software = read_software(here.root, here.variables, redactor, gaps.under("software"))
-    found = read_accelerators(gaps, _torch_devices(device_name), here.root, here.nvml)
+    read = read_accelerators(gaps, _torch_devices(device_name), here.root, here.nvml)
     return Environment(
         device_name=device_name,
         code=read_code(here.directory, here.arguments, redactor, gaps.under("code")),
@@ -133,18 +133,18 @@ def capture(device_name: str | None = None, sources: Sources | None = None) -> E
         processor=read_processor(here.root, _capabilities(), gaps.under("processor")),
         memory=read_memory(here.root, here.variables, gaps.under("memory")),
         limits=read_limits(here.root, here.variables, software.thread_pools, gaps.under("limits")),
-        accelerators=found.accelerators,
-        host=_read_host(here.root, found.uuids, gaps.under("host")),
+        accelerators=read.accelerators,
+        host=_read_host(here.root, read.uuids, gaps.under("host")),
         state=read_state(here.root, gaps.under("state")),
         unavailable=gaps.reasons,
     )
 
 
 def _capabilities() -> Mapping[str, object]:
-    """What torch's cpuinfo library says of the CPU: a stand-in, so a torch without it is no failure."""
+    """The CPU's properties by torch's cpuinfo library; empty for a torch without it."""
     ask = getattr(torch.cpu, "get_capabilities", dict)
-    told: Mapping[str, object] = ask()
-    return told
+    capabilities: Mapping[str, object] = ask()
+    return capabilities
 
 
 def _read_host(root: Path, gpu_uuids: Sequence[str], gaps: Gaps) -> Host:
@@ -158,7 +158,7 @@ def _read_host(root: Path, gpu_uuids: Sequence[str], gaps: Gaps) -> Host:
 
 
 def _torch_devices(device_name: str | None) -> list[TorchDevice] | None:
-    """What torch says of the CUDA devices; None where asking would start CUDA for a run that needs none."""
+    """The CUDA devices by torch; None where the query would start CUDA for a run that needs none."""
     cuda: Any = torch.cuda
     if not (device_name or "").startswith("cuda") and not cuda.is_initialized():
         return None
@@ -166,13 +166,13 @@ def _torch_devices(device_name: str | None) -> list[TorchDevice] | None:
 
 
 def _torch_device(index: int) -> TorchDevice:
-    told = torch.cuda.get_device_properties(index)
+    properties = torch.cuda.get_device_properties(index)
     return TorchDevice(
         index=index,
-        uuid=str(told.uuid),
-        name=told.name,
-        memory_bytes=told.total_memory,
-        compute_capability=f"{told.major}.{told.minor}",
-        multiprocessors=told.multi_processor_count,
-        l2_cache_bytes=told.L2_cache_size,
+        uuid=str(properties.uuid),
+        name=properties.name,
+        memory_bytes=properties.total_memory,
+        compute_capability=f"{properties.major}.{properties.minor}",
+        multiprocessors=properties.multi_processor_count,
+        l2_cache_bytes=properties.L2_cache_size,
     )

@@ -16,12 +16,12 @@ from harness.measure.devices.base import Device
 from harness.measure.timer import QuickTiming, Timer
 from harness.records import BandwidthPeak, MemoryLevel, PeakLevel, Peaks
 
-LOOK = QuickTiming(warmup_seconds=0.005, seconds=0.02, least_samples=3)
+TIMING = QuickTiming(warmup_seconds=0.005, seconds=0.02, least_samples=3)
 # Main memory gets four times the outermost cache, between these, and at most a quarter of what is free.
 LEAST_MAIN_BYTES, MOST_MAIN_BYTES = 2**30, 2**32
-# Elements whose random pattern fills the buffer: the generator alone would take longer than all the rest.
+# Elements of the random pattern that fills the buffer: generating all of it would take too long.
 PATTERN = 2**16
-# A level that is not this much faster than main memory has no edge that could be found.
+# A level that is not this much faster than main memory has no measurable edge.
 DISTINCT = 1.3
 
 
@@ -90,33 +90,33 @@ def best_stream(timer: Timer, memory: torch.Tensor) -> Stream:
         "dot": (2 * halves[0].nbytes, lambda: torch.dot(halves[0], halves[1], out=total)),
     }
     streams = []
-    for name, (round_spread, call) in kernels.items():
-        seconds = timer.quick_samples(call, LOOK).seconds
-        streams.append(Stream(memory.nbytes, name, round_spread / min(seconds), stats.relative_iqr(seconds)))
+    for name, (moved, call) in kernels.items():
+        seconds = timer.quick_samples(call, TIMING).seconds
+        streams.append(Stream(memory.nbytes, name, moved / min(seconds), stats.relative_iqr(seconds)))
     return max(streams, key=lambda stream: stream.bytes_per_second)
 
 
-def effective_levels(told: tuple[MemoryLevel, ...], curve: Sequence[Stream]) -> tuple[MemoryLevel, ...]:
-    """The levels with the last cache cut down to what of it this process gets.
+def effective_levels(levels: tuple[MemoryLevel, ...], curve: Sequence[Stream]) -> tuple[MemoryLevel, ...]:
+    """The levels, with the capacity of the last cache reduced to the part that this process gets.
 
     The edge is where the curve falls below the geometric mean of the cache's best bandwidth and
     that of main memory.
     """
-    caches = [level for level in told if level.capacity_bytes is not None]
+    caches = [level for level in levels if level.capacity_bytes is not None]
     if len(caches) < 2:
-        return told
+        return levels
     last, before = caches[-1], caches[-2]
     inside = [s for s in curve if before.capacity_bytes < s.working_set_bytes <= last.capacity_bytes]  # type: ignore[operator]
     if not inside:
-        return told
+        return levels
     plateau, main = max(s.bytes_per_second for s in inside), curve[-1].bytes_per_second
     if plateau < DISTINCT * main:
-        return told
+        return levels
     served = [s.working_set_bytes for s in inside if s.bytes_per_second >= math.sqrt(plateau * main)]
     if not served or 2 * max(served) > (last.capacity_bytes or 0):
-        return told
+        return levels
     cut = msgspec.structs.replace(last, capacity_bytes=max(served), reported_bytes=last.capacity_bytes)
-    return tuple(cut if level is last else level for level in told)
+    return tuple(cut if level is last else level for level in levels)
 
 
 def best_by_level(
