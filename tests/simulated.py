@@ -8,7 +8,7 @@ import torch
 
 from harness.measure.disturbance import Counters
 from harness.measure.handler import Handler
-from harness.measure.memory import Weighed
+from harness.measure.memory import MeasuredMemory
 from harness.measure.pool import LostError
 from harness.measure.protocol import Note, Reply, Request
 from harness.records import MemoryLevel
@@ -66,7 +66,7 @@ class Simulated:
             return None
         return Counters(self.host, 0, 0, run_delay_seconds={"1": self.run_delay})
 
-    def hold(self, seconds: float) -> None:
+    def delay_queue(self, seconds: float) -> None:
         self.held += 1
         self.queue_end = max(self.host, self.queue_end) + seconds
         self.energy += (self.watts or 0.0) * seconds
@@ -74,9 +74,9 @@ class Simulated:
     def reached(self, mark: float) -> bool:
         return mark <= self.host
 
-    def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
+    def measure_memory(self, prepare: Callable[[torch.device], Call]) -> MeasuredMemory:
         call = prepare(self.torch_device)
-        return Weighed(call, call(), self.set_bytes, {})
+        return MeasuredMemory(call, call(), self.set_bytes, {})
 
     def free_bytes(self) -> int:
         return self.memory
@@ -126,14 +126,14 @@ class InProcess:
 
     pids: tuple[int, ...] = ()
     printed = b""
-    hired = 0
+    started = 0
 
     def __init__(self, lose: str | None = None) -> None:
-        InProcess.hired += 1
+        InProcess.started += 1
         self._lose = lose
         self._replies: list[Reply] = []
         self._living = True
-        self._desk = Handler(self._say)
+        self._handler = Handler(self._say)
 
     def _say(self, note: Note) -> None:
         self._replies.append(note)
@@ -142,7 +142,7 @@ class InProcess:
         if self._lose is not None and getattr(request, "case", None) == self._lose:
             self._living = False
             return
-        self._replies.append(self._desk.answer(request))
+        self._replies.append(self._handler.answer(request))
 
     def receive(self, limit_seconds: float, meanwhile: Callable[[], object] | None) -> Reply:
         if meanwhile:

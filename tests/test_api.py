@@ -111,10 +111,10 @@ def test_one_process_says_that_its_interval_is_of_one_process(machine: simulated
 
 
 def test_several_processes_are_fresh_workers_and_know_more(machine: simulated.Simulated) -> None:
-    before = simulated.InProcess.hired
+    before = simulated.InProcess.started
     found = pl.bench(taking(100), seconds=0.1, processes=3)
 
-    assert (found.processes, simulated.InProcess.hired - before) == (3, 3)
+    assert (found.processes, simulated.InProcess.started - before) == (3, 3)
     assert found.interval == found.measurement.interval
     assert "of an independent repeat" in repr(found)
 
@@ -262,10 +262,10 @@ def test_the_same_function_twice_is_equivalent(machine: simulated.Simulated) -> 
 
 
 def test_pairs_of_fresh_processes_are_compared(machine: simulated.Simulated) -> None:
-    before = simulated.InProcess.hired
+    before = simulated.InProcess.started
     found = pl.compare(taking(100), taking(130), seconds=0.5, processes=6)
 
-    assert (found.readings, found.processes, simulated.InProcess.hired - before) == (6, 6, 12)
+    assert (found.readings, found.processes, simulated.InProcess.started - before) == (6, 6, 12)
     assert found.decision is Decision.REGRESSED
     assert "6 pairs of fresh processes" in repr(found)
 

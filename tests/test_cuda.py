@@ -161,14 +161,14 @@ def test_the_peak_of_a_step_is_what_the_trace_says(name: str, dtype: str) -> Non
 
     device = opened("cuda:0", 1)
     said = trace(prepare, device.torch_device)
-    weighed = device.weigh(prepare)
+    memory = device.measure_memory(prepare)
 
-    assert weighed.peak_bytes is not None
-    assert weighed.allocated_bytes is not None
-    assert weighed.reserved_bytes is not None
-    assert said.cost.memory_bytes == pytest.approx(weighed.allocated_bytes, rel=0.05)
-    assert weighed.peak_bytes <= weighed.allocated_bytes <= weighed.reserved_bytes
-    assert list(weighed.phases) == ["forward", "backward", "optimizer"]
+    assert memory.peak_bytes is not None
+    assert memory.allocated_bytes is not None
+    assert memory.reserved_bytes is not None
+    assert said.cost.memory_bytes == pytest.approx(memory.allocated_bytes, rel=0.05)
+    assert memory.peak_bytes <= memory.allocated_bytes <= memory.reserved_bytes
+    assert list(memory.phases) == ["forward", "backward", "optimizer"]
 
 
 @pytest.mark.parametrize("backend", [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION])

@@ -5,7 +5,7 @@ import gc
 import pytest
 import torch
 
-from harness.measure.memory import weigh_on_cpu
+from harness.measure.memory import measure_memory_on_cpu
 from harness.workload import Call, phases_of
 from tests.allocations import measured_peaks
 
@@ -20,7 +20,7 @@ def test_inputs_and_outputs_count_to_the_byte() -> None:
         c = torch.empty(100, 50, device=device)
         return lambda: torch.mm(a, b, out=c)
 
-    assert weigh_on_cpu(prepare).peak_bytes == 4 * (100 * 200 + 200 * 50 + 100 * 50)
+    assert measure_memory_on_cpu(prepare).peak_bytes == 4 * (100 * 200 + 200 * 50 + 100 * 50)
 
 
 def test_a_temporary_counts_while_it_lives() -> None:
@@ -30,7 +30,7 @@ def test_a_temporary_counts_while_it_lives() -> None:
         a = torch.randn(512, 512, device=device)
         return lambda: torch.relu(a).exp()
 
-    assert weigh_on_cpu(prepare).peak_bytes == 3 * 2**20
+    assert measure_memory_on_cpu(prepare).peak_bytes == 3 * 2**20
 
 
 def test_what_preparing_needed_and_gave_back_does_not_count() -> None:
@@ -40,7 +40,7 @@ def test_what_preparing_needed_and_gave_back_does_not_count() -> None:
         del wide
         return narrow.neg_
 
-    assert weigh_on_cpu(prepare).peak_bytes == 2 * 2**20
+    assert measure_memory_on_cpu(prepare).peak_bytes == 2 * 2**20
 
 
 def test_what_lived_before_does_not_count() -> None:
@@ -50,7 +50,7 @@ def test_what_lived_before_does_not_count() -> None:
         a = torch.ones(256, device=device)
         return a.neg_
 
-    assert weigh_on_cpu(prepare).peak_bytes == 1024
+    assert measure_memory_on_cpu(prepare).peak_bytes == 1024
     del before
     gc.collect()
 
@@ -59,11 +59,11 @@ def test_the_call_and_its_output_come_back() -> None:
     def prepare(device: torch.device) -> Call:
         return lambda: torch.full((2,), 7.0, device=device)
 
-    weighed = weigh_on_cpu(prepare)
+    memory = measure_memory_on_cpu(prepare)
 
-    assert isinstance(weighed.output, torch.Tensor)
-    assert weighed.output.tolist() == [7.0, 7.0]
-    assert weighed.call().tolist() == [7.0, 7.0]
+    assert isinstance(memory.output, torch.Tensor)
+    assert memory.output.tolist() == [7.0, 7.0]
+    assert memory.call().tolist() == [7.0, 7.0]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -75,10 +75,10 @@ def test_the_peak_holds_the_buffers_of_a_kernel(dtype: torch.dtype) -> None:
         weight = torch.ones(8, 16, 3, 3, dtype=dtype, device=device)
         return lambda: torch.conv2d(image, weight)
 
-    weighed = weigh_on_cpu(prepare)
+    memory = measure_memory_on_cpu(prepare)
     real = measured_peaks(lambda: phases_of(prepare(CPU)))
     (tensors,) = real.kept.values()
     (total,) = real.total.values()
 
     assert tensors == dtype.itemsize * (2 * 16 * 32**2 + 8 * 16 * 3**2 + 2 * 8 * 30**2)
-    assert weighed.peak_bytes == total >= tensors
+    assert memory.peak_bytes == total >= tensors

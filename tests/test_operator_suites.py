@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from harness import ITEM_BYTES, Cost, Unsupported, Workload
 from harness.cost.operators import Operand, OperatorCall, work_of
 from harness.cost.trace import trace
-from harness.measure.memory import weigh_on_cpu
+from harness.measure.memory import measure_memory_on_cpu
 from suites import attention, bandwidth, conv, data, elementwise, matmul, normalization
 from suites.attention import Attention
 from suites.conv import Conv1d, Conv2d, Conv3d, Convolution, ConvTranspose2d
@@ -125,17 +125,17 @@ def test_a_call_gives_a_finite_tensor_in_the_memory_that_was_said(workload: Work
     assert cost is not None
     try:
         with workload.context():
-            weighed = weigh_on_cpu(workload.prepare)
+            memory = measure_memory_on_cpu(workload.prepare)
     except Unsupported as refusal:
         pytest.skip(str(refusal))
 
-    assert isinstance(weighed.output, torch.Tensor)
-    assert torch.isfinite(weighed.output.float()).all()
-    assert weighed.peak_bytes is not None
+    assert isinstance(memory.output, torch.Tensor)
+    assert torch.isfinite(memory.output.float()).all()
+    assert memory.peak_bytes is not None
     if takes_scratch(workload) is None:
-        assert weighed.peak_bytes == pytest.approx(cost.memory_bytes, rel=0.02, abs=1024)
+        assert memory.peak_bytes == pytest.approx(cost.memory_bytes, rel=0.02, abs=1024)
     else:
-        assert weighed.peak_bytes >= 0.98 * cost.memory_bytes
+        assert memory.peak_bytes >= 0.98 * cost.memory_bytes
 
 
 def counted_by_torch(workload: Workload) -> int:

@@ -704,7 +704,7 @@ def test_a_configuration_that_is_none(plumbline: Command, tmp_path: Path) -> Non
 
 def test_a_run_that_calibrated_nothing(plumbline: Command, tmp_path: Path) -> None:
     path = written(tmp_path / "mine")
-    one_line(plumbline("plan", path, "--on", BARE, "--json"), "calibrated nothing", "plumbline calibrate")
+    one_line(plumbline("plan", path, "--on", BARE, "--json"), "has no cost model", "plumbline calibrate")
 
 
 def test_a_run_knows_one_machine_and_no_stated_fraction(plumbline: Command, tmp_path: Path) -> None:

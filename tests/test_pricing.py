@@ -112,7 +112,7 @@ def test_what_no_run_of_one_machine_can_say_is_refused() -> None:
     config = fields("llama")
     many = question(config, layout=Layout(data=2))
 
-    with pytest.raises(UsageError, match="calibrated nothing"):
+    with pytest.raises(UsageError, match="has no cost model"):
         local(header(None))
     with pytest.raises(UsageError, match="--devices 2"):
         time_here(many, config, local(header()), flops_of(many))

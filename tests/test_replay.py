@@ -24,7 +24,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> Simulated:
         def __init__(self, clock: object) -> None:
             del clock
 
-        def glance(self, call: object, look: object) -> object:
+        def quick_samples(self, call: object, look: object) -> object:
             del look
             call()  # type: ignore[operator]
             return type("Samples", (), {"trusted_seconds": (1e-3,)})()

@@ -11,7 +11,7 @@ import torch
 from harness import store
 from harness.check.judge import judge
 from harness.cost import roofline
-from harness.measure.memory import weigh_on_cpu
+from harness.measure.memory import measure_memory_on_cpu
 from harness.records import (
     Answer,
     Case,
@@ -192,11 +192,11 @@ def test_the_peak_of_each_phase() -> None:
 
         return Step(first=first, second=second)
 
-    weighed = weigh_on_cpu(prepare)
+    memory = measure_memory_on_cpu(prepare)
 
-    assert weighed.phases["first"] == 4096 + 8192
-    assert weighed.phases["second"] == pytest.approx(4096 + 8192 + 16384, abs=64)
-    assert weighed.peak_bytes == weighed.phases["second"]
+    assert memory.phases["first"] == 4096 + 8192
+    assert memory.phases["second"] == pytest.approx(4096 + 8192 + 16384, abs=64)
+    assert memory.peak_bytes == memory.phases["second"]
 
 
 STEPS = """

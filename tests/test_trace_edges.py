@@ -10,7 +10,7 @@ from torch import nn
 
 from harness import store
 from harness.cost.trace import Traced, trace
-from harness.measure.memory import weigh_on_cpu
+from harness.measure.memory import measure_memory_on_cpu
 from harness.workload import Call
 from tests.simulated import Simulated
 
@@ -39,7 +39,7 @@ def test_dropout_in_inference_makes_nothing() -> None:
     found = traced(prepare)
 
     assert [operator.name for operator in found.operators if operator.kernel] == ["addmm"]
-    assert found.cost.memory_bytes == weigh_on_cpu(prepare).peak_bytes
+    assert found.cost.memory_bytes == measure_memory_on_cpu(prepare).peak_bytes
 
 
 def test_a_gradient_of_a_gradient_is_not_computed_again() -> None:
@@ -143,7 +143,7 @@ def test_what_was_there_before_is_told_apart() -> None:
         return lambda: NET(BEFORE).detach()
 
     found = traced(prepare)
-    measured = weigh_on_cpu(prepare).peak_bytes
+    measured = measure_memory_on_cpu(prepare).peak_bytes
 
     assert found.trace.parameters == 2 * (16 * 16 + 16)
     assert measured is not None

@@ -132,7 +132,9 @@ class PairRunner:
         arms: list[Arm] = []
         try:
             for side, pool, collected in zip(self._sides, pools, (case.base, case.candidate), strict=True):
-                arms.append(pairs.prepare(Arm(_order(collected, side), pool), weigh=number < MEMORY_READINGS))
+                arms.append(
+                    pairs.prepare(Arm(_order(collected, side), pool), with_memory=number < MEMORY_READINGS)
+                )
             longest = max(max(BURST_SECONDS, arm.seconds * arm.calls) for arm in arms)
             rounds = min(ROUNDS, max(LEAST_ROUNDS, int(MOST_SECONDS / (4 * longest))))
             for _ in range(rounds):
@@ -160,7 +162,7 @@ class PairRunner:
         self, case: PairedCase, pairs: Pairs, pools: tuple[WorkerPool, WorkerPool], reason: str
     ) -> None:
         """Records the failure and the side that failed; the case is not measured again."""
-        side = pools.index(pairs.asked.pool) if pairs.asked is not None else 1
+        side = pools.index(pairs.current.pool) if pairs.current is not None else 1
         case.failure, case.failed_side = reason, ("base", "candidate")[side]
 
     def _card(self, pools: tuple[WorkerPool, WorkerPool]) -> Card | None:

@@ -23,7 +23,7 @@ from harness.measure.peaks import microkernel
 from harness.measure.pickling import pack_workload
 from harness.measure.pool import WorkerPool
 from harness.measure.protocol import Note, Prepare, Reply, Request
-from harness.measure.timer import Glance, Timer
+from harness.measure.timer import QuickTiming, Timer
 from harness.records import Pass, Sampling
 from harness.workload import Call, Workload
 
@@ -37,7 +37,7 @@ BLOCKS = 16
 # Sides of the square products whose best rate is a quick peak, and how long each is timed.
 QUICK_SIDES = {"cpu": (512, 1024)}
 QUICK_SIDES_OF_AN_ACCELERATOR = (4096, 8192)
-QUICK_LOOK = Glance(warmup_seconds=0.02, seconds=0.06, least_samples=3)
+QUICK_PEAK = QuickTiming(warmup_seconds=0.02, seconds=0.06, least_samples=3)
 QUICK_DTYPES = ("float64", "float32", "bfloat16", "float16")
 # A name, what is called, and its arguments.
 Function = tuple[str, Any, tuple[Any, ...], dict[str, Any]]
@@ -304,7 +304,7 @@ def roof_of(count: LiveCount, place: Place, results: Path) -> Roof:
     stored = _machine(results, place, _newest(results))
     if stored is not None and stored.run is not None:
         traced = Traced(trace, count.operators)
-        found = stored.said(Pass(traced.cost, trace), count.operators).prediction
+        found = stored.bounded(Pass(traced.cost, trace), count.operators).prediction
         if found.flops_per_second or (found.bytes_per_second and not trace.dtype):
             return Roof(found.flops_per_second, found.bytes_per_second, f"run {stored.run}")
     if not trace.dtype:
@@ -342,7 +342,7 @@ def quick_peak(place: Place, dtype: str) -> float:
     for side in QUICK_SIDES.get(kind.type, QUICK_SIDES_OF_AN_ACCELERATOR):
         a, b = (torch.randn(side, side, device=kind).to(stored) for _ in range(2))
         out = torch.empty_like(a)
-        seconds = timer.glance(partial(torch.mm, a, b, out=out), QUICK_LOOK).seconds
+        seconds = timer.quick_samples(partial(torch.mm, a, b, out=out), QUICK_PEAK).seconds
         rates.append(2 * side**3 / min(seconds))
     if kind.type == "cpu":
         known = microkernel.kernels()

@@ -201,7 +201,7 @@ def predict(  # noqa: PLR0913 - the options of a prediction, each once
         except UntraceableError as error:
             raise UsageError(f"{name} cannot be traced: {error}") from error
         known = Pass(traced.cost, traced.trace)
-        return PassPrediction(make.__name__.strip("_"), machine.said(known, traced.operators))
+        return PassPrediction(make.__name__.strip("_"), machine.bounded(known, traced.operators))
 
     def _inference(subject: Subject, _: torch.device) -> Call:
         return forward(subject, dtype=dtype)

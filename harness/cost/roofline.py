@@ -17,8 +17,8 @@ def predict(case: Case, peaks: Peaks, threads: int) -> Prediction:
     working set. Elementwise FLOPs have no measured peak and bound nothing.
     """
     if case.trace is not None:
-        found = _of_trace(case.trace, peaks, threads)
-        return msgspec.structs.replace(found, memory_seconds=None) if case.fused else found
+        prediction = _of_trace(case.trace, peaks, threads)
+        return msgspec.structs.replace(prediction, memory_seconds=None) if case.fused else prediction
     if case.cost is None:
         return Prediction()
     return _of_cost(case.cost, case.dtype, case.working_set_bytes or case.cost.bytes_moved, peaks, threads)

@@ -1,9 +1,9 @@
-"""A batch of a run: cases measured side by side, each by several processes, their blocks interleaved.
+"""A batch of a run: interleaved cases, each measured by several processes in blocks.
 
-A machine has spells: for seconds at a time, a neighbour or the hypervisor's scheduler makes the same
-work up to twice as slow. Blocks that follow each other at once all fall into one spell or all out of it, and
-their agreement is false. So the cases of a batch take turns, lap after lap, and in each lap the processes
-of a case: W1 W2, W2 W1, W1 W2, ... A spell then hits all alike, and a block or two of each.
+A machine has slow periods: for seconds, a neighbour or the hypervisor's scheduler makes the same
+work up to twice as slow. Consecutive blocks lie all inside or all outside of such a period, and
+their agreement is false. So the cases of a batch alternate in rounds, and in each round the processes
+of a case: W1 W2, W2 W1, W1 W2, ... A slow period then affects one or two blocks of every case.
 """
 
 import time
@@ -40,13 +40,13 @@ from harness.records import (
     View,
 )
 
-# Looked at after so many laps and at each doubling, not after each: a rule that looks all the time stops
-# at the first lucky moment. At least so many laps, however long they take.
-FIRST_LOOK, LEAST_ROUNDS = 4, 2
+# Convergence is checked after this many rounds and at each doubling: a check after every round would stop
+# at the first chance agreement. LEAST_ROUNDS holds however long a round takes.
+FIRST_CHECK, LEAST_ROUNDS = 4, 2
 MOST_SAMPLES_IN_BLOCK = 256
-# The operators of a case are looked at one by one for the time of so many of its calls at least.
+# The operators of a case get at least the time of this many of its calls.
 REPLAY_CALLS = 5
-# It may take so many times as long as it was given, and so long to begin.
+# Limits of a replay: a multiple of its time, and seconds to begin.
 REPLAY_MARGIN, REPLAY_START_SECONDS = 5.0, 10.0
 # The sensors of a card are read at 20 Hz.
 SENSOR_SECONDS = 0.05
@@ -56,9 +56,10 @@ R = TypeVar("R", bound=Message)
 
 @dataclass(frozen=True)
 class Order:
-    """A case to be measured, as workers are told of it; `drift` is what its runs are known to differ by, `effort` its fraction of the sampling time.
+    """A case to be measured, with its settings.
 
-    Its operators are measured one by one too for `replay_seconds` (or some calls of its own, if these are longer).
+    `drift` is the known spread between runs, `effort` the case's fraction of the sampling time. Its operators are
+    measured one by one for `replay_seconds`, or longer for long calls.
     """
 
     case: str
@@ -72,9 +73,9 @@ class Order:
     replay_seconds: float = 0.0
 
     def prepare(
-        self, sampling: Sampling, *, weigh: bool, set_bytes: int | None = None, capture: bool = True
+        self, sampling: Sampling, *, with_memory: bool, set_bytes: int | None = None, capture: bool = True
     ) -> Prepare:
-        """The request that makes its tensors, of `set_bytes` bytes if that is known."""
+        """The request that makes its tensors, of `set_bytes` bytes if known."""
         return Prepare(
             case=self.case,
             pickled=self.pickled,
@@ -82,7 +83,7 @@ class Order:
             path=self.path,
             sampling=sampling.reduced(self.effort),
             threads=self.threads,
-            weigh=weigh,
+            with_memory=with_memory,
             set_bytes=set_bytes,
             capture=capture,
             slow_seconds=self.slow_seconds,
@@ -91,7 +92,7 @@ class Order:
 
 @dataclass
 class Task:
-    """A case on its way through a batch; `outcome` is None until it is done."""
+    """The state of a case in a batch; `outcome` is None until it is done."""
 
     order: Order
     outcome: Measurement | Skipped | Failed | None = None
@@ -107,22 +108,22 @@ class Task:
     replay: ReplayTaken | None = None
 
     def begin_again(self) -> None:
-        """Forgets what was measured so far: another case took the process down."""
+        """Discards what was measured so far: another case ended the process."""
         self.replies, self.blocks, self.readings, self.used_seconds = [], {}, [], 0.0
         self.begin_rounds()
 
     def begin_rounds(self) -> None:
-        """The first lap is yet to come."""
+        """Starts at round zero."""
         self.rounds, self.sampled_seconds, self.stopped = 0, 0.0, None
 
     @property
     def running(self) -> bool:
-        """Whether it wants another lap."""
+        """Whether it needs another round."""
         return self.outcome is None and self.stopped is None
 
     @property
     def views(self) -> tuple[PreparedView, ...]:
-        """Those that all processes have."""
+        """The views that all processes have."""
         shared = set.intersection(*({view.name for view in reply.views} for reply in self.replies))
         return tuple(view for view in self.replies[0].views if view.name in shared)
 
@@ -132,24 +133,24 @@ class Task:
 
     @property
     def series(self) -> SensorSeries | None:
-        """What the device's sensors told meanwhile."""
+        """The readings of the device's sensors."""
         return SensorSeries(self.order.case, tuple(self.readings)) if self.readings else None
 
 
 class Batch:
-    """Measures tasks side by side on a worker pool."""
+    """Measures tasks, interleaved, on a worker pool."""
 
     def __init__(self, pool: WorkerPool, sampling: Sampling, card: Card | None = None) -> None:
         self._pool, self._sampling, self._card = pool, sampling, card
         self._current: Task | None = None
         self._replaying = False
-        self._began = self._look_at = time.monotonic()
+        self._began = self._next_reading = time.monotonic()
 
     def measure(self, tasks: Sequence[Task], *, together: bool = True) -> None:
-        """Gives every task its outcome. One that takes a worker down costs itself alone.
+        """Gives every task its outcome. A task that ends a worker costs no other task.
 
-        `together` False: the memory of a case does not fit into all processes at once, so one after
-        the other measures it.
+        With `together` False the memory of a case does not fit into all processes at once, so they
+        measure it one after another.
         """
         everyone = range(self._sampling.processes)
         turns: list[Sequence[int]] = [everyone] if together else [[worker] for worker in everyone]
@@ -162,11 +163,11 @@ class Batch:
                 self._start_over(unfinished)
             except LostError as lost:
                 if self._current is not None and self._current.outcome is None and not self._replaying:
-                    self._current.outcome = Failed(reason=self._how(lost))
+                    self._current.outcome = Failed(reason=self._reason(lost))
                 self._start_over(unfinished)
 
     def _start_over(self, tasks: Sequence[Task]) -> None:
-        """A full worker pool with nothing prepared."""
+        """Restores a full worker pool with no case prepared."""
         self._replaying = False
         self._pool.replace_lost()
         with suppress(LostError):
@@ -185,10 +186,10 @@ class Batch:
                     self._attend(task, workers, self._round)
             if workers is not turns[-1]:
                 self._release(None)
-        told = host.seen()
+        host_sensors = host.seen()
         for task in tasks:
             if task.outcome is None:
-                self._conclude(task, told, interleaved=len(turns) == 1)
+                self._conclude(task, host_sensors, interleaved=len(turns) == 1)
         self._release(None)
 
     def _attend(
@@ -204,12 +205,12 @@ class Batch:
             self._release(task.order.case)
 
     def _begin(self, task: Task, workers: Sequence[int]) -> None:
-        """Its tensors in each of the workers, and the first lap at once: that spreads the laps further."""
+        """Makes its tensors in each worker, and measures the first round at once, which spreads rounds over time."""
         for worker in workers:
-            # One process weighs, the others tell how long an undisturbed first call takes.
+            # One process measures memory, the others an undisturbed first call.
             known = task.replies[0].peak_memory_bytes if task.replies else None
             request = task.order.prepare(
-                self._sampling, weigh=worker == 0, set_bytes=known, capture=task.no_graph is None
+                self._sampling, with_memory=worker == 0, set_bytes=known, capture=task.no_graph is None
             )
             task.replies.append(self._ask(task, worker, request, Prepared))
         task.begin_rounds()
@@ -237,27 +238,27 @@ class Batch:
             self._replay(task, workers[-1])
 
     def _replay(self, task: Task, worker: int) -> None:
-        """The operators of a case one by one, as long as the machine is as it was under the case."""
+        """Times the operators of a case one by one, while the machine is in the same state."""
         median = stats.median(task.of(task.views[0].name, worker).trusted_seconds)
         seconds = max(task.order.replay_seconds, REPLAY_CALLS * median)
         request = Replay(task.order.case, seconds, task.order.threads)
         limit = REPLAY_MARGIN * seconds + REPLAY_START_SECONDS
-        task.replay = ReplayTaken()  # whatever comes of it: it is not tried again
+        task.replay = ReplayTaken()  # it is not tried again, even if it fails
         self._replaying = True
         task.replay = self._pool.ask(worker, request, ReplayTaken, limit)
         self._replaying = False
 
     def _stop(self, task: Task, workers: Sequence[int]) -> StopReason | None:
-        look = task.rounds >= FIRST_LOOK and (task.rounds & (task.rounds - 1)) == 0
+        due = task.rounds >= FIRST_CHECK and (task.rounds & (task.rounds - 1)) == 0
         view = task.views[0].name
-        if look and all(self._knows_its_median(task.of(view, worker)) for worker in workers):
+        if due and all(self._converged(task.of(view, worker)) for worker in workers):
             return StopReason.CONVERGED
         limit = self._sampling.max_seconds * task.order.effort * len(workers) / self._sampling.processes
         # All views share one clock on the wall; the limit is for each of them.
         limit *= len(task.views)
         return StopReason.TIME_CAP if task.rounds >= LEAST_ROUNDS and task.sampled_seconds >= limit else None
 
-    def _knows_its_median(self, samples: Samples) -> bool:
+    def _converged(self, samples: Samples) -> bool:
         trusted = samples.trusted_seconds
         low, high = stats.median_interval(trusted)
         return (high - low) / 2 <= self._sampling.target_half_width * stats.median(trusted)
@@ -265,24 +266,24 @@ class Batch:
     def _ask(self, task: Task, worker: int, request: Request, kind: type[R]) -> R:
         began = time.monotonic()
         if self._card is not None:
-            self._pool.meanwhile = lambda: self._look(task)
+            self._pool.meanwhile = lambda: self._read_card(task)
         try:
             return self._pool.ask(worker, request, kind, self._sampling.limit_seconds - task.used_seconds)
         finally:
             self._pool.meanwhile = None
             task.used_seconds += time.monotonic() - began
 
-    def _look(self, task: Task) -> None:
-        """Reads the card, if it is time again; blocks are shorter than that, so the time runs on over them."""
+    def _read_card(self, task: Task) -> None:
+        """Reads the card if its period has passed; the period continues over blocks, which are shorter."""
         now = time.monotonic()
-        if self._card is not None and now >= self._look_at:
-            self._look_at = now + SENSOR_SECONDS
+        if self._card is not None and now >= self._next_reading:
+            self._next_reading = now + SENSOR_SECONDS
             task.readings.append(self._card.read(now - self._began))
 
     def _release(self, case: str | None) -> None:
         self._pool.release(case, self._sampling.limit_seconds)
 
-    def _how(self, lost: LostError) -> str:
+    def _reason(self, lost: LostError) -> str:
         limit = units.seconds(self._sampling.limit_seconds)
         return f"took longer than its limit of {limit}: {lost}" if lost.timed_out else str(lost)
 
@@ -326,7 +327,7 @@ class Batch:
 
 
 def _sample_cost(task: Task, view: str) -> float:
-    """What a sample takes beside what is inside its marks: the median of the blocks, in seconds."""
+    """Seconds that a sample costs outside of its marks: the median of the blocks."""
     blocks = [taken for (name, _), several in task.blocks.items() if name == view for taken in several]
     costs = []
     for taken in blocks:
@@ -336,6 +337,6 @@ def _sample_cost(task: Task, view: str) -> float:
 
 
 def _missing(task: Task) -> dict[str, str]:
-    """The views that some process could not have, and why."""
-    found = {name: why for reply in task.replies for name, why in reply.missing.items()}
-    return found if task.no_graph is None else {**found, "gpu_graph": task.no_graph}
+    """The views that some process lacks, with the reasons."""
+    missing = {name: why for reply in task.replies for name, why in reply.missing.items()}
+    return missing if task.no_graph is None else {**missing, "gpu_graph": task.no_graph}

@@ -1,4 +1,4 @@
-"""What else went on during a sample: the scheduler's own word, read on Linux from /proc.
+"""Disturbances of a sample as the scheduler counts them, read on Linux from /proc.
 
 Steal time shows nothing on a shared virtual machine; the time a thread was runnable but not
 running does (Linux, Documentation/scheduler/sched-stats.rst: the second field of schedstat).
@@ -16,7 +16,7 @@ from harness.records import Disturbance
 
 @dataclass(frozen=True)
 class Counters:
-    """What this process has used and suffered so far: all threads together, the delays by thread."""
+    """Totals of this process over all threads; the run delays by thread."""
 
     cpu_seconds: float
     involuntary_switches: int

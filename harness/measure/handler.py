@@ -1,7 +1,7 @@
-"""A worker's handler: what a request is answered with. The one place where a workload meets a device.
+"""A worker's handler: answers requests, with one device and its workloads.
 
-A handler never raises for what a workload does: that is an answer. It knows nothing of processes, so
-tests put one beside a simulated device, in their own process.
+An error of a workload is a reply, not an exception. A handler does not depend on processes, so
+tests use it with a simulated device in their own process.
 """
 
 import gc
@@ -17,7 +17,7 @@ from harness.measure.devices import base as devices
 from harness.measure.devices.base import Device, impossible
 from harness.measure.environment import capture as environment
 from harness.measure.environment.host import on_cpu, usable_physical_cores
-from harness.measure.memory import Weighed
+from harness.measure.memory import MeasuredMemory
 from harness.measure.peaks import compute as peaks
 from harness.measure.pickling import load_workload, modules_below, packages_beside
 from harness.measure.protocol import (
@@ -27,8 +27,6 @@ from harness.measure.protocol import (
     Describe,
     Described,
     Done,
-    Follow,
-    Followed,
     Free,
     Measured,
     MeasurePeaks,
@@ -48,6 +46,8 @@ from harness.measure.protocol import (
     Spoiled,
     TakeBlock,
     Taken,
+    TraceCase,
+    TracedCase,
 )
 from harness.measure.replay import replay
 from harness.measure.views import CaptureError, MeasuredView, joules_per_call, phase_seconds, views_of
@@ -86,22 +86,24 @@ class Handler:
             case Open(device=name, threads=threads):
                 self._device = devices.opened(name, threads)
                 gc.collect()
-                gc.freeze()  # what is loaded stays, and is not looked at in every collection
+                gc.freeze()  # loaded objects stay, and no collection needs to scan them
                 return Opened(usable_physical_cores(), self._device.uuid)
             case Describe(arguments=arguments):
                 sources = environment.Sources(arguments=arguments)
                 return Described(environment.capture(self.device.name, sources))
-            case MeasurePeaks(every_thread_count=every, levels=levels):
-                counts = self.device.thread_counts() if every else (self.device.threads,)
-                found = peaks.measure_peaks(self.device, lambda text: self._note(Note(text)), counts, levels)
+            case MeasurePeaks(levels=levels, scope=scope):
+                counts = sorted(scope.threads or self.device.thread_counts())
+                measured = peaks.measure_peaks(
+                    self.device, lambda text: self._note(Note(text)), counts, levels, scope
+                )
                 self._release(None)  # the largest buffers of the run: other processes need the room
-                return Measured(found)
+                return Measured(measured)
             case AskFree():
                 return Free(self.device.free_bytes())
             case AskModules(directory=directory):
                 return Modules(modules_below(directory), packages_beside(directory))
-            case Follow():
-                return self._follow(request)
+            case TraceCase():
+                return self._trace(request)
             case Prepare():
                 return self._prepare(request)
             case TakeBlock():
@@ -119,24 +121,24 @@ class Handler:
             raise RuntimeError("no device is open")
         return self._device
 
-    def _follow(self, request: Follow) -> Followed:
-        """What a case costs, found without computing it. What goes wrong here goes wrong again when it is tried."""
+    def _trace(self, request: TraceCase) -> TracedCase:
+        """The traced cost of a case. An error here costs the prediction alone."""
         try:
             workload = self._load(request.pickled, request.module, request.path)
-            return follow(workload, self.device.torch_device)
+            return trace_case(workload, self.device.torch_device)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a workload raises costs its prediction alone
-            return Followed(untraced=str(error) if isinstance(error, PlumblineError) else one_line(error))
+            return TracedCase(untraced=str(error) if isinstance(error, PlumblineError) else one_line(error))
 
     def _prepare(self, request: Prepare) -> Prepared | Declined | Spoiled:
         reply: Prepared | Declined | Spoiled
         try:
             self.device.use_threads(request.threads)
             workload = self._load(request.pickled, request.module, request.path)
-            self._set_aside()
+            self._freeze_modules()
             with workload.context():
-                reply = self._tried(request, workload)
+                reply = self._first_call(request, workload)
         except CaptureError as error:
             return Spoiled(str(error))
         except KeyboardInterrupt:
@@ -147,13 +149,13 @@ class Handler:
             self._release(request.case)
         return reply
 
-    def _tried(self, request: Prepare, workload: Workload) -> Prepared | Declined | Spoiled:
-        """One call, and a look at what came out of it; then all views."""
+    def _first_call(self, request: Prepare, workload: Workload) -> Prepared | Declined | Spoiled:
+        """One call with a check of its output; then all views."""
         device = self.device
-        weighed = first = None
-        if request.weigh:
-            weighed = device.weigh(workload.prepare)
-            call, output = weighed.call, weighed.output
+        memory = first = None
+        if request.with_memory:
+            memory = device.measure_memory(workload.prepare)
+            call, output = memory.call, memory.output
         else:
             call = workload.prepare(device.torch_device)
             began = time.perf_counter()
@@ -163,17 +165,22 @@ class Handler:
         trouble = _wrong_output(output, device.torch_device)
         if trouble is not None:
             return Declined(Failed(reason=trouble))
-        if weighed is not None:
-            weighed = weighed._replace(output=None)
+        if memory is not None:
+            memory = memory._replace(output=None)
         del output
         gc.collect()  # now, as it is off while samples are taken
-        return self._warmed_up(request, workload, call, weighed, first)
+        return self._warmed_up(request, workload, call, memory, first)
 
     def _warmed_up(
-        self, request: Prepare, workload: Workload, call: Call, weighed: Weighed | None, first: float | None
+        self,
+        request: Prepare,
+        workload: Workload,
+        call: Call,
+        memory: MeasuredMemory | None,
+        first: float | None,
     ) -> Prepared:
         device, sampling = self.device, request.sampling
-        peak = weighed.peak_bytes if weighed else None
+        peak = memory.peak_bytes if memory else None
 
         def prepare() -> Call:
             return _slowed(workload.prepare(device.torch_device), device, request.slow_seconds)
@@ -191,7 +198,7 @@ class Handler:
         least = sampling.preheat_seconds
         for view in views:
             view.warm_up(max(sampling.warmup_seconds, least), least)
-            least = 0.0  # the first has brought the device to its pace
+            least = 0.0  # the first view has warmed up the device
         preheated = time.perf_counter() - began
         return Prepared(
             views=tuple(
@@ -208,12 +215,12 @@ class Handler:
             preheat_seconds=preheated,
             timer_cost_seconds=views[0].timer.timer_cost_seconds,
             peak_memory_bytes=peak,
-            joules_per_call=joules_per_call(device, views[0]) if request.weigh else None,
+            joules_per_call=joules_per_call(device, views[0]) if request.with_memory else None,
             missing=missing,
-            phase_bytes=weighed.phases if weighed else {},
-            phase_seconds=phase_seconds(device, call, views[0]) if request.weigh else {},
-            allocated_bytes=weighed.allocated_bytes if weighed else None,
-            reserved_bytes=weighed.reserved_bytes if weighed else None,
+            phase_bytes=memory.phases if memory else {},
+            phase_seconds=phase_seconds(device, call, views[0]) if request.with_memory else {},
+            allocated_bytes=memory.allocated_bytes if memory else None,
+            reserved_bytes=memory.reserved_bytes if memory else None,
         )
 
     def _take(self, request: TakeBlock) -> Taken | Declined:
@@ -254,30 +261,32 @@ class Handler:
         else:
             self._cases.pop(case, None)
         gc.collect()
-        self._set_aside()
-        self.device.synchronize()  # a context that is broken says so now
+        self._freeze_modules()
+        self.device.synchronize()  # a broken context fails here
         self.device.give_back()
 
-    def _set_aside(self) -> None:
-        """Without a case, what is left is modules: they stay, and no collection need look at them (50 ms each time)."""
+    def _freeze_modules(self) -> None:
+        """Without a case only modules are left: freezing them saves 50 ms in each collection."""
         if not self._cases:
             gc.freeze()
 
 
-def follow(workload: Workload, device: torch.device) -> Followed:
-    """What a workload does and costs, found without computing it.
+def trace_case(workload: Workload, device: torch.device) -> TracedCase:
+    """The operators and cost of a workload, without computing it.
 
     Raises:
         UntraceableError: it cannot be followed.
     """
     traced = trace(workload.prepare, device, workload.context())
     if not traced.operators:
-        return Followed(untraced="it calls no operator")
-    return Followed(traced.cost, traced.trace, traced.operators, items=workload.items(), fused=workload.fused)
+        return TracedCase(untraced="it calls no operator")
+    return TracedCase(
+        traced.cost, traced.trace, traced.operators, items=workload.items(), fused=workload.fused
+    )
 
 
 def _slowed(call: Call, device: Device, seconds: float) -> Call:
-    """The call, and so much more work after it: a slowdown of known size, to prove that it is found."""
+    """The call with additional work after it: a slowdown of known size, to prove that it is detected."""
     if not seconds:
         return call
 
@@ -290,7 +299,7 @@ def _slowed(call: Call, device: Device, seconds: float) -> Call:
 
 
 def _outcome(error: BaseException) -> Skipped | Failed:
-    """What an error means: impossible here, or broken. `pytest.skip` means what it means in a test."""
+    """Classifies an error as impossible here or broken; `pytest.skip` skips, as in a test."""
     if [kind.__name__ for kind in type(error).__mro__[:2]] == ["Skipped", "OutcomeException"]:
         return Skipped(reason=str(error))
     reason = impossible(error) if isinstance(error, Exception) else None
@@ -298,7 +307,7 @@ def _outcome(error: BaseException) -> Skipped | Failed:
 
 
 def _wrong_output(output: object, where: torch.device) -> str | None:
-    """A result that nobody could want to be fast: absent, elsewhere, or not finite."""
+    """The reason why an output is wrong: absent, on another device, or not finite."""
     if not isinstance(output, torch.Tensor) or type(output).__name__ == "FakeTensor":
         return f"the call returned {type(output).__name__}, not a tensor"
     if output.device.type != where.type:

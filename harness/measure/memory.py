@@ -13,16 +13,16 @@ from itertools import accumulate
 from typing import NamedTuple
 
 import torch
-from torch.profiler import ProfilerActivity, profile, record_function
+from torch.autograd.profiler import profile, record_function
 
 from harness.workload import Call, phases_of
 
 
-class Weighed(NamedTuple):
-    """A call that ran once, what it returned, and the peak of tensor bytes alive meanwhile.
+class MeasuredMemory(NamedTuple):
+    """A call that ran once, its output, and the peak of tensor bytes that were alive during it.
 
-    `phases`: the peak of each of its phases. `allocated_bytes`, `reserved_bytes`: what a caching allocator rounded
-    that up to, and what it took from the device.
+    `phases` holds the peak of each phase. `allocated_bytes` is the peak as a caching allocator rounds it, and
+    `reserved_bytes` is what the allocator took from the device.
     """
 
     call: Call
@@ -36,12 +36,13 @@ class Weighed(NamedTuple):
 _WINDOW = "plumbline: a phase whose memory is measured: "
 
 
-def weigh_on_cpu(prepare: Callable[[torch.device], Call]) -> Weighed:
-    """Runs a call once under the profiler; its inputs count, what lived before `prepare` does not."""
+def measure_memory_on_cpu(prepare: Callable[[torch.device], Call]) -> MeasuredMemory:
+    """Runs a call once under the profiler; its inputs count, tensors made before `prepare` do not."""
     # The profiler's library reports its start and stop on standard error otherwise.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-    gc.collect()  # what is let go in the window must have been made in it
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    gc.collect()  # memory that is freed in the window must have been allocated in it
+    # Not `torch.profiler.profile`: it loads torch's compiler, which takes seconds.
+    with profile(use_kineto=True, profile_memory=True) as profiler:
         call = prepare(torch.device("cpu"))
         gc.collect(1)
         output = None
@@ -50,7 +51,7 @@ def weigh_on_cpu(prepare: Callable[[torch.device], Call]) -> Weighed:
                 result = phase()
             output = output if result is None else result
             del result
-    events = profiler.profiler.kineto_results.events() if profiler.profiler else []
+    events = profiler.kineto_results.events() if profiler.kineto_results else []
     changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
     times = [at for at, _ in changes]
     alive = list(accumulate((size for _, size in changes), initial=0))
@@ -61,11 +62,13 @@ def weigh_on_cpu(prepare: Callable[[torch.device], Call]) -> Weighed:
         for event in events
         if event.name().startswith(_WINDOW)
     }
-    return Weighed(call, output, max(phases.values()), {name: phases[name] for name in phases_of(call)})
+    return MeasuredMemory(
+        call, output, max(phases.values()), {name: phases[name] for name in phases_of(call)}
+    )
 
 
-def weigh_on_cuda(prepare: Callable[[torch.device], Call], device: torch.device) -> Weighed:
-    """Runs a call once; its inputs count, what lived before `prepare` does not."""
+def measure_memory_on_cuda(prepare: Callable[[torch.device], Call], device: torch.device) -> MeasuredMemory:
+    """Runs a call once; its inputs count, tensors made before `prepare` do not."""
 
     def read(what: str) -> int:
         return int(torch.cuda.memory_stats(device).get(what, 0))
@@ -84,4 +87,4 @@ def weigh_on_cuda(prepare: Callable[[torch.device], Call], device: torch.device)
         phases[name] = read("requested_bytes.all.peak") - requested
         blocks = max(blocks, read("allocated_bytes.all.peak") - allocated)
         reserved = max(reserved, read("reserved_bytes.all.peak"))
-    return Weighed(call, output, max(phases.values()), phases, blocks, reserved)
+    return MeasuredMemory(call, output, max(phases.values()), phases, blocks, reserved)

@@ -1,8 +1,8 @@
 """How OpenMP threads wait, set before torch loads.
 
-libgomp's threads spin for milliseconds at a barrier before they sleep. As soon as one more task
-wants a core, that turns a product of 7 µs into one of 32 ms, with a spread so small that noise
-statistics see nothing. Waiting passively (`OMP_WAIT_POLICY=PASSIVE`) cures it and costs a wake-up
+libgomp's threads spin for milliseconds at a barrier before they sleep. When one more task
+needs a core, a product of 7 µs takes 32 ms, with a spread so small that noise
+statistics do not show it. Waiting passively (`OMP_WAIT_POLICY=PASSIVE`) avoids that and costs a wake-up
 a call: 5 µs became 77 µs on a virtual machine. A short spin costs nothing when quiet and bounds the
 loss otherwise: docs/pages/explanation/measured has the table.
 """
@@ -18,7 +18,7 @@ CHOICES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
 def bound_spinning() -> bool:
-    """Makes OpenMP threads spin briefly, then sleep; leaves a choice of the user alone.
+    """Makes OpenMP threads spin briefly, then sleep; keeps a setting of the user.
 
     Returns whether the policy is in force: False when torch was loaded before, as the OpenMP
     library reads its environment once.

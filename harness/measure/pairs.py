@@ -1,10 +1,10 @@
-"""Two processes side by side: what B takes over what A takes, their bursts interleaved.
+"""Measures pairs of processes with interleaved bursts: the time of B relative to A.
 
-Bursts go A B B A, so that a drift of the machine hits both alike; the reading of a pair is the median over
-the rounds, and the unit of everything that follows is the pair, as processes differ for good.
+Bursts go A B B A, so that drift of the machine affects both alike. The result of a pair is the median over
+the rounds. The statistical unit is the pair, because processes differ persistently.
 
-Work of one thread is kept on one logical CPU during a round, another in the next: two CPUs of a shared host are
-not equally fast, as each has a neighbour of its own on the other thread of its core.
+Work of one thread stays on one logical CPU in a round and moves to another in the next: CPUs of a shared host
+differ in speed, as each shares its core with a different neighbour.
 """
 
 import math
@@ -24,7 +24,7 @@ from harness.records.trial import Burst
 
 @dataclass
 class Arm:
-    """One side: an order, and the worker of a worker pool that carries it out. `bursts` are what each reads."""
+    """One side of a pair: an order, and the worker that measures it; `bursts` holds its results."""
 
     order: Order
     pool: WorkerPool
@@ -37,18 +37,18 @@ class Arm:
 
 
 class Pairs:
-    """Measures arms against each other. `asked` is the arm that was asked last: whatever goes wrong is its doing."""
+    """Measures arms against each other. `current` is the arm of the last request, which causes any error."""
 
     def __init__(self, sampling: Sampling, burst_seconds: float, card: Card | None = None) -> None:
         self._sampling, self._burst_seconds, self._card = sampling, burst_seconds, card
         self._cpus = affinity() or (None,)
         self._rounds = 0
-        self.asked: Arm | None = None
+        self.current: Arm | None = None
 
-    def prepare(self, arm: Arm, *, weigh: bool = False) -> Arm:
+    def prepare(self, arm: Arm, *, with_memory: bool = False) -> Arm:
         """Makes an arm's tensors and warms it up."""
-        self.asked = arm
-        request = arm.order.prepare(self._sampling, weigh=weigh, capture=False)
+        self.current = arm
+        request = arm.order.prepare(self._sampling, with_memory=with_memory, capture=False)
         reply = arm.pool.ask(arm.worker, request, Prepared, self._sampling.limit_seconds)
         view = reply.views[0]
         arm.seconds, arm.calls, arm.view = view.seconds, view.calls, view.name
@@ -58,14 +58,14 @@ class Pairs:
     def round(self, arms: Sequence[Arm]) -> bool:
         """A burst of each arm, and another of each in the opposite order; False where the round does not count.
 
-        It does not where the card slowed itself down in one burst and not in another: their difference is not the arms'.
+        It does not count where the card throttled in one burst and not in another.
         """
         cpu = self._cpus[self._rounds % len(self._cpus)]
         self._rounds += 1
         readings: list[tuple[Arm, Burst]] = []
         slowed: set[frozenset[str]] = set()
         for arm in (*arms, *reversed(arms)):
-            self.asked = arm
+            self.current = arm
             request = TakeBlock(
                 case=arm.order.case,
                 view=arm.view,
@@ -85,22 +85,22 @@ class Pairs:
         return True
 
     def read(self, arm: Arm, seconds: Sequence[float]) -> Burst:  # noqa: ARG002 - who keeps all samples overrides it
-        """What a burst reads, of its samples in seconds per call."""
+        """The summary of a burst, from its samples in seconds per call."""
         return reading(seconds)
 
     def release(self, arms: Sequence[Arm]) -> None:
-        """Lets go of them."""
+        """Frees the tensors of the arms."""
         for arm in arms:
-            self.asked = arm
+            self.current = arm
             arm.pool.release(arm.order.case, self._sampling.limit_seconds)
 
 
-# What a tenth of the samples are below.
+# The low quantile of a burst.
 LOW = 0.1
 
 
 def reading(seconds: Sequence[float]) -> Burst:
-    """The fastest sample of a burst, a low one, the middle one and the mean: which of them tells most is seen when all are there."""
+    """Four estimates of a burst: fastest sample, low quantile, median, mean. The trial selects the best one."""
     return Burst(
         min(seconds), stats.quantile(seconds, LOW), stats.median(seconds), sum(seconds) / len(seconds)
     )

@@ -1,7 +1,7 @@
-"""The runner's hold on its workers: starts them, asks them, and replaces those that are lost.
+"""Worker processes of a run: starts them, sends requests to them, and replaces lost ones.
 
-Process control is the standard library's `subprocess` and `multiprocessing.connection`, and psutil for
-killing what a workload started in turn: docs/pages/explanation/decisions/0004 says why not a pool.
+Process control uses `subprocess` and `multiprocessing.connection` of the standard library, and psutil to
+kill processes that a workload started. docs/pages/explanation/decisions/0004 explains why it is no library pool.
 """
 
 import contextlib
@@ -41,8 +41,8 @@ from harness.measure.worker import CONNECTION, LIFELINE
 from harness.records import Failed, Skipped
 
 START_LIMIT_SECONDS = 120.0
-LAST_WORDS = 300
-# The harness comes from where this one lies, whichever other modules and interpreter a worker has: both ends speak one language.
+LAST_OUTPUT_CHARACTERS = 300
+# A worker loads this copy of the harness, whatever its interpreter and module path: both ends use one protocol.
 BOOT = """
 import importlib.util, sys
 sys.path[:] = sys.argv[3:]
@@ -65,11 +65,11 @@ class DeclinedError(Exception):
 
 
 class SpoiledError(Exception):
-    """A worker's process is good for nothing any more, because a graph could not be captured there."""
+    """A failed graph capture made a worker's process unusable."""
 
 
 class LostError(Exception):
-    """A worker is gone, or was made to go; the text says how, and what it said last."""
+    """A worker ended or was ended; the text holds the reason and its last output."""
 
     def __init__(self, how: str, *, timed_out: bool = False) -> None:
         super().__init__(how)
@@ -77,37 +77,37 @@ class LostError(Exception):
 
 
 class Worker(Protocol):
-    """Somebody to ask. The runner knows workers by this alone."""
+    """A process that answers requests: all that the runner needs of a worker."""
 
     pids: tuple[int, ...]
     printed: bytes
-    """What the workloads printed; known when it is closed."""
+    """Output of the workloads; complete after `close`."""
 
     def send(self, request: Request) -> None:
-        """Asks, and does not wait for the reply."""
+        """Sends a request and does not wait for the reply."""
 
     def receive(self, limit_seconds: float, meanwhile: Callable[[], object] | None) -> Reply:
-        """The reply; `meanwhile` is called again and again while there is none.
+        """The reply; `meanwhile` is called repeatedly during the wait.
 
         Raises:
             LostError: the worker died, or did not answer within the limit (and was killed).
         """
 
     def alive(self) -> bool:
-        """Whether it can be asked."""
+        """Whether it can take a request."""
 
     def close(self) -> None:
-        """Ends it, and everything it started."""
+        """Ends it and every process that it started."""
 
 
 def _module_path() -> tuple[str, ...]:
-    """Where this process finds its modules; a worker finds the same ones."""
+    """The module path of this process, which a worker uses too."""
     return tuple(path or os.getcwd() for path in sys.path)  # noqa: PTH109 - text, as in sys.path
 
 
 @dataclass(frozen=True)
 class Launch:
-    """How a process is started: by which interpreter, where it finds modules, in which folder, with which environment variables besides ours."""
+    """How a process is started: interpreter, module path, folder, and additional environment variables."""
 
     python: str = sys.executable
     path: tuple[str, ...] = field(default_factory=_module_path)
@@ -115,7 +115,7 @@ class Launch:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, module: str) -> list[str]:
-        """Runs the `main` of a module of the harness."""
+        """The command that runs `main` of a module of the harness."""
         return [self.python, "-c", BOOT, str(HARNESS), module, *self.path]
 
     @property
@@ -125,14 +125,14 @@ class Launch:
 
 
 class WorkerProcess:
-    """A worker in a process of its own, with a session of its own: a terminal's ^C is the runner's affair."""
+    """A worker in its own process and session, so that ^C in a terminal reaches the runner alone."""
 
     def __init__(self, launch: Launch | None = None) -> None:
         launch = launch or Launch()
         ours, theirs = Pipe()
         lifeline, self._lifeline = os.pipe()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
-        self._said = 0
+        self._output_start = 0
         ends = {CONNECTION: str(theirs.fileno()), LIFELINE: str(lifeline)}
         try:
             self._process = subprocess.Popen(
@@ -160,8 +160,8 @@ class WorkerProcess:
         self.printed = b""
 
     def send(self, request: Request) -> None:
-        """Asks; that nobody is there shows in `receive`."""
-        self._said = os.fstat(self._output.fileno()).st_size
+        """Sends a request; a lost worker shows in `receive`."""
+        self._output_start = os.fstat(self._output.fileno()).st_size
         with contextlib.suppress(OSError):
             self._connection.send_bytes(encoded(request))
 
@@ -174,7 +174,7 @@ class WorkerProcess:
             while not self._connection.poll(min(_PERIOD if meanwhile else 60.0, until - time.monotonic())):
                 if time.monotonic() >= until:
                     self._kill()
-                    raise LostError(f"the worker process was ended{self._last_words()}", timed_out=True)
+                    raise LostError(f"the worker process was ended{self._last_output()}", timed_out=True)
                 if meanwhile:
                     meanwhile()
             return reply_in(self._connection.recv_bytes())
@@ -186,7 +186,7 @@ class WorkerProcess:
         return self._process.poll() is None
 
     def close(self) -> None:
-        """Ends the process and its children: at once, as everything it measured is with us."""
+        """Ends the process and its children at once: every result has arrived."""
         if self._output.closed:
             return
         self._kill()
@@ -208,39 +208,41 @@ class WorkerProcess:
                 child.kill()
 
     def _exit_reason(self) -> str:
-        """How it died."""
+        """Why the process ended, with its last output."""
         try:
             status = self._process.wait(timeout=5.0)
-        except subprocess.TimeoutExpired:  # it closed its end and lives on
+        except subprocess.TimeoutExpired:  # it closed its end and still runs
             self._kill()
-            return f"the worker process hung up{self._last_words()}"
+            return f"the worker process hung up{self._last_output()}"
         if status >= 0:
-            return f"the worker process ended with status {status}{self._last_words()}"
+            return f"the worker process ended with status {status}{self._last_output()}"
         try:
             name = signal.Signals(-status).name
         except ValueError:
             name = f"signal {-status}"
         hint = " (as the kernel does when memory runs out)" if name == "SIGKILL" else ""
-        return f"the worker process was killed by {name}{hint}{self._last_words()}"
+        return f"the worker process was killed by {name}{hint}{self._last_output()}"
 
-    def _last_words(self) -> str:
-        """The end of what was printed since it was asked: from the fault handler's first line, if it spoke."""
+    def _last_output(self) -> str:
+        """The end of the output since the last request, or the fault handler's report if there is one."""
         size = os.fstat(self._output.fileno()).st_size
-        said = os.pread(self._output.fileno(), size - self._said, self._said).decode(errors="replace")
-        lines = [" ".join(line.split()) for line in said.splitlines() if line.strip()]
+        printed = os.pread(self._output.fileno(), size - self._output_start, self._output_start).decode(
+            errors="replace"
+        )
+        lines = [" ".join(line.split()) for line in printed.splitlines() if line.strip()]
         fatal = next((i for i, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
-        words = Redactor.of_this_machine().text(
+        text = Redactor.of_this_machine().text(
             " ".join(lines[-3:] if fatal is None else lines[fatal : fatal + 3])
         )
-        return f'; its last words: "{words[-LAST_WORDS:]}"' if words else ""
+        return f'; last output: "{text[-LAST_OUTPUT_CHARACTERS:]}"' if text else ""
 
 
-# How often `meanwhile` is called.
+# Seconds between two calls of `meanwhile`.
 _PERIOD = 0.02
 
 
 class WorkerPool:
-    """The workers of a run. One is active at a time; the others wait without using anything."""
+    """The workers of a run. One is active at a time; idle ones use no CPU time."""
 
     def __init__(
         self,
@@ -260,14 +262,14 @@ class WorkerPool:
         return len(self._workers)
 
     def sibling(self) -> "WorkerPool":
-        """Another of its kind, with nobody in it yet."""
+        """Another pool with the same settings and no workers."""
         return WorkerPool(self._device, self._threads, self._note, self._start)
 
     def grow(self, count: int) -> None:
-        """Hires until there are so many; they start side by side, before anything is measured.
+        """Starts workers, in parallel, until there are `count`.
 
         Raises:
-            StartError: one does not come up.
+            StartError: a worker does not start.
         """
         fresh: list[Worker] = [self._start() for _ in range(count - len(self._workers))]
         self._workers += fresh
@@ -280,19 +282,19 @@ class WorkerPool:
                 raise StartError(f"a worker does not start: {lost}") from lost
 
     def ask(self, index: int, request: Request, kind: type[R], limit_seconds: float) -> R:
-        """The reply of one worker, of the kind that is expected.
+        """The reply of one worker, which must be of type `kind`.
 
         Raises:
-            LostError: it is gone; `heal` replaces it.
-            DeclinedError: the case it was asked about cannot be measured.
-            SpoiledError: it was ended, as the case's calls cannot be captured; `heal` replaces it.
-            UsageError: it refused, with the reason for the user.
+            LostError: the worker ended; `replace_lost` replaces it.
+            DeclinedError: the case cannot be measured.
+            SpoiledError: the calls cannot be captured, and the worker was ended; `replace_lost` replaces it.
+            UsageError: the request was refused, with the reason for the user.
         """
         self._workers[index].send(request)
         return self._answer(self._workers[index], kind, limit_seconds)
 
     def inquire(self, request: Request, kind: type[R], limit_seconds: float) -> R:
-        """The reply of some worker; one that is lost over it is replaced, and its replacement asked.
+        """The reply of any worker; if it is lost, its replacement gets the request once more.
 
         Raises:
             StartError: the replacement is lost too.
@@ -307,16 +309,16 @@ class WorkerPool:
             raise StartError(f"no worker process stays alive: {lost}") from lost
 
     def release(self, case: str | None, limit_seconds: float) -> None:
-        """Makes all of them let go of a case, or of all (None).
+        """Frees a case, or all cases (None), in every worker.
 
         Raises:
-            LostError: one is gone, or goes over it.
+            LostError: a worker ended.
         """
         for index in range(len(self._workers)):
             self.ask(index, Release(case), Done, limit_seconds)
 
     def replace_lost(self) -> None:
-        """Replaces those that are gone."""
+        """Replaces the workers that ended."""
         gone = [worker for worker in self._workers if not worker.alive()]
         for worker in gone:
             self._dismiss(worker)
@@ -325,11 +327,11 @@ class WorkerPool:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes of the workers."""
+        """The process ids of the workers."""
         return tuple(pid for worker in self._workers for pid in worker.pids)
 
     def close(self) -> None:
-        """Ends all of them."""
+        """Ends all workers."""
         for worker in tuple(self._workers):
             self._dismiss(worker)
 

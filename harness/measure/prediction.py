@@ -1,4 +1,4 @@
-"""`plumbline predict`: what the user's own model needs, before anything runs."""
+"""Predicts what the user's own model needs, and the time of a plan on this machine."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def forecast(
     step = OwnTraining(reference, dtype, optimizer)
     inference = _pass(Own(reference, dtype), name, reference)
     try:
-        training = machine.said(*_pass(step, name, reference))
+        training = machine.bounded(*_pass(step, name, reference))
     except Unsupported:
         training = None  # every parameter is frozen
     return Forecast(
@@ -66,7 +66,7 @@ def forecast(
         optimizer=optimizer,
         dtype=dtype,
         items=step.items(),
-        forward=machine.said(*inference),
+        forward=machine.bounded(*inference),
         train=training,
         run=machine.run,
         calibrated_in=machine.model.run if machine.model else None,
@@ -100,126 +100,126 @@ class Machine:
         self.peaks = envelope(latest.peaks) if latest else Peaks()
         self.model: CostModel | None = learned.cost_model if learned else None
 
-    def said(self, one: Pass, operators: tuple[Operator, ...]) -> Pass:
-        """The pass with its least time and its expected time, as far as they are known."""
-        case = Case("", "", "", "", {}, cost=one.cost, trace=one.trace)
-        expected = None
+    def bounded(self, traced: Pass, operators: tuple[Operator, ...]) -> Pass:
+        """The pass with its bound and its estimated time, as far as peaks and cost model are known."""
+        case = Case("", "", "", "", {}, cost=traced.cost, trace=traced.trace)
+        estimated = None
         if self.model is not None:
-            expected = estimate(self.model, "", one.trace, operators)
+            estimated = estimate(self.model, "", traced.trace, operators)
         return msgspec.structs.replace(
-            one, prediction=roofline.predict(case, self.peaks, self.threads), estimate=expected
+            traced, prediction=roofline.predict(case, self.peaks, self.threads), estimate=estimated
         )
 
 
-# Up to so many layers all are traced; a deeper model is, at these two depths.
+# Models of up to WHOLE layers are traced whole; deeper ones at the two other depths.
 WHOLE, SHALLOW, DEEPER = 8, 2, 4
 HOUR = 3600.0
 
 
 @dataclass(frozen=True)
 class Local:
-    """What a run knows of its machine."""
+    """The header and cost model of a run."""
 
     header: Header
     model: CostModel
 
 
 def local(header: Header) -> Local:
-    """The models of a run.
+    """The cost model of a run.
 
     Raises:
-        UsageError: it has none.
+        UsageError: the run has no cost model.
     """
     if header.cost_model is None:
-        raise UsageError(f"run {header.id} calibrated nothing: `plumbline calibrate` makes one that does")
+        raise UsageError(f"run {header.id} has no cost model: write `plumbline calibrate` to measure one")
     return Local(header, header.cost_model)
 
 
 def time_here(
-    asked: Question, config: Mapping[str, Any], machine: Local, flops: FlopCount
+    question: Question, config: Mapping[str, Any], machine: Local, flops: FlopCount
 ) -> tuple[TimeNeed, tuple[str, ...]]:
     """The time on the machine of a run, with its interval; and what was assumed.
 
     Raises:
-        UsageError: the model cannot be built or traced, or is asked for on several devices.
+        UsageError: the model cannot be built or traced, or the plan uses several devices.
     """
-    if asked.dtype not in {"float32", "bfloat16"}:
-        raise UsageError(f"--dtype {asked.dtype}: on a run's machine float32 or bfloat16")
-    if asked.layout.recompute is not Recompute.NONE:
+    if question.dtype not in {"float32", "bfloat16"}:
+        raise UsageError(f"--dtype {question.dtype}: the cost model of a run covers float32 and bfloat16")
+    if question.layout.recompute is not Recompute.NONE:
         raise UsageError(
-            f"--recompute {asked.layout.recompute.value}: a run's models price the model as transformers has it, without"
+            f"--recompute {question.layout.recompute.value}: the cost model of a run covers models without recomputation; leave it out"
         )
-    if asked.layout.devices > 1:
+    if question.layout.devices > 1:
         raise UsageError(
-            f"--devices {asked.layout.devices}: the models of a run are those of one machine; name a device with --on for more"
+            f"--devices {question.layout.devices}: a run's cost model covers one device; for more, name a device with --on"
         )
-    said, depth = step(asked, config, machine)
-    steps = asked.tokens / asked.tokens_per_batch
+    estimated, depth = step(question, config, machine)
+    steps = question.tokens / question.tokens_per_batch
     settings = machine.header.settings
-    peak = envelope(machine.header.peaks).compute_peak(asked.dtype, settings.threads)
+    peak = envelope(machine.header.peaks).compute_peak(question.dtype, settings.threads)
     best_rate = peak.flops_per_second if peak else None
-    found = TimeNeed(
-        seconds=said.seconds * steps,
-        low=said.low * steps,
-        high=said.high * steps,
-        tokens_per_second=asked.tokens_per_batch / said.seconds,
-        device_hours=said.seconds * steps / HOUR,
-        step_seconds=said.seconds,
-        mfu=flops.train_total / (said.seconds * steps * best_rate) if best_rate else None,
+    need = TimeNeed(
+        seconds=estimated.seconds * steps,
+        low=estimated.low * steps,
+        high=estimated.high * steps,
+        tokens_per_second=question.tokens_per_batch / estimated.seconds,
+        device_hours=estimated.seconds * steps / HOUR,
+        step_seconds=estimated.seconds,
+        mfu=flops.train_total / (estimated.seconds * steps * best_rate) if best_rate else None,
         hfu=None,
-        mfu_dense=flops.train_total_dense / (said.seconds * steps * best_rate) if best_rate else None,
+        mfu_dense=flops.train_total_dense / (estimated.seconds * steps * best_rate) if best_rate else None,
         on=f"run {machine.header.id}",
-        extrapolated=bool(said.extrapolated or said.uncalibrated),
+        extrapolated=bool(estimated.extrapolated or estimated.uncalibrated),
     )
-    return found, tuple(_assumed(said, machine, depth))
+    return need, tuple(_assumed(estimated, machine, depth))
 
 
-def step(asked: Question, config: Mapping[str, Any], machine: Local) -> tuple[Estimate, int | None]:
-    """A training step's expected time with its 90 % interval; and the model's depth, where two others were traced instead."""
+def step(question: Question, config: Mapping[str, Any], machine: Local) -> tuple[Estimate, int | None]:
+    """A training step's estimated time with its 90% interval; and the model's depth, if two shallower models were traced instead."""
     device = torch.device("cpu" if machine.model.device == "cpu" else machine.model.device)
     depth = depth_of(config)
     if depth is None or depth <= WHOLE:
-        traced = _traced(asked, config, device, None)
-        return estimate(machine.model, asked.model.name, traced.trace, traced.operators), None
-    shallow, deeper = (_traced(asked, config, device, layers) for layers in (SHALLOW, DEEPER))
+        traced = _traced(question, config, device, None)
+        return estimate(machine.model, question.model.name, traced.trace, traced.operators), None
+    shallow, deeper = (_traced(question, config, device, layers) for layers in (SHALLOW, DEEPER))
     operators = extrapolated(shallow.operators, deeper.operators, depth)
     return estimate(
-        machine.model, asked.model.name, _grown(shallow.trace, deeper.trace, depth), operators
+        machine.model, question.model.name, _grown(shallow.trace, deeper.trace, depth), operators
     ), depth
 
 
-def _traced(asked: Question, config: Mapping[str, Any], device: torch.device, depth: int | None) -> Traced:
-    made = configured(config, asked.lengths, depth)
-    dtype = asked.dtype
+def _traced(question: Question, config: Mapping[str, Any], device: torch.device, depth: int | None) -> Traced:
+    made = configured(config, question.lengths, depth)
+    dtype = question.dtype
 
     def prepare(where: torch.device) -> Any:
         with where:
             subject = made()
-        return training(subject.to(where), where, optimizer=asked.recipe.optimizer, dtype=dtype)
+        return training(subject.to(where), where, optimizer=question.recipe.optimizer, dtype=dtype)
 
     try:
         return trace(prepare, device, precision_of(dtype))
     except UntraceableError as error:
-        raise UsageError(f"{asked.model.name} cannot be traced: {error}") from error
+        raise UsageError(f"{question.model.name} cannot be traced: {error}") from error
 
 
 def extrapolated(
     shallow: tuple[Operator, ...], deeper: tuple[Operator, ...], depth: int
 ) -> tuple[Operator, ...]:
     """The operators of a model of a depth, from those of two shallower ones."""
-    before = {_kind(one): one for one in shallow}
-    found = []
-    for one in deeper:
-        other = before.get(_kind(one))
-        count = _line(other.count if other else 0, one.count, depth)
+    before = {_kind(operator): operator for operator in shallow}
+    extended = []
+    for operator in deeper:
+        start = before.get(_kind(operator))
+        count = _line(start.count if start else 0, operator.count, depth)
         if count > 0:
             grown = {
                 "count": count,
-                "mapped_bytes": _line(other.mapped_bytes if other else 0, one.mapped_bytes, depth),
-                "reuse": _reuse(other.reuse if other else (), one.reuse, depth),
+                "mapped_bytes": _line(start.mapped_bytes if start else 0, operator.mapped_bytes, depth),
+                "reuse": _reuse(start.reuse if start else (), operator.reuse, depth),
             }
-            found.append(msgspec.structs.replace(one, **grown))
-    return tuple(found)
+            extended.append(msgspec.structs.replace(operator, **grown))
+    return tuple(extended)
 
 
 def _kind(operator: Operator) -> tuple[object, ...]:
@@ -227,7 +227,7 @@ def _kind(operator: Operator) -> tuple[object, ...]:
 
 
 def _line(shallow: int, deeper: int, depth: int) -> int:
-    """What a straight line through two depths is at another; never below zero."""
+    """The value at a depth of the straight line through two depths; never below zero."""
     return max(0, round(shallow + (deeper - shallow) * (depth - SHALLOW) / (DEEPER - SHALLOW)))
 
 
@@ -243,7 +243,7 @@ def _reuse(
         )
         for place, read, written in deeper
     ]
-    return tuple(one for one in grown if one[1] or one[2])
+    return tuple(row for row in grown if row[1] or row[2])
 
 
 def _grown(shallow: Trace, deeper: Trace, depth: int) -> Trace:
@@ -260,18 +260,20 @@ def _grown(shallow: Trace, deeper: Trace, depth: int) -> Trace:
     return msgspec.structs.replace(deeper, phases=phases)
 
 
-def _assumed(said: Estimate, machine: Local, depth: int | None) -> list[str]:
-    told = [
-        f"The training step of transformers' own model, traced, by the models calibrated in {machine.model.run}; the interval is of 90 %."
+def _assumed(estimated: Estimate, machine: Local, depth: int | None) -> list[str]:
+    assumptions = [
+        f"The time is that of a traced training step of transformers' own model, by the cost model of {machine.model.run}; the interval covers 90%."
     ]
     if depth is not None:
-        told.append(
-            f"Traced with {SHALLOW} and {DEEPER} layers, and continued in a straight line to {depth}."
+        assumptions.append(
+            f"The model was traced with {SHALLOW} and {DEEPER} layers and extrapolated linearly to {depth}."
         )
-    if said.extrapolated:
-        told.append(f"Extrapolated, larger than anything calibrated: {', '.join(said.extrapolated)}.")
-    if said.uncalibrated:
-        told.append(f"No model of their own have {', '.join(said.uncalibrated)}.")
-    if not math.isfinite(said.seconds):
-        raise UsageError("the models give no finite time")
-    return told
+    if estimated.extrapolated:
+        assumptions.append(
+            f"Extrapolated, larger than anything calibrated: {', '.join(estimated.extrapolated)}."
+        )
+    if estimated.uncalibrated:
+        assumptions.append(f"Operators without a calibrated model: {', '.join(estimated.uncalibrated)}.")
+    if not math.isfinite(estimated.seconds):
+        raise UsageError("the cost model gives no finite time")
+    return assumptions

@@ -1,4 +1,4 @@
-"""What of the surroundings may be kept: no secret, no name of a person or machine, no address.
+"""Removes secrets, names of persons and machines, and addresses from what is recorded.
 
 Records are made to be published. Environment variables are kept by allow-list; what is kept, and
 the command line, loses credentials, home directories, user name, host name and addresses.
@@ -47,11 +47,11 @@ def container(root: Path = Path("/")) -> str | None:
 
 
 def platform_name(root: Path = Path("/")) -> str | None:
-    """Vendor and product of the machine, such as "Amazon EC2 m7i.2xlarge"; None where not told."""
+    """Vendor and product of the machine, such as "Amazon EC2 m7i.2xlarge"; None where unknown."""
     directory = root / "sys/class/dmi/id"
-    told = (read(directory / name) for name in ("sys_vendor", "product_name"))
+    names = (read(directory / name) for name in ("sys_vendor", "product_name"))
     model = read(root / "proc/device-tree/model")
-    return " ".join(text for text in told if text) or (model.rstrip("\0") if model else None)
+    return " ".join(text for text in names if text) or (model.rstrip("\0") if model else None)
 
 
 def _facts(root: Path) -> Iterator[tuple[str, str]]:
@@ -117,7 +117,7 @@ _HOMES = re.compile(r"(?<![\w.~-])(?:/[\w.-]+)*?/(?:home|Users)/[^/\s:;,'\"=]+")
 
 @dataclass(frozen=True)
 class Redactor:
-    """Takes out of texts what must not be kept: names of this person and machine, secrets, addresses.
+    """Removes names of this person and machine, secrets and addresses from texts.
 
     >>> redactor = Redactor(home="/data/home/ada", user="ada", host="lovelace.example.org")
     >>> redactor.text("/data/home/ada/models on lovelace, see /scratch/ada/log")
@@ -130,7 +130,7 @@ class Redactor:
 
     @classmethod
     def of_this_machine(cls) -> "Redactor":
-        """For this person and machine; a name the system does not know is simply not looked for."""
+        """For this person and machine; a name that the system does not know is not searched."""
         try:
             user = getpass.getuser()
         except (OSError, KeyError, ImportError):  # no entry for the user id, as in many containers

@@ -1,4 +1,4 @@
-"""What a runner and its workers say to each other: frozen structs, one reply to each request.
+"""The messages between a runner and its workers: frozen structs, one reply to each request.
 
 A worker may send any number of `Note`s before its reply.
 """
@@ -22,44 +22,59 @@ from harness.records import (
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):
-    """The root of all that is said."""
+    """The base class of all messages."""
 
 
 class Open(Message, frozen=True, tag=True):
-    """Take this device, with so many threads. Answered by `Opened`."""
+    """Open a device with a number of threads. Answered by `Opened`."""
 
     device: str
     threads: int
 
 
 class Describe(Message, frozen=True, tag=True):
-    """What is this machine? `arguments` are those of the command. Answered by `Described`."""
+    """Describe the machine; `arguments` are those of the command. Answered by `Described`."""
 
     arguments: tuple[str, ...]
 
 
-class MeasurePeaks(Message, frozen=True, tag=True):
-    """One round of peaks, for one thread and all or for all alone. Answered by `Measured`."""
+class PeakScope(msgspec.Struct, frozen=True):
+    """The peaks that a selection of cases can use; None stands for all of them.
 
-    every_thread_count: bool
-    levels: tuple[MemoryLevel, ...]
+    `working_set_bytes` is the largest working set: memory levels that are much larger serve no case.
+    """
+
+    dtypes: frozenset[str] | None = None
+    threads: frozenset[int] | None = None
+    working_set_bytes: int | None = None
+
+
+class MeasurePeaks(Message, frozen=True, tag=True):
+    """Measure one round of the peaks in `scope`. Answered by `Measured`.
+
+    `levels` are the memory levels of an earlier round, if there was one.
+    """
+
+    levels: tuple[MemoryLevel, ...] = ()
+    scope: PeakScope = PeakScope()
 
 
 class AskFree(Message, frozen=True, tag=True):
-    """How much memory is free? Answered by `Free`."""
+    """Report the free memory. Answered by `Free`."""
 
 
 class AskModules(Message, frozen=True, tag=True):
-    """Which modules were loaded from below this folder, those of the interpreter apart? Answered by `Modules`."""
+    """List the modules loaded from below a folder, without the interpreter's own. Answered by `Modules`."""
 
     directory: str
 
 
 class Prepare(Message, frozen=True, tag=True):
-    """Make the tensors of a case, try it once, warm it up. Answered by `Prepared`, `Declined` or `Spoiled`.
+    """Make the tensors of a case, call it once, warm it up. Answered by `Prepared`, `Declined` or `Spoiled`.
 
-    `pickled` is the workload; its class is in the module `module`, loaded from `path`. `weigh`: tell its peak
-    memory too; else `set_bytes` is what another worker found. `capture`: try a graph, where there are any. `slow_seconds` makes each call so much longer, to prove that a slowdown is found.
+    `pickled` is the workload; its class is in the module `module`, loaded from `path`. `with_memory` also measures its
+    peak memory; otherwise `set_bytes` is the value of another worker. `capture` tries a graph where the device has them.
+    `slow_seconds` makes each call longer, to prove that a slowdown is detected.
     """
 
     case: str
@@ -68,14 +83,14 @@ class Prepare(Message, frozen=True, tag=True):
     path: str | None
     sampling: Sampling
     threads: int
-    weigh: bool = True
+    with_memory: bool = True
     set_bytes: int | None = None
     capture: bool = True
     slow_seconds: float = 0.0
 
 
-class Follow(Message, frozen=True, tag=True):
-    """Trace a case on fake tensors, as in `Prepare`. Answered by `Followed`."""
+class TraceCase(Message, frozen=True, tag=True):
+    """Trace a case on fake tensors, as in `Prepare`. Answered by `TracedCase`."""
 
     case: str
     pickled: bytes
@@ -84,7 +99,7 @@ class Follow(Message, frozen=True, tag=True):
 
 
 class TakeBlock(Message, frozen=True, tag=True):
-    """One block of samples of a prepared case, on one logical CPU if `cpu` says so. Answered by `Taken`."""
+    """One block of samples of a prepared case, on the logical CPU `cpu` if it is given. Answered by `Taken`."""
 
     case: str
     view: str
@@ -95,7 +110,7 @@ class TakeBlock(Message, frozen=True, tag=True):
 
 
 class Replay(Message, frozen=True, tag=True):
-    """Time the operators of a prepared case one by one, for about so many seconds. Answered by `ReplayTaken`."""
+    """Time the operators of a prepared case one by one, for about `seconds`. Answered by `ReplayTaken`."""
 
     case: str
     seconds: float
@@ -103,59 +118,60 @@ class Replay(Message, frozen=True, tag=True):
 
 
 class Release(Message, frozen=True, tag=True):
-    """Let go of a case, if it is there, or of all (None). Answered by `Done`."""
+    """Free a case if it is prepared, or all cases (None). Answered by `Done`."""
 
     case: str | None
 
 
 Request = (
-    Open | Describe | MeasurePeaks | AskFree | AskModules | Follow | Prepare | TakeBlock | Replay | Release
+    Open | Describe | MeasurePeaks | AskFree | AskModules | TraceCase | Prepare | TakeBlock | Replay | Release
 )
 
 
 class Opened(Message, frozen=True, tag=True):
-    """The device is taken. `usable_cores`: physical cores the process may keep busy; `uuid`: the card's, for NVML."""
+    """The device is open. `usable_cores`: physical cores the process may keep busy; `uuid`: the card's, for NVML."""
 
     usable_cores: int
     uuid: str | None
 
 
 class Described(Message, frozen=True, tag=True):
-    """This is the machine."""
+    """The environment of the machine."""
 
     environment: Environment
 
 
 class Measured(Message, frozen=True, tag=True):
-    """These are the peaks."""
+    """A round of peaks."""
 
     peaks: Peaks
 
 
 class Free(Message, frozen=True, tag=True):
-    """So much memory is free, in bytes."""
+    """The free memory in bytes."""
 
     free_bytes: int
 
 
 class Modules(Message, frozen=True, tag=True):
-    """These, by the paths of their files from that folder on; and the file of each top-level package that lies elsewhere."""
+    """The modules' files, relative to the folder; and the file of each top-level package that lies elsewhere."""
 
     files: tuple[str, ...]
     packages: dict[str, str] = {}
 
 
-class Followed(Message, frozen=True, tag=True):
-    """What the case does and costs; or `untraced`, why that cannot be told beforehand."""
+class TracedCase(Message, frozen=True, tag=True):
+    """The operators and cost of a case; or `untraced`, the reason why they are unknown."""
 
     cost: Cost | None = None
     trace: Trace | None = None
     operators: tuple[Operator, ...] = ()
     items: dict[str, int] = {}
     fused: bool = False
+    untraced: str | None = None
 
     def applied(self, case: Case) -> Case:
-        """The case with what was found of it."""
+        """The case with its traced cost."""
         return msgspec.structs.replace(
             case,
             cost=self.cost,
@@ -167,15 +183,13 @@ class Followed(Message, frozen=True, tag=True):
         )
 
     def checking(self, case: Case) -> Case:
-        """The case, which says its cost itself, with what was counted beside it, if everything was."""
+        """The case, whose cost is a closed form, with the traced cost if every operator was counted."""
         whole = self.trace is not None and not self.trace.unknown
         return msgspec.structs.replace(case, counted=self.cost if whole else None)
 
-    untraced: str | None = None
-
 
 class ReplayTaken(Message, frozen=True, tag=True):
-    """What each of them takes; of so many calls nothing is known."""
+    """The time of each operator; `untimed` calls have none."""
 
     operators: tuple[Replayed, ...] = ()
     untimed: int = 0
@@ -192,11 +206,11 @@ class PreparedView(Message, frozen=True, tag=True):
 
 
 class Prepared(Message, frozen=True, tag=True):
-    """The case can be measured. `missing` says of the views that cannot be had, why.
+    """The case can be measured. `missing` holds the views that it lacks, with the reasons.
 
-    `first_call_seconds` is None where that call was weighed, which takes longer. `joules_per_call`: where the
-    device counts energy, by the process that weighs. `phase_bytes` and `phase_seconds`: the peak memory and the
-    time of each phase of a call that has several. `allocated_bytes`, `reserved_bytes`: see `Measurement`.
+    `first_call_seconds` is None where that call measured memory, which takes longer. `joules_per_call` comes from the
+    process that measures memory, where the device counts energy. `phase_bytes` and `phase_seconds` hold the peak memory
+    and the time of each phase of a call that has several. `allocated_bytes`, `reserved_bytes`: see `Measurement`.
     """
 
     views: tuple[PreparedView, ...]
@@ -219,13 +233,13 @@ class Declined(Message, frozen=True, tag=True):
 
 
 class Spoiled(Message, frozen=True, tag=True):
-    """The case's calls could not be captured into a graph, and this process is good for nothing any more."""
+    """The case's calls could not be captured into a graph, and this process is unusable."""
 
     reason: str
 
 
 class Taken(Message, frozen=True, tag=True):
-    """The samples of a block. `block_seconds` is what taking them took, `elapsed_seconds` that and the calls before."""
+    """The samples of a block. `block_seconds` is the time to take them, `elapsed_seconds` includes the calls before."""
 
     samples: Samples
     block_seconds: float
@@ -233,23 +247,23 @@ class Taken(Message, frozen=True, tag=True):
 
 
 class Done(Message, frozen=True, tag=True):
-    """It is done."""
+    """The request is done."""
 
 
 class Note(Message, frozen=True, tag=True):
-    """What is being measured right now."""
+    """A text that names what is being measured."""
 
     text: str
 
 
 class Refused(Message, frozen=True, tag=True):
-    """The user asked for what cannot be had; the text is one line for the user."""
+    """The request is impossible; the text is one line for the user."""
 
     text: str
 
 
 class Broken(Message, frozen=True, tag=True):
-    """The worker itself is at fault: the last line of its traceback."""
+    """An error of the worker itself: the last line of its traceback."""
 
     text: str
 
@@ -260,7 +274,7 @@ Reply = (
     | Measured
     | Free
     | Modules
-    | Followed
+    | TracedCase
     | Prepared
     | Declined
     | Spoiled
@@ -279,17 +293,17 @@ _reply = msgspec.msgpack.Decoder(Reply)
 
 
 def encoded(message: Message) -> bytes:
-    """A message for the wire."""
+    """The bytes of a message."""
     return _encode(message)
 
 
 def request_in(data: bytes) -> Request:
-    """What was asked."""
+    """The request in a message."""
     decoded: Request = _request.decode(data)
     return decoded
 
 
 def reply_in(data: bytes) -> Reply:
-    """What was answered."""
+    """The reply in a message."""
     decoded: Reply = _reply.decode(data)
     return decoded

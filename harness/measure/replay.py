@@ -1,7 +1,7 @@
-"""The operators of a call, each measured alone right beside it: where a sum of operators and the whole part.
+"""Times the operators of a call one by one, directly after the call itself.
 
-The call runs once with torch telling of each operator; operands of the same shapes, strides and dtypes are then made anew, those of integers copied, and
-each distinct operator is timed on them.
+The call runs once in a dispatch mode that records each operator. New operands get the same shapes, strides and dtypes;
+those of integers keep their values. Each distinct operator is then timed on new operands.
 """
 
 import time
@@ -18,14 +18,16 @@ from harness import stats
 from harness.cost.trace.mode import decomposed, is_composite, named, span
 from harness.cost.trace.observation import operator_of, touches
 from harness.measure.devices.base import Device
-from harness.measure.timer import Glance, Timer
+from harness.measure.timer import QuickTiming, Timer
 from harness.records import Operator, Replayed
 
-# Looked at for so long, after so much to warm up; a quarter of it where it matters little.
-LOOK = Glance(warmup_seconds=0.001, seconds=0.004, least_samples=3, most_samples=64, min_sample_seconds=1e-4)
-# At first glance, calls in a row for so long.
-GLANCE_SECONDS, MOST_CALLS = 2e-4, 50
-# Operators of integers keep their values (they index); up to so many elements.
+# Sampling of one operator.
+TIMING = QuickTiming(
+    warmup_seconds=0.001, seconds=0.004, least_samples=3, most_samples=64, min_sample_seconds=1e-4
+)
+# The first timing of an operator: its length, and the most calls in it.
+FIRST_TIMING_SECONDS, MOST_CALLS = 2e-4, 50
+# Integer operands up to this many elements keep their values, as they may be indices.
 MOST_KEPT = 1 << 22
 
 
@@ -38,8 +40,8 @@ class _Seen:
     count: int = 0
 
 
-class _Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Hears of the operators of a call while it runs."""
+class _OperatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records the operators of a call while it runs."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -56,7 +58,7 @@ class _Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return decomposed(func, args, kwargs)
         if not touches(func) or func.namespace in {"prim", "profiler"}:
             return func(*args, **kwargs)
-        if func.namespace != "aten":  # of a library: it may need more than shapes
+        if func.namespace != "aten":  # of a library: it may need particular values
             self.foreign += 1
             return func(*args, **kwargs)
         again = tree_map(_stand_in, (args, kwargs))
@@ -65,8 +67,8 @@ class _Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
         strides = tuple(
             leaf.stride() for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)
         )
-        others = tuple(leaf for leaf in tree_leaves((args, kwargs)) if not isinstance(leaf, torch.Tensor))
-        key = (operator.name, operator.inputs, operator.outputs, strides, str(others))
+        scalars = tuple(leaf for leaf in tree_leaves((args, kwargs)) if not isinstance(leaf, torch.Tensor))
+        key = (operator.name, operator.inputs, operator.outputs, strides, str(scalars))
         if key not in self.seen:
             self.seen[key] = _Seen(operator, _runner(func, *again))
         self.seen[key].count += 1
@@ -75,7 +77,7 @@ class _Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @dataclass
 class _StandIn:
-    """What a tensor was, to be made again; `kept` are its values, where they matter."""
+    """The layout of a tensor, to make it again; `kept` holds its values where they matter."""
 
     shape: tuple[int, ...]
     stride: tuple[int, ...]
@@ -85,7 +87,7 @@ class _StandIn:
     kept: torch.Tensor | None
 
     def made(self) -> torch.Tensor:
-        """Between a half and one: roots are real, and quotients finite."""
+        """A tensor of values between 0.5 and 1, so that roots are real and quotients finite."""
         if self.kept is not None:
             return self.kept.clone()
         base = torch.empty(self.elements, dtype=self.dtype, device=self.device)
@@ -130,37 +132,37 @@ def replay(
     context: Callable[[], AbstractContextManager[object]],
     seconds: float,
 ) -> tuple[tuple[Replayed, ...], int]:
-    """Times the operators of a call one by one, for so many seconds in all; tells how many calls were not timed.
+    """Times the operators of a call one by one within `seconds`; also returns how many calls were not timed.
 
-    Those of which a first look says that they take longest come first.
+    Those that take longest by a first timing come first.
     """
     with context():
-        listening = _Listening()
-        with listening:
+        recorder = _OperatorRecorder()
+        with recorder:
             call()
     device.synchronize()
     until = time.perf_counter() + seconds
-    glanced: list[tuple[float, _Seen]] = []
-    untimed = listening.foreign
+    tried: list[tuple[float, _Seen]] = []
+    untimed = recorder.foreign
     with context(), torch.no_grad():
-        for one in listening.seen.values():
-            found = _first_look(one, device) if time.perf_counter() < until else None
-            if found is None:
-                untimed += one.count
+        for seen in recorder.seen.values():
+            first_seconds = _first_timing(seen, device) if time.perf_counter() < until else None
+            if first_seconds is None:
+                untimed += seen.count
             else:
-                glanced.append((found, one))
+                tried.append((first_seconds, seen))
         timer = Timer(device)
-        glanced.sort(key=lambda pair: -pair[0] * pair[1].count)
-        timed = [_timed(one, first, timer if time.perf_counter() < until else None) for first, one in glanced]
+        tried.sort(key=lambda pair: -pair[0] * pair[1].count)
+        timed = [_timed(seen, first, timer if time.perf_counter() < until else None) for first, seen in tried]
     return tuple(timed), untimed
 
 
-def _first_look(seen: _Seen, device: Device) -> float | None:
-    """A call, then a few in a row, by the host's clock; None where it cannot be called on made-up operands."""
+def _first_timing(seen: _Seen, device: Device) -> float | None:
+    """A first timing by the host's clock; None where the operator fails on new operands."""
     try:
         run = seen.run()
         first = _seconds(run, 1, device)
-        several = max(1, min(MOST_CALLS, int(GLANCE_SECONDS / max(first, 1e-9))))
+        several = max(1, min(MOST_CALLS, int(FIRST_TIMING_SECONDS / max(first, 1e-9))))
         return min(first, _seconds(run, several, device))
     except Exception:  # noqa: BLE001 - an operator that needs more than shapes is left out, and counted
         return None
@@ -176,8 +178,8 @@ def _seconds(run: Callable[[], object], calls: int, device: Device) -> float:
 
 def _timed(seen: _Seen, first: float, timer: Timer | None) -> Replayed:
     seconds = first
-    with suppress(Exception):  # it ran before; what goes wrong now costs the closer look alone
+    with suppress(Exception):  # it ran before; an error now costs only the second timing
         if timer is not None:
-            seconds = stats.median(timer.glance(seen.run(), LOOK).trusted_seconds)
+            seconds = stats.median(timer.quick_samples(seen.run(), TIMING).trusted_seconds)
     operator = seen.operator
     return Replayed(operator.name, operator.inputs, operator.outputs, seen.count, seconds)

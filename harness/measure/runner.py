@@ -1,4 +1,4 @@
-"""Leads a run: peaks, then batches of cases, each case recorded when its batch is done.
+"""Runs a benchmark: peaks, then batches of cases, each case recorded when its batch is done.
 
 The runner times nothing. Fresh worker processes measure, one active at a time; what a workload
 does to its process (a segmentation fault, the kernel's out-of-memory killer, a loop without end)
@@ -6,6 +6,7 @@ costs that case alone.
 """
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,8 +21,16 @@ from harness.measure.devices.base import MAIN_MEMORY
 from harness.measure.pickling import pack_workload
 from harness.measure.pool import LostError, WorkerPool
 from harness.measure.privacy import Redactor
-from harness.measure.protocol import AskFree, Describe, Described, Free, Measured, MeasurePeaks
-from harness.measure.selection import LONGEST_CALL_SECONDS, Budget, CaseTracer, not_worth_it, replay_seconds
+from harness.measure.protocol import AskFree, Describe, Described, Free, Measured, MeasurePeaks, PeakScope
+from harness.measure.selection import (
+    LONGEST_CALL_SECONDS,
+    Budget,
+    CaseTracer,
+    Progress,
+    not_worth_it,
+    peak_scope,
+    replay_seconds,
+)
 from harness.measure.sensors import card_of
 from harness.records import (
     Case,
@@ -76,12 +85,13 @@ SAMPLING = {
         limit_seconds=1200.0,
     ),
 }
-# A run of fewer cases is over before the machine has changed: no round of peaks in its middle.
+# A run of fewer cases ends before the machine changes: it has no round of peaks in its middle. It measures
+# only the peaks that its cases can use.
 LEAST_FOR_MIDDLE = 16
 ROUND_LIMIT_SECONDS = 900.0
-# Shorter calls than this are mostly threads meeting each other.
+# Calls shorter than this mostly wait for threads to synchronize.
 FINE_SECONDS = 2e-4
-# What else must be as it was before a run may go on: half a record of one torch and half of another is none.
+# A run resumes only where these are unchanged: a record holds measurements of one version of torch.
 SAME_ON_RESUMING = ("software.torch.", "software.environment_variables.", "numerics.")
 
 
@@ -97,6 +107,8 @@ class Runner:
         self._note = note
         self._samples: dict[str, tuple[RawSamples, ...]] = {}
         self._tracer = CaseTracer(pool, writer.header.settings.sampling.limit_seconds)
+        self._scope = PeakScope()
+        self._progress = Progress(writer.header.settings)
         self._profile = _profile(writer.folder.parent, writer.header.environment, writer.header.settings)
 
     @classmethod
@@ -108,7 +120,7 @@ class Runner:
         pool: WorkerPool,
         note: Callable[[str], None],
     ) -> "Runner":
-        """Begins a new run: its folder and its header exist when this returns."""
+        """Starts a new run: its folder and its header exist on return."""
         environment = describe(pool)
         header = Header(
             id=store.new_id(environment.code.commit),
@@ -131,7 +143,7 @@ class Runner:
 
     @classmethod
     def resume(cls, folder: Path, pool: WorkerPool, note: Callable[[str], None]) -> "Runner":
-        """Goes on with a run; cases that failed are measured again.
+        """Continues a run; cases that failed are measured again.
 
         Raises:
             UsageError: the run was measured on another machine, or with another torch or settings.
@@ -171,32 +183,45 @@ class Runner:
             self._samples = store.samples(self.folder)  # of a run that is resumed
         return self._samples.get(case_id, ())
 
-    def measure(self, cases: Sequence[tuple[Workload, Case]], told: Callable[[Result], None]) -> None:
-        """One batch: the first of the cases that are not on record, as many as go together.
+    def seconds_left(self) -> float | None:
+        """Estimated seconds until the last case is on record; None before the first batch began."""
+        rounds = 2 + self._has_middle - len(self.header.peaks)
+        return self._progress.seconds_left(max(0, rounds))
 
-        `told` hears of each result when it is on disk.
+    def measure(self, cases: Sequence[tuple[Workload, Case]], on_result: Callable[[Result], None]) -> None:
+        """Measures one batch: the first of the cases that are not on record, as many as fit.
+
+        `on_result` receives each result when it is on disk.
         """
+        self._progress.plan([(workload, case) for workload, case in cases if case.id not in self._done])
+        if not self.header.peaks and len(self.header.planned) < LEAST_FOR_MIDDLE:
+            pending = [(w, case) for w, case in cases if case.id not in self._done]
+            self._scope = peak_scope(
+                [self._tracer.of(w, case) for w, case in pending], self.header.settings.threads
+            )
         if self._middle_is_due() or not self.header.peaks:
             self.measure_peaks()
         settings, peaks = self.header.settings, envelope(self.header.peaks)
         self._samples = {}
-        tasks, budget = self._select(cases, peaks, told)
+        began = time.monotonic()
+        tasks, budget = self._select(cases, peaks, on_result)
         if not tasks:
             return
-        self._note(f"{len(tasks)} cases side by side")
+        self._note("1 case" if len(tasks) == 1 else f"{len(tasks)} cases, interleaved")
         opened = self._pool.opened
         batch = Batch(self._pool, settings.sampling, card_of(opened.uuid if opened else None))
         try:
             batch.measure([task for task, _ in tasks], together=budget.together)
-        finally:  # what has its outcome is kept, whatever ends the others
+        finally:  # finished cases are kept, whatever ends the others
+            self._progress.batch_done([case.id for _, case in tasks], time.monotonic() - began)
             for task, case in tasks:
                 if task.outcome is not None:
-                    self.record(_result(case, peaks, settings, task.outcome), task, told)
+                    self.record(_result(case, peaks, settings, task.outcome), task, on_result)
 
     def _select(
-        self, cases: Sequence[tuple[Workload, Case]], peaks: Peaks, told: Callable[[Result], None]
+        self, cases: Sequence[tuple[Workload, Case]], peaks: Peaks, on_result: Callable[[Result], None]
     ) -> tuple[list[tuple[Task, Case]], Budget]:
-        """The tasks of a batch; cases that are not even tried are recorded on the way."""
+        """The tasks of a batch; records the cases that are not tried."""
         settings = self.header.settings
         free = self._pool.inquire(AskFree(), Free, ROUND_LIMIT_SECONDS).free_bytes
         budget, room = Budget(settings.sampling, free, views=1 if settings.device == "cpu" else 4), self._room
@@ -214,7 +239,8 @@ class Runner:
             if untried is None:
                 tasks.append((self._task(workload, case, peaks), case))
             else:
-                self.record(_result(case, peaks, settings, untried), told=told)
+                self._progress.batch_done([case.id], 0.0)
+                self.record(_result(case, peaks, settings, untried), on_result=on_result)
                 room -= 1
         return tasks, budget
 
@@ -244,9 +270,9 @@ class Runner:
         )
 
     def record(
-        self, result: Result, task: Task | None = None, told: Callable[[Result], None] = lambda _: None
+        self, result: Result, task: Task | None = None, on_result: Callable[[Result], None] = lambda _: None
     ) -> None:
-        """Puts a result on disk; one recorded before under the same id no longer counts."""
+        """Writes a result to disk; it replaces an earlier one of the same id."""
         operators = self._tracer.take(result.case.id)
         if operators is not None:
             self._writer.append_operators(operators)
@@ -259,23 +285,27 @@ class Runner:
                 )
         self._writer.append(result)
         self._done[result.case.id] = result
-        told(result)
+        on_result(result)
 
     def measure_peaks(self) -> None:
-        """Adds a round of peaks, measured by another process each time.
+        """Adds a round of peaks, measured by a different process each time.
 
-        After the first, of the run's own thread count alone.
+        Rounds after the first measure the run's own thread count alone.
         """
-        rounds = self.header.peaks
-        request = MeasurePeaks(every_thread_count=not rounds, levels=rounds[0].levels if rounds else ())
+        rounds, scope = self.header.peaks, self._scope
+        if rounds:
+            scope = msgspec.structs.replace(scope, threads=frozenset({self.header.settings.threads}))
+        request = MeasurePeaks(rounds[0].levels if rounds else (), scope)
         self._pool.replace_lost()
+        began = time.monotonic()
         try:
             worker = len(rounds) % len(self._pool)
-            found = self._pool.ask(worker, request, Measured, ROUND_LIMIT_SECONDS).peaks
+            peaks = self._pool.ask(worker, request, Measured, ROUND_LIMIT_SECONDS).peaks
         except LostError as lost:
             self._pool.replace_lost()
-            found = Peaks(unmeasured={"peaks": str(lost)})
-        self._writer.put(msgspec.structs.replace(self.header, peaks=(*rounds, found)))
+            peaks = Peaks(unmeasured={"peaks": str(lost)})
+        self._progress.round_seconds = time.monotonic() - began
+        self._writer.put(msgspec.structs.replace(self.header, peaks=(*rounds, peaks)))
 
     def close(self) -> None:
         """Ends the workers, and writing."""
@@ -287,7 +317,7 @@ class Runner:
         self._writer.close()
 
     def finish(self) -> None:
-        """Closes the run if every planned case is on record; a last round of peaks shows drift."""
+        """Closes the run if every planned case is on record; a last round of peaks shows drift of the machine."""
         if not set(self.header.planned) <= self._done.keys():
             return
         if self.header.peaks:
@@ -298,7 +328,7 @@ class Runner:
         return len(self.header.peaks) == 1 and self._has_middle and self._room <= 0
 
     def _drift(self, prediction: Prediction) -> float | None:
-        """What runs of such work are known to differ by on this host."""
+        """The known spread between runs of such work on this host."""
         if self._profile is None:
             return None
         from_memory = prediction.bound == "memory" and prediction.level == MAIN_MEMORY
@@ -311,14 +341,14 @@ class Runner:
 
     @property
     def _room(self) -> int:
-        """How many cases are left before the middle of the run; all of them after it."""
+        """The number of cases before the middle of the run; after it, that of all cases."""
         planned = len(self.header.planned)
         before_middle = len(self.header.peaks) <= 1 and self._has_middle
         return (planned + 1) // 2 - self.done if before_middle else planned
 
 
 def describe(pool: WorkerPool) -> Environment:
-    """What the machine is, as a worker sees it; the command is that of this process."""
+    """The environment as a worker sees it; the command is that of this process."""
     return pool.inquire(Describe(tuple(sys.argv)), Described, ROUND_LIMIT_SECONDS).environment
 
 

@@ -1,7 +1,7 @@
-"""What the machine tells of itself while cases are measured. Reads only; absent sensors stay None.
+"""Reads sensors while cases are measured; absent sensors stay None.
 
-The runner reads them, which measures nothing itself: the host's counters before and after a
-stretch of work, a GPU's sensors at 20 Hz meanwhile, through NVML, which starts no CUDA context.
+The runner reads them, as it times nothing: the host's counters before and after a batch,
+and a GPU's sensors at 20 Hz through NVML, which starts no CUDA context.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ _REASONS = {
 }
 
 
-# The kernel counts CPU time in ticks of 10 ms: over less than this they tell nothing.
+# The kernel counts CPU time in ticks of 10 ms: shorter periods are not resolved.
 LEAST_SECONDS = 1.0
 
 
@@ -50,7 +50,7 @@ class HostWatch:
     """The host's counters over a stretch of work."""
 
     def __init__(self, pids: Sequence[int]) -> None:
-        """`pids` are our own processes beside this one; what they use is not others'."""
+        """`pids` are our own other processes: their CPU time is not background load."""
         self._pids = tuple(pids)
         self._before = self._count()
 
@@ -139,14 +139,14 @@ class NvidiaCard:
         )
 
     def _power(self) -> int | None:
-        """Milliwatts now; the mean of a second (Ampere and later) where the driver does not tell."""
+        """Milliwatts now; the mean of a second (Ampere and later) where the driver has no instant value."""
         try:
-            told = self._nvml.nvmlDeviceGetFieldValues(self._handle, [self._nvml.NVML_FI_DEV_POWER_INSTANT])[
+            field = self._nvml.nvmlDeviceGetFieldValues(self._handle, [self._nvml.NVML_FI_DEV_POWER_INSTANT])[
                 0
             ]
         except (self._nvml.NVMLError, AttributeError):
             return self._ask("nvmlDeviceGetPowerUsage")
-        return int(told.value.uiVal) if told.nvmlReturn == 0 else self._ask("nvmlDeviceGetPowerUsage")
+        return int(field.value.uiVal) if field.nvmlReturn == 0 else self._ask("nvmlDeviceGetPowerUsage")
 
     def _reasons(self) -> tuple[str, ...] | None:
         bits = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
@@ -174,7 +174,7 @@ def card_of(uuid: str | None) -> Card | None:
 
 def summary(host: Sensors, readings: Sequence[Reading]) -> Sensors:
     """What was counted on the host, and the device's readings summed up."""
-    told = [reading.throttle_reasons for reading in readings if reading.throttle_reasons is not None]
+    reasons = [reading.throttle_reasons for reading in readings if reading.throttle_reasons is not None]
     return msgspec.structs.replace(
         host,
         readings=len(readings),
@@ -182,5 +182,5 @@ def summary(host: Sensors, readings: Sequence[Reading]) -> Sensors:
         memory_clock_hertz=Span.over([r.memory_clock_hertz for r in readings]),
         power_watts=Span.over([r.power_watts for r in readings]),
         temperature_celsius=Span.over([r.temperature_celsius for r in readings]),
-        throttle_reasons=tuple(sorted({name for names in told for name in names})) if told else None,
+        throttle_reasons=tuple(sorted({name for names in reasons for name in names})) if reasons else None,
     )

@@ -1,13 +1,13 @@
-"""The timer: a call and a device in, raw samples out. Prints nothing, decides nothing.
+"""The timer: takes raw samples of a call on a device. It prints and decides nothing.
 
 A sample is k calls in a row between two marks on the device's own timeline; k comes from the
 cost of a mark, so that the clock takes at most a thousandth of what it measures. Device work is
 synchronised once a batch of samples and never inside a sample: a synchronisation per call has
-been seen to read a 4 µs kernel as 51 µs.
+been seen to turn a 4 µs kernel into 51 µs.
 
-On an accelerator the queue is held while a batch is put into it, so that the device never waits
-for the host between two marks: with such gaps inside, a small kernel was seen to take 2.7 times as
-long (triton, issue 10149). Whether the hold was long enough is asked of each sample.
+On an accelerator the queue is delayed while a batch is put into it, so that the device never waits
+for the host between two marks. With such gaps, a small kernel took 2.7 times as
+long (triton, issue 10149). Each sample records whether the delay was long enough.
 """
 
 import gc
@@ -30,18 +30,18 @@ TIMER_FRACTION = 1e-3
 STEADY = 0.02
 # Before a block: the threads wake up, the caches fill, the clock rises.
 REWARM_SECONDS = 2e-3
-# A hold lasts this much longer than putting the calls into the queue was seen to take, and no longer than
-# the limit: calls that take longer to launch (a train step) are not held, and told of as `host_bound`.
-HOLD_MARGIN = 1.5
-LONGEST_HOLD_SECONDS = 5e-3
-# Empty samples that tell the cost of a mark.
+# A delay lasts this multiple of the time to queue the calls, up to the limit. Calls that take longer to
+# launch (a train step) are not delayed, and are marked as `host_bound`.
+DELAY_MARGIN = 1.5
+LONGEST_DELAY_SECONDS = 5e-3
+# Empty samples that measure the cost of a mark.
 TRIALS = 10
-# A CUDA stream was seen to take about a thousand launches before the host must wait; a call may be several.
-MOST_CALLS_HELD = 256
+# A CUDA stream takes about a thousand launches before the host must wait; a call may be several.
+MOST_CALLS_QUEUED = 256
 
 
 class Clock(Protocol):
-    """What the timer needs of a device: a timeline, and what went on meanwhile."""
+    """The timer's view of a device: a timeline, and counters of the process."""
 
     batch: int
     """Samples between two synchronisations: 1 where calls run at once, more on an accelerator."""
@@ -61,18 +61,18 @@ class Clock(Protocol):
         """A monotonic clock of the host."""
 
     def counters(self) -> Counters | None:
-        """What the process has used and suffered so far; None where it means nothing."""
+        """The counters of the process; None where they mean nothing."""
 
-    def hold(self, seconds: float) -> None:
-        """Keeps what is queued from here on waiting for about so long, where calls are queued."""
+    def delay_queue(self, seconds: float) -> None:
+        """Makes work that is queued from now on wait for about `seconds`, where there is a queue."""
 
     def reached(self, mark: Mark) -> bool:
-        """Whether the device has come to a mark; asks without waiting."""
+        """Whether the device has reached a mark; does not wait."""
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How fast a call runs, in seconds: on the device, and what the host needs to launch it."""
+class CallTime:
+    """The time of a call in seconds: on the device, and for the host to launch it."""
 
     seconds: float
     launch_seconds: float
@@ -80,8 +80,8 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Glance:
-    """A short look in one process, for the best it can do: how long, in seconds, and how many samples."""
+class QuickTiming:
+    """Limits of a short measurement in one process, in seconds and samples."""
 
     warmup_seconds: float
     seconds: float
@@ -95,28 +95,32 @@ class Timer:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        # Held, so that what the host takes to make a mark is not read as what a mark costs.
-        empty = self._batch(_nothing, 1, TRIALS, LONGEST_HOLD_SECONDS if clock.asynchronous else 0.0)
+        # Delayed, so that the host's time to make a mark does not count as the cost of a mark.
+        empty = self._batch(_nothing, 1, TRIALS, LONGEST_DELAY_SECONDS if clock.asynchronous else 0.0)
         self.timer_cost_seconds = min(empty.seconds)
         self._mark_seconds = self._time_marks() if clock.asynchronous else 0.0
 
-    def glance(self, call: Callable[[], object], look: Glance) -> Samples:
-        """Warms up and samples until the time is over: for peaks, where only the fastest sample counts."""
+    def quick_samples(self, call: Callable[[], object], limits: QuickTiming) -> Samples:
+        """Warms up, then samples for a limited time: for peaks, where the fastest sample counts."""
         with garbage_collection_off():
-            pace = self.warm_up(call, look.warmup_seconds)
-            calls = self.calls_per_sample(pace, look.min_sample_seconds, look.seconds / look.least_samples)
-            affordable = int(look.seconds / (calls * pace.seconds))
-            count = min(max(affordable, look.least_samples), look.most_samples)
-            return self._samples(call, calls, count, pace.launch_seconds)
+            call_time = self.warm_up(call, limits.warmup_seconds)
+            calls = self.calls_per_sample(
+                call_time, limits.min_sample_seconds, limits.seconds / limits.least_samples
+            )
+            affordable = int(limits.seconds / (calls * call_time.seconds))
+            count = min(max(affordable, limits.least_samples), limits.most_samples)
+            return self._samples(call, calls, count, call_time.launch_seconds)
 
     def block(
         self, call: Callable[[], object], calls: int, samples: int, launch_seconds: float = 0.0
     ) -> Samples:
-        """So many samples in a row of so many calls each."""
+        """A number of consecutive samples, each of `calls` calls."""
         with garbage_collection_off():
             return self._samples(call, calls, samples, launch_seconds)
 
-    def warm_up(self, call: Callable[[], object], most_seconds: float, least_seconds: float = 0.0) -> Pace:
+    def warm_up(
+        self, call: Callable[[], object], most_seconds: float, least_seconds: float = 0.0
+    ) -> CallTime:
         """Runs the call until its time is steady or the limit is reached, at least once."""
         rounds: list[float] = []
         calls = 1
@@ -135,24 +139,26 @@ class Timer:
             settled = elapsed >= max(least_seconds, most_seconds / 4) and _steady(rounds)
             if elapsed >= max(least_seconds, most_seconds) or settled:
                 quarter = rounds[-max(1, len(rounds) // 4) :]
-                return Pace(min(quarter), launch if self._clock.asynchronous else 0.0, elapsed)
+                return CallTime(min(quarter), launch if self._clock.asynchronous else 0.0, elapsed)
             # Rounds of about a sixteenth of the limit, so that quarters can be compared.
             calls = max(1, min(2 * calls, round(most_seconds / 16 / rounds[-1])))
 
-    def calls_per_sample(self, pace: Pace, least_seconds: float, most_seconds: float = math.inf) -> int:
-        """How many calls make a sample that is long enough for the clock, and short enough to be held.
+    def calls_per_sample(
+        self, call_time: CallTime, least_seconds: float, most_seconds: float = math.inf
+    ) -> int:
+        """The number of calls in a sample that is long enough for the clock, and short enough for a delay.
 
         A sample ends within `most_seconds`.
         """
         target = max(self.timer_cost_seconds / TIMER_FRACTION, least_seconds)
-        calls = max(1, math.ceil(min(target, most_seconds) / pace.seconds))
-        if not pace.launch_seconds:
+        calls = max(1, math.ceil(min(target, most_seconds) / call_time.seconds))
+        if not call_time.launch_seconds:
             return calls
-        held = LONGEST_HOLD_SECONDS / HOLD_MARGIN - 2 * self._mark_seconds
-        return max(1, min(calls, int(held / pace.launch_seconds), MOST_CALLS_HELD))
+        held = LONGEST_DELAY_SECONDS / DELAY_MARGIN - 2 * self._mark_seconds
+        return max(1, min(calls, int(held / call_time.launch_seconds), MOST_CALLS_QUEUED))
 
     def _time_marks(self) -> float:
-        """What the host takes to put a mark into the queue."""
+        """The host's time to put a mark into the queue."""
         began = self._clock.host_seconds()
         for _ in range(TRIALS):
             self._clock.mark()
@@ -161,7 +167,7 @@ class Timer:
         return seconds
 
     def rewarm(self, call: Callable[[], object]) -> None:
-        """A few calls before a block, at least one: others ran since the last."""
+        """Makes a few calls before a block, at least one, as other cases ran in between."""
         until = self._clock.host_seconds() + REWARM_SECONDS
         while True:
             call()
@@ -172,9 +178,9 @@ class Timer:
     def _samples(
         self, call: Callable[[], object], calls: int, samples: int, launch_seconds: float
     ) -> Samples:
-        size, hold = self._plan(calls, launch_seconds)
+        size, delay = self._plan(calls, launch_seconds)
         sizes = [min(size, samples - done) for done in range(0, samples, size)]
-        batches = [self._batch(call, calls, count, hold) for count in sizes]
+        batches = [self._batch(call, calls, count, delay) for count in sizes]
         counters = [(b.before, b.after) for b in batches if b.before is not None and b.after is not None]
         return Samples(
             calls_per_sample=calls,
@@ -187,30 +193,30 @@ class Timer:
         )
 
     def _plan(self, calls: int, launch_seconds: float) -> tuple[int, float]:
-        """Samples in a batch, and how long the queue is held while they are put into it."""
+        """Samples in a batch, and the seconds that the queue is delayed for them."""
         if not self._clock.asynchronous:
             return self._clock.batch, 0.0
-        held = HOLD_MARGIN * (launch_seconds * calls + 2 * self._mark_seconds) if launch_seconds else 0.0
-        if held > LONGEST_HOLD_SECONDS:
+        held = DELAY_MARGIN * (launch_seconds * calls + 2 * self._mark_seconds) if launch_seconds else 0.0
+        if held > LONGEST_DELAY_SECONDS:
             return self._clock.batch, 0.0
-        fits = int(LONGEST_HOLD_SECONDS / held) if held else self._clock.batch
-        batch = max(1, min(self._clock.batch, fits, MOST_CALLS_HELD // calls))
+        fits = int(LONGEST_DELAY_SECONDS / held) if held else self._clock.batch
+        batch = max(1, min(self._clock.batch, fits, MOST_CALLS_QUEUED // calls))
         return batch, held * batch
 
-    def _batch(self, call: Callable[[], object], calls: int, samples: int, hold: float = 0.0) -> "_Batch":
+    def _batch(self, call: Callable[[], object], calls: int, samples: int, delay: float = 0.0) -> "_Batch":
         clock, repeat = self._clock, range(calls)
         marks = []
         late = []
         before = clock.counters()
-        if hold:
-            clock.hold(hold)
+        if delay:
+            clock.delay_queue(delay)
         for _ in range(samples):
             start = clock.mark()
             for _ in repeat:
                 call()
             end = clock.mark()
             marks.append((start, end))
-            # If the device is past the start already, it may have waited for the host before the end.
+            # If the device has passed the start already, it may have waited for the host before the end.
             late.append(clock.asynchronous and clock.reached(start))
         clock.synchronize()
         after = clock.counters()
@@ -245,7 +251,7 @@ def _steady(rounds: list[float]) -> bool:
 
 @contextmanager
 def garbage_collection_off() -> Iterator[None]:
-    """No collection meanwhile."""
+    """Turns the garbage collector off, and back on if it was on."""
     was_on = gc.isenabled()
     gc.disable()
     try:

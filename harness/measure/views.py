@@ -1,8 +1,7 @@
 """The views of a call's time that a device has: which clock, on which tensors, launched how.
 
-One kernel got 5.46 and 14.96 TFLOP/s from two functions of one library, because one left the host's
-gaps inside the events and the other left the operands in the cache (triton, issue 10149). So a time has a name here, and
-there is no "the time".
+One kernel reached 5.46 and 14.96 TFLOP/s by two functions of one library: the first included the host's
+gaps in the events, the second left the operands in the cache (triton, issue 10149). So each kind of time has a name.
 """
 
 import math
@@ -16,20 +15,20 @@ from harness import stats
 from harness.errors import Unsupported, one_line
 from harness.measure.devices.base import Device
 from harness.measure.devices.host_clock import HostTimed
-from harness.measure.timer import Pace, Timer
+from harness.measure.timer import CallTime, Timer
 from harness.records import Samples
 from harness.workload import Call, phases_of
 
-# Sets of tensors in rotation: so many bytes pass between two uses of one that none of it is cached.
+# Sets of tensors in rotation: the caches are filled this many times between two uses of a set.
 CACHES_BETWEEN = 2
 MOST_SETS = 4096
 # Rotation takes at most this fraction of the memory that is free.
 ROTATION_MEMORY = 0.25
-# A captured graph holds at most so many calls, and enough of them to last so long.
+# The most calls in a captured graph, and its shortest time.
 MOST_CALLS_IN_GRAPH, LEAST_GRAPH_SECONDS = 1024, 1e-4
 
 
-UNKNOWN_PACE = Pace(math.nan, 0.0, 0.0)
+UNKNOWN_CALL_TIME = CallTime(math.nan, 0.0, 0.0)
 
 
 @dataclass
@@ -42,30 +41,30 @@ class MeasuredView:
     inside: int = 1
     rotations: int = 1
     cold: bool | None = None
-    pace: Pace = UNKNOWN_PACE
+    call_time: CallTime = UNKNOWN_CALL_TIME
 
-    def warm_up(self, most_seconds: float, least_seconds: float = 0.0) -> Pace:
-        """Brings the call to its steady pace, and remembers it."""
-        self.pace = self.timer.warm_up(self.call, most_seconds, least_seconds)
-        return self.pace
+    def warm_up(self, most_seconds: float, least_seconds: float = 0.0) -> CallTime:
+        """Warms the call up to a steady time, and stores it."""
+        self.call_time = self.timer.warm_up(self.call, most_seconds, least_seconds)
+        return self.call_time
 
     @property
     def seconds(self) -> float:
-        """The time of one call of the workload at that pace."""
-        return self.pace.seconds / self.inside
+        """The time of one call of the workload after warm-up."""
+        return self.call_time.seconds / self.inside
 
     def calls_per_sample(self, least_seconds: float) -> int:
         """Calls of the workload that make a sample long enough."""
-        return self.inside * self.timer.calls_per_sample(self.pace, least_seconds)
+        return self.inside * self.timer.calls_per_sample(self.call_time, least_seconds)
 
     def rewarm(self) -> None:
-        """Brings back what was lost while others ran."""
+        """Warms the caches up again after other cases ran."""
         self.timer.rewarm(self.call)
 
     def block(self, calls: int, samples: int) -> Samples:
         """A block of samples, in seconds per call of the workload."""
         runs = max(1, calls // self.inside)
-        taken = self.timer.block(self.call, runs, samples, self.pace.launch_seconds)
+        taken = self.timer.block(self.call, runs, samples, self.call_time.launch_seconds)
         if self.inside == 1:
             return taken
         return msgspec.structs.replace(
@@ -76,7 +75,7 @@ class MeasuredView:
 
 
 class CaptureError(Exception):
-    """Calls could not be captured. CUDA has no clean way back: allocator and generators stay in between."""
+    """Calls could not be captured. CUDA cannot recover: allocator and generators stay in an intermediate state."""
 
 
 class HostClock(HostTimed):
@@ -87,7 +86,7 @@ class HostClock(HostTimed):
         self.synchronize = device.synchronize
 
     def host_seconds(self) -> float:
-        """The device's own word for it: a simulated one has another."""
+        """The device's clock of the host: that of a simulated device differs."""
         return self._device.host_seconds()
 
     def mark(self) -> float:
@@ -96,7 +95,7 @@ class HostClock(HostTimed):
         return self._device.host_seconds()
 
     def counters(self) -> None:
-        """Nothing: the host mostly waits."""
+        """None: the host mostly waits."""
 
 
 def views_of(
@@ -108,13 +107,13 @@ def views_of(
     capture: bool = True,
     stateful: bool = False,
 ) -> tuple[tuple[MeasuredView, ...], dict[str, str]]:
-    """The views of a prepared call, the headline first; and why of those that cannot be had.
+    """The views of a prepared call, the headline first; and the reasons for missing ones.
 
-    `prepare` makes a further set of tensors, of `set_bytes` bytes; `call` is on the first. `capture` False: no
-    graph, because one failed before. `stateful`: neither further sets nor a graph.
+    `prepare` makes a further set of tensors, of `set_bytes` bytes; `call` is on the first. With `capture` False no
+    graph is tried, as one failed before. With `stateful` there are neither further sets nor a graph.
 
     Raises:
-        CaptureError: the calls cannot be captured. The process is good for nothing from here on.
+        CaptureError: the calls cannot be captured. The process is unusable from here on.
     """
     headline = MeasuredView(device.view, Timer(device), call)
     if not device.asynchronous:
@@ -132,7 +131,7 @@ def views_of(
         missing["gpu_cold"] = str(error) if isinstance(error, Unsupported) else one_line(error)
     else:
         cold = is_cold(len(calls), set_bytes or 0, cache or 0)
-        views.append(MeasuredView("gpu_cold", Timer(device), _in_turns(calls), 1, len(calls), cold))
+        views.append(MeasuredView("gpu_cold", Timer(device), _alternating(calls), 1, len(calls), cold))
     if capture:
         try:
             views.append(_graph(device, calls, headline.warm_up(0.01).seconds, set_bytes))
@@ -145,7 +144,7 @@ def views_of(
 def _further_sets(
     device: Device, prepare: Callable[[], Call], set_bytes: int | None, cache_bytes: int | None
 ) -> list[Call]:
-    """Calls on further sets of tensors, each called once: what happens at a first call belongs into no sample."""
+    """Calls on further sets of tensors, each called once, as first calls belong in no sample."""
     if not set_bytes or cache_bytes is None:
         raise Unsupported("the size of the tensors or of the cache is not known")
     count = rotation(set_bytes, cache_bytes, device.free_bytes())
@@ -159,7 +158,7 @@ def _further_sets(
 
 
 def _graph(device: Device, calls: Sequence[Call], seconds: float, set_bytes: int | None) -> MeasuredView:
-    """The calls, in turns, as one graph."""
+    """The calls, alternating, as one graph."""
     inside = calls_in_graph(len(calls), seconds)
     try:
         graph = device.captured([calls[i % len(calls)] for i in range(inside)])
@@ -179,12 +178,12 @@ def rotation(set_bytes: int, cache_bytes: int, free_bytes: int) -> int:
     11
     """
     wanted = math.ceil(CACHES_BETWEEN * cache_bytes / set_bytes) + 1
-    fitting = int(ROTATION_MEMORY * free_bytes / set_bytes)  # beside the first, which is there already
+    fitting = int(ROTATION_MEMORY * free_bytes / set_bytes)  # in addition to the first, which exists
     return max(1, min(max(2, wanted), 1 + fitting, MOST_SETS))
 
 
 def is_cold(sets: int, set_bytes: int, cache_bytes: int) -> bool:
-    """Whether so many sets in turn leave nothing of one in the cache when its turn comes again."""
+    """Whether a rotation over the sets removes each of them from the cache before its next use."""
     return (sets - 1) * set_bytes >= CACHES_BETWEEN * cache_bytes
 
 
@@ -198,7 +197,7 @@ def calls_in_graph(sets: int, seconds: float) -> int:
     return min(MOST_CALLS_IN_GRAPH, sets * math.ceil(max(long_enough, sets) / sets))
 
 
-def _in_turns(calls: Sequence[Call]) -> Callable[[], object]:
+def _alternating(calls: Sequence[Call]) -> Callable[[], object]:
     turns = cycle(calls)
 
     def call() -> object:
@@ -208,19 +207,19 @@ def _in_turns(calls: Sequence[Call]) -> Callable[[], object]:
 
 
 ENERGY_SECONDS = 0.5
-# The phases of a step are timed over so long, and so many steps.
+# Seconds and numbers of steps for the times of phases.
 PHASES_SECONDS, LEAST_PHASES, MOST_PHASES = 0.1, 3, 100
 
 
 def joules_per_call(device: Device, view: MeasuredView) -> float | None:
-    """Joules of a call, over calls in a row that take half a second; None where nothing counts them.
+    """Joules of a call, over half a second of consecutive calls; None where nothing counts energy.
 
     The counters tick in tens of milliseconds, too coarse for a block.
     """
     before = device.joules()
     if before is None:
         return None
-    calls = max(1, math.ceil(ENERGY_SECONDS / view.pace.seconds))
+    calls = max(1, math.ceil(ENERGY_SECONDS / view.call_time.seconds))
     for _ in range(calls):
         view.call()
     device.synchronize()
@@ -229,12 +228,12 @@ def joules_per_call(device: Device, view: MeasuredView) -> float | None:
 
 
 def phase_seconds(device: Device, call: Call, view: MeasuredView) -> dict[str, float]:
-    """The median time of each phase of a call that has several; the device is waited for after each."""
+    """The median time of each phase of a call that has several; with a synchronization after each."""
     phases = phases_of(call)
     if len(phases) == 1:
         return {}
     seconds: dict[str, list[float]] = {name: [] for name in phases}
-    calls = math.ceil(PHASES_SECONDS / view.pace.seconds)
+    calls = math.ceil(PHASES_SECONDS / view.call_time.seconds)
     for _ in range(min(max(calls, LEAST_PHASES), MOST_PHASES)):
         for name, phase in phases.items():
             began = device.host_seconds()

@@ -1,7 +1,7 @@
-"""A worker: a fresh process that measures what it is asked to, and ends when its runner does.
+"""A worker: a fresh process that answers the runner's requests and ends with the runner.
 
-It answers over one end of a socket pair, a descriptor that an environment variable names. Standard output and error belong to
-the workload: whatever is printed there disturbs no message.
+It answers over a socket pair, whose descriptor an environment variable names. Standard output and error belong to
+the workload: its output disturbs no message.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ def main() -> None:
     """Answers requests until the other end is closed."""
     connection = Connection(int(os.environ.pop(CONNECTION)))
     end_with_runner(int(os.environ.pop(LIFELINE)), connection)
-    faulthandler.enable()  # the last words of one that crashes
+    faulthandler.enable()  # prints the stack of a crash
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides
@@ -35,10 +35,10 @@ def main() -> None:
 
 
 def end_with_runner(lifeline: int, connection: Connection) -> None:
-    """Leaves a guard behind: a copy of this small process that waits for the runner's end, whatever that is.
+    """Forks a guard: a copy of this small process that waits for the end of the runner.
 
-    The runner holds the other end of a pipe; when it is gone, the guard kills this process and all it
-    started, even where a call here never returns.
+    When the runner's end of the pipe closes, the guard kills this process and its children,
+    even if a call here never returns.
     """
     if os.fork():
         os.close(lifeline)

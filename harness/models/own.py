@@ -80,7 +80,7 @@ def _items(inputs: list[Any]) -> dict[str, int]:
     """The first dimension of the first tensor is the batch; integers of two dimensions are tokens."""
     import torch  # noqa: PLC0415
 
-    first = next((one for one in inputs if isinstance(one, torch.Tensor) and one.ndim), None)
+    first = next((value for value in inputs if isinstance(value, torch.Tensor) and value.ndim), None)
     if first is None:
         return {}
     tokens = {"tokens": first.numel()} if first.ndim == 2 and not first.is_floating_point() else {}
@@ -89,7 +89,7 @@ def _items(inputs: list[Any]) -> dict[str, int]:
 
 def _described(returned: Any) -> str:
     if isinstance(returned, tuple):
-        return f"({', '.join(type(one).__name__ for one in returned)})"
+        return f"({', '.join(type(part).__name__ for part in returned)})"
     return type(returned).__name__
 
 

@@ -36,10 +36,10 @@ class Subject:
 
         def round_spread(value: Any) -> Any:
             # A copy, also where they are there already: what another library allocated is in nobody's account.
-            return tree_map_only(torch.Tensor, lambda one: one.to(device, copy=True), value)
+            return tree_map_only(torch.Tensor, lambda tensor: tensor.to(device, copy=True), value)
 
         self.inputs, self.named = round_spread(tuple(self.inputs)), round_spread(dict(self.named))
-        if any(one.device != device for one in chain(self.model.parameters(), self.model.buffers())):
+        if any(tensor.device != device for tensor in chain(self.model.parameters(), self.model.buffers())):
             self.model.to(device)
         return self
 
@@ -88,11 +88,11 @@ def first_tensor(output: Any, *, floating: bool = False) -> torch.Tensor:
     Raises:
         UsageError: there is none; `floating`: none of that kind.
     """
-    found = [leaf for leaf in _tensors(output) if leaf.is_floating_point() or not floating]
-    if not found:
+    leaves = [leaf for leaf in _tensors(output) if leaf.is_floating_point() or not floating]
+    if not leaves:
         kind = "floating-point tensor" if floating else "tensor"
         raise UsageError(f"the model returned {type(output).__name__}, which holds no {kind}")
-    return next((leaf for leaf in found if leaf.is_floating_point()), found[0])
+    return next((leaf for leaf in leaves if leaf.is_floating_point()), leaves[0])
 
 
 def _tensors(output: Any) -> list[torch.Tensor]:

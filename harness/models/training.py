@@ -126,7 +126,7 @@ def narrowed(subject: Subject, dtype: str) -> None:
 
     def cast(value: Any) -> Any:
         return tree_map_only(
-            torch.Tensor, lambda one: one.to(narrow) if one.is_floating_point() else one, value
+            torch.Tensor, lambda tensor: tensor.to(narrow) if tensor.is_floating_point() else tensor, value
         )
 
     subject.inputs, subject.named = cast(tuple(subject.inputs)), cast(dict(subject.named))

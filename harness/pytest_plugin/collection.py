@@ -80,12 +80,12 @@ def with_traced_cost(workload: Workload, case: Case) -> Case:
     import torch  # noqa: PLC0415 - loaded by the suite
 
     from harness.cost.trace import UntraceableError  # noqa: PLC0415
-    from harness.measure.handler import follow  # noqa: PLC0415
+    from harness.measure.handler import trace_case  # noqa: PLC0415
 
     if case.cost is not None:
         return case
     try:
-        return follow(workload, torch.device("cpu")).applied(case)
+        return trace_case(workload, torch.device("cpu")).applied(case)
     except UntraceableError as error:
         return msgspec.structs.replace(case, untraced=str(error))
 

@@ -28,7 +28,7 @@ Scalar = str | int | float | bool | None
 
 
 class Code(Record, frozen=True):
-    """What ran. The commit is that of the working directory; `diff_hash` tells two dirty trees apart."""
+    """The code. The commit is that of the working directory; `diff_hash` distinguishes dirty trees."""
 
     plumbline_version: str | None
     command: tuple[str, ...]
@@ -85,7 +85,7 @@ class Software(Record, frozen=True):
 class Numerics(Record, frozen=True):
     """Settings of torch that trade accuracy or repeatability for speed.
 
-    The precisions are torch's own words ("ieee", "tf32", "bf16"); "none" inherits from the backend
+    The precisions are torch's own names ("ieee", "tf32", "bf16"); "none" inherits from the backend
     above, and in the end from the defaults.
     """
 
@@ -110,7 +110,7 @@ class State(Record, frozen=True):
     """What went on at the moment of capture; no two captures agree in it.
 
     `cpu_pressure_some_avg10` and `steal_fraction_since_boot` are ratios, `reported_clock_hertz` is the
-    fastest "cpu MHz" the kernel tells (in a virtual machine often the nominal one), the throttled
+    fastest "cpu MHz" that the kernel reports (in a virtual machine often the nominal one), the throttled
     counters add up those of the enclosing control groups.
     """
 
@@ -216,12 +216,12 @@ class Environment(Record, frozen=True):
         state of a PCIe link, processes on a GPU) and reasons in `unavailable`. Sizes of main memory
         agree within 1 %: the kernel keeps a part of its own, which changes with its version.
         """
-        mine, theirs = dict(_leaves(self)), dict(_leaves(other))
-        fields = [*mine, *(field for field in theirs if field not in mine)]
+        here, there = dict(_leaves(self)), dict(_leaves(other))
+        fields = [*here, *(field for field in there if field not in here)]
         return tuple(
-            Difference(field=field, this=mine.get(field), other=theirs.get(field))
+            Difference(field=field, this=here.get(field), other=there.get(field))
             for field in fields
-            if not _volatile(field) and not _agree(field, mine.get(field), theirs.get(field))
+            if not _volatile(field) and not _agree(field, here.get(field), there.get(field))
         )
 
 
@@ -268,7 +268,7 @@ def _flatten(value: Any, path: str) -> Iterator[tuple[str, Scalar]]:
             yield from _flatten(part, f"{path}.{name}" if path else name)
     elif isinstance(value, list | tuple) and any(isinstance(part, dict) for part in value):
         for position, part in enumerate(value):
-            # Libraries are found in any order: a library is compared with itself, not with its place in the list.
+            # The order of libraries varies: a library is compared with itself, not by its position.
             yield from _flatten(part, f"{path}.{part.get('library', position)}")
     elif isinstance(value, list | tuple):
         # An empty list yields nothing: it then differs from a filled one as None does.
@@ -288,8 +288,8 @@ def _is_accelerators(field: str, used: set[str]) -> bool:
     return name in _STACK_OF_ACCELERATOR and f"{owner}." in used
 
 
-def _agree(field: str, mine: Scalar, theirs: Scalar) -> bool:
+def _agree(field: str, here: Scalar, there: Scalar) -> bool:
     rough = field in _MAIN_MEMORY or (field.startswith("processor.numa") and field.endswith("_bytes"))
-    if rough and isinstance(mine, int) and isinstance(theirs, int):
-        return math.isclose(mine, theirs, rel_tol=0.01)
-    return mine == theirs
+    if rough and isinstance(here, int) and isinstance(there, int):
+        return math.isclose(here, there, rel_tol=0.01)
+    return here == there

@@ -101,7 +101,7 @@ class Accelerator(Record, frozen=True):
 
     `index` counts as NVML does, `torch_index` as torch does (None: torch was not asked or does not
     see it). `pcie_generation` and `pcie_width` are those of the moment: an idle link slows down.
-    In a container `other_processes` may count this process too: the driver tells the host's ids.
+    In a container `other_processes` may count this process too: the driver reports the host's ids.
     """
 
     name: str | None

@@ -1,4 +1,4 @@
-"""What was measured of one case: views of its time, each by several processes; memory; surroundings."""
+"""The measurement of one case: views of its time by several processes, memory, and surroundings."""
 
 import math
 from enum import StrEnum
@@ -10,28 +10,28 @@ from harness import stats
 from harness.records.base import Record
 from harness.records.samples import ProcessStatistics, Sensors
 
-# Busy with the same work for so long before the first sample: clocks have settled (they "oscillate for
+# After this time of the same work the clocks have settled (they "oscillate for
 # around the first 3 seconds", NVIDIA, GEMM Performance Measurement Methodology Guidelines).
 SUSTAINED_SECONDS = 3.0
 NOISY, DRIFTING, CONTENDED = 0.10, 0.05, 0.10
-# Of all CPU time, given to other guests by the hypervisor; of a core, wanted by others beyond what is free.
+# The fraction of CPU time that the hypervisor gave to other guests; the CPUs that others need beyond the free ones.
 STOLEN, CROWDED = 0.02, 0.15
-# CPU time over wall time, all threads together, that says even the calling thread waited.
+# Below this ratio of CPU time (all threads) to wall time even the calling thread waited.
 STARVED = 0.95
 HOST_BOUND = 0.20
 FEW_SAMPLES = 5
-# What slows a GPU down that is not itself a fault: an idle device, or the user's own clock setting.
+# Reasons of lower GPU clocks that are no fault: an idle device, or the user's own clock setting.
 HARMLESS = frozenset({"gpu_idle", "applications_clocks_setting", "display_clock_setting"})
 
 
 class Sampling(Record, frozen=True):
-    """How long to look, and how well: the protocol of a case.
+    """The sampling settings of a case.
 
-    `processes` fresh processes measure it in turns, a block each. A process warms up for at least
+    `processes` fresh processes measure it alternately, a block each. A process warms up for at least
     `preheat_seconds` and at most `warmup_seconds`. A block lasts about `block_seconds`, a sample at least
-    `min_sample_seconds`; a lap is one block of each process. After 4, 8, 16, ... laps it is done if every
-    process knows its own median to `target_half_width` (half of a 95 % interval, relative), and from the
-    second lap on when all blocks of a view together took `max_seconds`. A case that takes longer than
+    `min_sample_seconds`; a round is one block of each process. After 4, 8, 16, ... rounds it is done if the
+    median of every process has converged to `target_half_width` (half of a 95% interval, relative), and from the
+    second round on when all blocks of a view together took `max_seconds`. A case that takes longer than
     `limit_seconds` of wall time has failed.
     """
 
@@ -62,7 +62,6 @@ class StopReason(StrEnum):
 
     CONVERGED = "converged"
     TIME_CAP = "time_cap"
-    SAMPLE_CAP = "sample_cap"
 
 
 class Flag(StrEnum):
@@ -86,8 +85,8 @@ class View(Record, frozen=True, dict=True):
     same over `rotations` sets of tensors, so that none is in the cache; `gpu_graph`, the same calls
     replayed from a captured graph; `wall`, the host's clock with a synchronisation at both ends.
 
-    `drift_between_runs`: what such work differs by from run to run on this host, as a self-test found
-    (standard deviation of the logarithm); None where none was run.
+    `drift_between_runs` is the spread of such work between runs on this host, by a self-test
+    (standard deviation of the logarithm); None without a self-test.
     """
 
     name: str
@@ -99,7 +98,7 @@ class View(Record, frozen=True, dict=True):
     drift_between_runs: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuses a view that nobody measured."""
+        """Rejects a view without processes."""
         if not self.processes or self.calls_per_sample < 1:
             raise ValueError("a view is measured by processes")
 
@@ -115,9 +114,9 @@ class View(Record, frozen=True, dict=True):
 
     @cached_property
     def interval(self) -> tuple[float, float] | None:
-        """Where the median time of an independent repeat lies in 95 of 100 cases, in seconds.
+        """The 95% interval of the median time of an independent repeat, in seconds.
 
-        Its unit is the process (`harness.stats.repeat_interval`): one process alone says nothing of others.
+        Its unit is the process (`harness.stats.repeat_interval`): one process alone gives no interval.
         """
         blocks = [process.block_medians for process in self.processes]
         return stats.repeat_interval(blocks, self.drift_between_runs or 0.0)
@@ -137,7 +136,7 @@ class View(Record, frozen=True, dict=True):
 
     @property
     def samples(self) -> int:
-        """How many, by all processes."""
+        """The number of samples of all processes."""
         return sum(process.samples for process in self.processes)
 
     @property
@@ -148,8 +147,8 @@ class View(Record, frozen=True, dict=True):
     @property
     def host_bound_fraction(self) -> float | None:
         """The fraction of samples in which the device waited for the host; None where there is no such thing."""
-        told = [process.host_bound for process in self.processes if process.host_bound is not None]
-        return sum(told) / self.samples if told else None
+        counts = [process.host_bound for process in self.processes if process.host_bound is not None]
+        return sum(counts) / self.samples if counts else None
 
     @property
     def drift(self) -> float:
@@ -160,12 +159,12 @@ class View(Record, frozen=True, dict=True):
 class Measurement(Record, frozen=True, tag="measurement", dict=True):
     """One case measured, in one view or several.
 
-    `view` is the headline, `others` are the further views the device has; `missing_views` says why of those
-    that it should have and has not.
+    `view` is the headline, `others` are the further views of the device; `missing_views` holds the missing ones
+    with the reasons.
     `interleaved`: the blocks of the processes alternated; False where their memory did not fit together.
     A sample costs `timer_cost_seconds` inside its marks and `sample_cost_seconds` around them.
-    `peak_memory_bytes` comes from a pass of its own: the bytes of tensors, as asked for. An allocator that rounds and
-    caches tells what it made of them (`allocated_peak_bytes`) and what it took from the device (`reserved_peak_bytes`).
+    `peak_memory_bytes` comes from a separate pass: the requested bytes of tensors. A caching allocator also gives
+    the rounded bytes (`allocated_peak_bytes`) and those taken from the device (`reserved_peak_bytes`).
     `phase_peak_bytes` and `phase_seconds` are those of each phase of a call that has several, timed in a pass of its own.
     `joules_per_call` where the device counts energy.
     """
@@ -190,7 +189,7 @@ class Measurement(Record, frozen=True, tag="measurement", dict=True):
 
     @property
     def views(self) -> tuple[View, ...]:
-        """All of them, the headline first."""
+        """All views, the headline first."""
         return (self.view, *self.others)
 
     @property
@@ -211,7 +210,7 @@ class Measurement(Record, frozen=True, tag="measurement", dict=True):
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Where the median time of an independent repeat lies in 95 of 100 cases, in seconds."""
+        """The 95% interval of the median time of an independent repeat, in seconds."""
         return self.view.interval
 
     @property
@@ -226,7 +225,7 @@ class Measurement(Record, frozen=True, tag="measurement", dict=True):
 
     @cached_property
     def flags(self) -> tuple[Flag, ...]:
-        """What speaks against trusting this measurement."""
+        """The reasons to distrust this measurement."""
         raised = {
             Flag.NOISY: self.relative_iqr > NOISY or (self.view.half_width or 0.0) > NOISY,
             Flag.CONTENDED: self._contended,
@@ -251,17 +250,17 @@ class Measurement(Record, frozen=True, tag="measurement", dict=True):
     @property
     def _crowd(self) -> float:
         """How many more cores others wanted than we left, on average."""
-        told, others = self.sensors, self.sensors.other_cpus
-        if told.cpus is None:
+        sensors, others = self.sensors, self.sensors.other_cpus
+        if sensors.cpus is None:
             return 0.0
         if others is not None:
-            return others + (self.threads or 1) - told.cpus
-        # No better word than the load, which counts us too.
-        return 0.0 if told.load_average is None else told.load_average - told.cpus - 1
+            return others + (self.threads or 1) - sensors.cpus
+        # Only the load is known, which counts this process too.
+        return 0.0 if sensors.load_average is None else sensors.load_average - sensors.cpus - 1
 
     @property
     def _starved(self) -> bool:
-        """Less than one core's worth of CPU time, where the system does not tell who waited."""
+        """Less than one core's worth of CPU time, where the system does not report waiting."""
         return any(
             process.cpu_fraction is not None
             and process.cpu_fraction < STARVED
@@ -275,7 +274,7 @@ class Measurement(Record, frozen=True, tag="measurement", dict=True):
         return bool(reasons) or bool(self.sensors.quota_throttled_seconds)
 
 
-def speedup_interval(base: View, other: View) -> tuple[float, float] | None:
+def speedup_interval(base: View, candidate: View) -> tuple[float, float] | None:
     """Where the true speed-up of one over a base lies, in 95 of 100 cases; None where a view states no interval.
 
     They are measured apart, so what they err by, as logarithms, adds up in quadrature. The sides are kept apart: the true speed-up is
@@ -284,11 +283,11 @@ def speedup_interval(base: View, other: View) -> tuple[float, float] | None:
     A view's interval says where a repeat of it lies, and a repeat errs as much as the view did: its distances are those of the true
     time, times the root of two. Here nobody repeats anything, each errs once, and the root is taken out again.
     """
-    if base.interval is None or other.interval is None:
+    if base.interval is None or candidate.interval is None:
         return None
     below, above = _distances(base.median, base.interval)
-    further_below, further_above = _distances(other.median, other.interval)
-    speedup = base.median / other.median
+    further_below, further_above = _distances(candidate.median, candidate.interval)
+    speedup = base.median / candidate.median
     low = math.hypot(below, further_above) / math.sqrt(2.0)
     high = math.hypot(above, further_below) / math.sqrt(2.0)
     return speedup * math.exp(-low), speedup * math.exp(high)

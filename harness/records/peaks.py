@@ -1,7 +1,7 @@
-"""What the machine can do at best, as measured: the peak hierarchy of peaks.
+"""The measured peaks of the machine: compute rates by dtype and threads, bandwidths by memory level.
 
-A peak is a peak hierarchy, not a number: datasheet, clock-true peak, micro-kernel, best peer, best of
-torch. Each peak level is kept; the difference between two peak levels is what the upper one loses.
+A compute peak is a hierarchy: datasheet, clock-true peak, micro-kernel, best peer library, best of torch.
+The difference between two peak levels is the loss between them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,15 +24,15 @@ class PeakLevel(StrEnum):
 
     @property
     def achieved(self) -> bool:
-        """Whether code really ran at this rate, so that nothing else may claim to beat it by much."""
+        """Whether code ran at this rate, so that no case can exceed it by much."""
         return self in {PeakLevel.MICRO_KERNEL, PeakLevel.PEER, PeakLevel.TORCH}
 
 
 class ComputePeak(Record, frozen=True):
     """The best rate of one dtype on a number of threads, by one method.
 
-    `spread` is the relative interquartile range of its samples, `moved` how far several rounds of
-    it lie apart, relative to the best; None for one round.
+    `spread` is the relative interquartile range of its samples. `round_spread` is the spread between
+    rounds, relative to the best; None for one round.
     """
 
     dtype: str
@@ -45,7 +45,7 @@ class ComputePeak(Record, frozen=True):
 
 
 class Step(Record, frozen=True):
-    """A peak level as part of its peak hierarchy; `to_above` is its rate over that of the peak level above."""
+    """A row of a peak hierarchy; `to_above` is its rate over that of the peak level above."""
 
     peak_level: str
     flops_per_second: float
@@ -56,17 +56,17 @@ class Step(Record, frozen=True):
 class MemoryLevel(Record, frozen=True):
     """A level of the memory hierarchy; `capacity_bytes` is None for the last one, main memory.
 
-    `told_bytes` is what the system says where less was found: a last-level cache seen from inside
-    a virtual machine is the host's, of which the guest gets a share.
+    `reported_bytes` is the capacity that the system reports, where less was measured: a virtual machine
+    sees the host's whole last-level cache and gets a part of it.
     """
 
     name: str
     capacity_bytes: int | None
-    told_bytes: int | None = None
+    reported_bytes: int | None = None
 
 
 class BandwidthPeak(Record, frozen=True):
-    """The best rate at which bytes moved with a working set in `level`; `spread` and `moved` as above."""
+    """The best rate at which bytes moved with a working set in `level`; `spread` and `round_spread` as above."""
 
     level: str
     threads: int
@@ -131,26 +131,24 @@ class Peaks(Record, frozen=True):
 
 
 def envelope(rounds: Sequence[Peaks]) -> Peaks:
-    """The upper envelope of several rounds: the best of each peak level, and how far the rounds lie apart.
+    """The upper envelope of several rounds: the best of each peak level, and the spread between rounds.
 
     Bandwidth on a shared host moves by 1.5-2 times between rounds with no sign inside the guest,
-    so one round alone is no peak.
+    so a single round does not give a peak.
 
-    >>> slow = BandwidthPeak(level="DRAM", threads=2, peak level=Rung.TORCH, method="copy", bytes_per_second=5e9)
-    >>> fast = BandwidthPeak(level="DRAM", threads=2, peak level=Rung.TORCH, method="triad", bytes_per_second=1e10)
+    >>> slow = BandwidthPeak(level="DRAM", threads=2, peak_level=PeakLevel.TORCH, method="copy", bytes_per_second=5e9)
+    >>> fast = BandwidthPeak(level="DRAM", threads=2, peak_level=PeakLevel.TORCH, method="triad", bytes_per_second=1e10)
     >>> merged = envelope([Peaks(bandwidth=(slow,)), Peaks(bandwidth=(fast,))])
-    >>> merged.bandwidth[0].method, merged.bandwidth[0].moved
+    >>> merged.bandwidth[0].method, merged.bandwidth[0].round_spread
     ('triad', 0.5)
     """
     if not rounds:
         return Peaks()
-    clocks = [one.clock_hertz for one in rounds if one.clock_hertz is not None]
+    clocks = [r.clock_hertz for r in rounds if r.clock_hertz is not None]
     return Peaks(
-        compute=_merge(
-            [c for one in rounds for c in one.compute], lambda c: (c.dtype, c.threads, c.peak_level)
-        ),
+        compute=_merge([c for r in rounds for c in r.compute], lambda c: (c.dtype, c.threads, c.peak_level)),
         bandwidth=_merge(
-            [b for one in rounds for b in one.bandwidth], lambda b: (b.level, b.threads, b.peak_level)
+            [b for r in rounds for b in r.bandwidth], lambda b: (b.level, b.threads, b.peak_level)
         ),
         levels=rounds[0].levels,
         clock_hertz=max(clocks, default=None),

@@ -17,15 +17,15 @@ class Span(Record, frozen=True):
 
     @classmethod
     def over(cls, readings: Sequence[float | None]) -> "Span | None":
-        """Of those readings that were had; None where none was."""
+        """The span of the known readings; None where there are none."""
         known = [reading for reading in readings if reading is not None]
         return cls(min(known), stats.median(known), max(known)) if known else None
 
 
 class Reading(Record, frozen=True):
-    """One look at the device's sensors, `at` seconds after the batch of its case began.
+    """The device's sensors `at` seconds after the batch of its case began.
 
-    `throttle_reasons` are those in force at that moment, by NVML's names; None: the device does not tell.
+    `throttle_reasons` are those in force at that moment, by NVML's names; None if the device does not report them.
     """
 
     at: float
@@ -37,7 +37,7 @@ class Reading(Record, frozen=True):
 
 
 class Sensors(Record, frozen=True):
-    """What the sensors told: the device's during a case, the host's during the batch of cases it was measured in.
+    """Sensor values: the device's during a case, the host's during the batch of the case.
 
     `other_cpus`: how many CPUs' worth of time programs other than ours took, on average, of `cpus`.
     `steal_fraction`: the fraction of all CPU time that the hypervisor gave to others. `quota_throttled_seconds`:
@@ -78,10 +78,10 @@ _Value = TypeVar("_Value")
 
 
 class Disturbance(Record, frozen=True):
-    """What else went on in this process during each sample, in sample order.
+    """Disturbances of this process during each sample, in sample order.
 
     `run_delay_seconds` is the time the thread that waited longest spent runnable but not running
-    (`/proc/self/task/*/schedstat`), None where the system does not tell. The rest is of all threads.
+    (`/proc/self/task/*/schedstat`), None where the system does not report. The rest is of all threads.
     """
 
     cpu_seconds: tuple[float, ...]
@@ -91,10 +91,10 @@ class Disturbance(Record, frozen=True):
 
 
 class Samples(Record, frozen=True):
-    """Samples in order: seconds per call, each the mean of so many calls between two marks.
+    """Samples in order: seconds per call, each the mean of `calls_per_sample` calls between two marks.
 
-    `blocks` says how many of them each block holds; between two blocks other processes measured.
-    `host_bound` marks those before whose end the device had caught up with the host (None: no such thing).
+    `blocks` holds the number of samples of each block; other processes measured between two blocks.
+    `host_bound` marks samples in which the device waited for the host (None where it cannot).
     """
 
     calls_per_sample: int
@@ -104,9 +104,9 @@ class Samples(Record, frozen=True):
     host_bound: tuple[bool, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Refuses samples that no clock gives, and columns that do not belong to them."""
+        """Rejects empty or non-positive samples, and columns of another length."""
         if not self.seconds or min(self.seconds) <= 0.0 or self.calls_per_sample < 1:
-            raise ValueError("samples are there, and all of them longer than nothing")
+            raise ValueError("samples must exist, and all be positive")
         columns: list[Sequence[object]] = [self.host_bound or self.seconds]
         if self.disturbance is not None:
             columns += [
@@ -121,37 +121,32 @@ class Samples(Record, frozen=True):
     @classmethod
     def joined(cls, parts: Sequence["Samples"]) -> "Samples":
         """The samples of several blocks, one after the other."""
-        told = [part.disturbance for part in parts if part.disturbance is not None]
+        disturbances = [part.disturbance for part in parts if part.disturbance is not None]
         marks = [part.host_bound for part in parts if part.host_bound is not None]
         return cls(
             calls_per_sample=parts[0].calls_per_sample,
             seconds=_chained(part.seconds for part in parts),
             blocks=_chained(part.blocks for part in parts),
-            disturbance=_joined(told) if len(told) == len(parts) else None,
+            disturbance=_joined(disturbances) if len(disturbances) == len(parts) else None,
             host_bound=_chained(marks) if len(marks) == len(parts) else None,
         )
 
     @property
     def clean(self) -> tuple[bool, ...]:
-        """Which samples no thread of ours waited for a core in.
+        """Which samples are clean: none of our threads waited for a core.
 
-        Where the system does not tell waiting, those without an involuntary switch; all of them where it
+        Where the system does not report waiting, those without an involuntary switch; all samples where it
         tells neither.
         """
-        told = self.disturbance
-        if told is None:
+        disturbance = self.disturbance
+        if disturbance is None:
             return (True,) * len(self.seconds)
-        if told.run_delay_seconds is None:
-            return tuple(switches == 0 for switches in told.involuntary_switches)
+        if disturbance.run_delay_seconds is None:
+            return tuple(switches == 0 for switches in disturbance.involuntary_switches)
         return tuple(
             waited <= CLEAN_WAIT_FRACTION * second * self.calls_per_sample + CLEAN_WAIT_SECONDS
-            for second, waited in zip(self.seconds, told.run_delay_seconds, strict=True)
+            for second, waited in zip(self.seconds, disturbance.run_delay_seconds, strict=True)
         )
-
-    @property
-    def clean_seconds(self) -> tuple[float, ...]:
-        """The clean samples."""
-        return tuple(second for second, kept in zip(self.seconds, self.clean, strict=True) if kept)
 
     @property
     def trusted(self) -> tuple[bool, ...]:
@@ -181,8 +176,8 @@ class Samples(Record, frozen=True):
         return tuple(column[first:last] for first, last in edges)
 
     def statistics(self) -> "ProcessStatistics":
-        """What sums them up; of the trusted ones, except where it says otherwise."""
-        trusted, told = self.trusted_seconds, self.disturbance
+        """The statistics of the trusted samples; see `ProcessStatistics`."""
+        trusted, disturbance = self.trusted_seconds, self.disturbance
         wall = sum(self.seconds) * self.calls_per_sample
         return ProcessStatistics(
             samples=len(self.seconds),
@@ -200,10 +195,12 @@ class Samples(Record, frozen=True):
             lag1_autocorrelation=stats.lag1_autocorrelation(trusted),
             drift=stats.drift(trusted),
             block_medians=self.block_medians,
-            cpu_fraction=sum(told.cpu_seconds) / wall if told else None,
-            involuntary_switches=sum(told.involuntary_switches) if told else None,
-            page_faults=sum(told.page_faults) if told else None,
-            run_delay_seconds=sum(told.run_delay_seconds) if told and told.run_delay_seconds else None,
+            cpu_fraction=sum(disturbance.cpu_seconds) / wall if disturbance else None,
+            involuntary_switches=sum(disturbance.involuntary_switches) if disturbance else None,
+            page_faults=sum(disturbance.page_faults) if disturbance else None,
+            run_delay_seconds=sum(disturbance.run_delay_seconds)
+            if disturbance and disturbance.run_delay_seconds
+            else None,
             host_bound=sum(self.host_bound) if self.host_bound is not None else None,
         )
 
@@ -226,7 +223,7 @@ class ProcessStatistics(Record, frozen=True):
     """One process's samples of one case summed up, in seconds per call; the raw ones are in the side file.
 
     Of the samples that waited for no core, but for `samples`, `fastest`, `slowest` and `mean`, which are of all.
-    `cpu_fraction` is CPU time over wall time, all threads together; None is "the system does not tell".
+    `cpu_fraction` is CPU time over wall time, all threads together; None where the system does not report it.
     """
 
     samples: int
@@ -251,11 +248,11 @@ class ProcessStatistics(Record, frozen=True):
     mean: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuses what no samples give."""
+        """Rejects impossible statistics."""
         if not 0 <= self.clean <= self.samples or self.samples < 1 or not self.block_medians:
             raise ValueError("statistics are of samples, in blocks")
         if min(self.median, self.fastest, *self.block_medians) <= 0.0:
-            raise ValueError("samples are longer than nothing")
+            raise ValueError("samples must be positive")
 
     @property
     def trusted(self) -> int:

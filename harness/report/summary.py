@@ -70,7 +70,7 @@ def bandwidths(run: Run) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for level in run.peaks.levels:
         capacity = units.size(level.capacity_bytes) if level.capacity_bytes else ""
-        capacity += f" of {units.size(level.told_bytes)}" if level.told_bytes else ""
+        capacity += f" of {units.size(level.reported_bytes)}" if level.reported_bytes else ""
         for peak in run.peaks.bandwidth:
             if peak.level == level.name:
                 # Private caches add up over the threads of the run.

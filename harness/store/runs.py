@@ -71,6 +71,7 @@ _RENAMED = {
     b"steal_share": b"steal_fraction",
     b"steal_share_since_boot": b"steal_fraction_since_boot",
     b"told": b"identified",
+    b"told_bytes": b"reported_bytes",
     b"typical": b"median",
     b"vector_flops": b"elementwise_flops",
 }

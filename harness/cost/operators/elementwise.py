@@ -78,8 +78,8 @@ def _values_read(call: OperatorCall) -> int | None:
     if base in UNREAD:
         return 0
     if base in UNREAD_IN_PLACE and base != call.name:
-        others = (value for name, value in call.arguments.items() if name != "self")
-        return sum(other.nbytes for other in others if isinstance(other, Operand))
+        operands = (value for name, value in call.arguments.items() if name != "self")
+        return sum(other.nbytes for other in operands if isinstance(other, Operand))
     return None
 
 

@@ -12,11 +12,11 @@ from harness.cost.operators.call import FORMULAS, Operand, OperatorCall, Work
 
 def _index_bytes(call: OperatorCall) -> int:
     for name in ("indices", "index", "mask"):
-        found = call.get(name)
-        if isinstance(found, Operand):
-            return found.nbytes
-        if isinstance(found, Sequence):
-            return sum(one.nbytes for one in found if isinstance(one, Operand))
+        index = call.get(name)
+        if isinstance(index, Operand):
+            return index.nbytes
+        if isinstance(index, Sequence):
+            return sum(item.nbytes for item in index if isinstance(item, Operand))
     return 0
 
 

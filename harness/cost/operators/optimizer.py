@@ -41,8 +41,8 @@ def adagrad(call: OperatorCall) -> Work:
 def _updating(call: OperatorCall, each: int, states: tuple[str, ...]) -> Work:
     """Parameters, gradients and states are read; parameters and states are written."""
     parameters = list(call.operands("self"))
-    kept: list[Operand] = parameters + [one for name in states for one in call.operands(name)]
-    changed = sum(one.nbytes for one in kept)
+    kept: list[Operand] = parameters + [operand for name in states for operand in call.operands(name)]
+    changed = sum(operand.nbytes for operand in kept)
     gradients = sum(operand.nbytes for operand in call.operands("grads"))
     return Work(0, each * _elements(call), bytes_read=changed + gradients, bytes_written=changed)
 

@@ -198,7 +198,7 @@ def batch_norm(call: OperatorCall) -> Work:
     written = list(call.writes)
     if "legit" not in call.name and call.get("running_mean") is not None:
         written += [call["running_mean"], call["running_var"]]
-    return Work(0, size * (5 + _affine(call)), bytes_written=sum(one.nbytes for one in written))
+    return Work(0, size * (5 + _affine(call)), bytes_written=sum(operand.nbytes for operand in written))
 
 
 @FORMULAS.of(

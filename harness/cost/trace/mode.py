@@ -148,7 +148,7 @@ class FakeMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
             tables = any(tensor in self._tables for tensor in tensors)
             if tables or all(_stays_real(tensor) for tensor in tensors):
                 made = self._foreseen(func, args, kwargs)
-                if all(_stays_real(one) or (tables and one.numel() <= MOST_REAL) for one in made):
+                if all(_stays_real(tensor) or (tables and tensor.numel() <= MOST_REAL) for tensor in made):
                     result = func(*args, **kwargs)
                     return self._table(result) if tables else result
         elif func is torch.ops.aten._grouped_mm.default:  # noqa: SLF001 - an operator's name
@@ -213,9 +213,9 @@ def _grouped_mm(
 def named(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """An operator's arguments by the names of its schema, defaults included."""
     schema = func._schema.arguments  # noqa: SLF001 - torch has no other way
-    found = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
-    found.update(zip((argument.name for argument in schema), args, strict=False))
-    return found | kwargs
+    values = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
+    values.update(zip((argument.name for argument in schema), args, strict=False))
+    return values | kwargs
 
 
 @contextmanager

@@ -146,5 +146,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return _operand(value)
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return value

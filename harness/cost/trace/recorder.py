@@ -90,12 +90,16 @@ class Recorder:
     def _parameters(self) -> list[torch.Tensor]:
         """Those of modules and of optimizers, and any other that an operator met."""
         groups = [group["params"] for optimizer in self.optimizers for group in optimizer.param_groups]
-        return [*self._of_modules("_parameters"), *(one for group in groups for one in group), *self.seen]
+        return [
+            *self._of_modules("_parameters"),
+            *(parameter for group in groups for parameter in group),
+            *self.seen,
+        ]
 
     def _of_modules(self, kind: str) -> list[torch.Tensor]:
         """Their own parameters or buffers, as they are now."""
-        found = [one for module in self.modules for one in getattr(module, kind).values()]
-        return [one for one in found if one is not None]
+        tensors = [tensor for module in self.modules for tensor in getattr(module, kind).values()]
+        return [tensor for tensor in tensors if tensor is not None]
 
     def saved_by(self, call: Call) -> int:
         """Runs a call, and adds up what its forward pass saves for the backward one, in bytes."""
@@ -249,10 +253,10 @@ def _spans(values: list[Any]) -> Spans:
 
 
 def _phase_work(name: str, operators: tuple[Operator, ...], peak: int, host_calls: int) -> PhaseWork:
-    mine = [operator for operator in operators if operator.phase == name]
+    of_phase = [operator for operator in operators if operator.phase == name]
 
     def total(what: str) -> int:
-        return sum(operator.count * getattr(operator, what) for operator in mine)
+        return sum(operator.count * getattr(operator, what) for operator in of_phase)
 
     return PhaseWork(
         phase=name,
@@ -270,22 +274,22 @@ def _phase_work(name: str, operators: tuple[Operator, ...], peak: int, host_call
 
 def _strata(operators: tuple[Operator, ...]) -> tuple[Stratum, ...]:
     """Operators that touch elements, by matrix dtype and by the size of their operands."""
-    found: dict[tuple[str, int], list[Operator]] = {}
+    strata: dict[tuple[str, int], list[Operator]] = {}
     for operator in operators:
         # No less than one of them lies in memory at once; rounded down, so that the level is never one too far out.
-        round_spread = max(operator.bytes_read, operator.bytes_written)
+        moved = max(operator.bytes_read, operator.bytes_written)
         if operator.kernel:
-            found.setdefault((operator.dtype, 1 << max(1, round_spread).bit_length() - 1), []).append(
-                operator
-            )
+            strata.setdefault((operator.dtype, 1 << max(1, moved).bit_length() - 1), []).append(operator)
     return tuple(
         Stratum(
             dtype=dtype,
             operand_bytes=size,
-            flops=sum(one.count * (one.flops + one.recomputed_flops) for one in several),
-            elementwise_flops=sum(one.count * one.elementwise_flops for one in several),
-            bytes_moved=sum(one.count * (one.bytes_read + one.bytes_written) for one in several),
-            kernels=sum(one.count for one in several),
+            flops=sum(operator.count * (operator.flops + operator.recomputed_flops) for operator in several),
+            elementwise_flops=sum(operator.count * operator.elementwise_flops for operator in several),
+            bytes_moved=sum(
+                operator.count * (operator.bytes_read + operator.bytes_written) for operator in several
+            ),
+            kernels=sum(operator.count for operator in several),
         )
-        for (dtype, size), several in sorted(found.items())
+        for (dtype, size), several in sorted(strata.items())
     )

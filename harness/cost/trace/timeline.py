@@ -153,7 +153,7 @@ class Timeline:
 
         What was never used before was made before everything that is alive now.
         """
-        found: dict[int, tuple[int, int]] = {}
+        totals: dict[int, tuple[int, int]] = {}
         spans: dict[int, tuple[int, int]] = {}
         for tensor, nbytes in written:
             if self.knows(tensor):
@@ -168,9 +168,9 @@ class Timeline:
             if distance is None:
                 distance = sum(piece.nbytes for piece in self._alive.values())
             place = max(0, distance - 1).bit_length()
-            before = found.get(place, (0, 0))
-            found[place] = (before[0] + reads, before[1] + writes)
-        return found
+            before = totals.get(place, (0, 0))
+            totals[place] = (before[0] + reads, before[1] + writes)
+        return totals
 
     def claim(self, tensors: Iterable[torch.Tensor], category: str) -> None:
         """Says what tensors are; the first word counts."""

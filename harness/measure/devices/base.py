@@ -1,7 +1,7 @@
-"""The machine under test, and the one seam to it: its clock, its synchronisation, its memory.
+"""The device under test: its clock, synchronization and memory.
 
-A device never sees a workload. Whatever implements `Device` can stand here; the tests use a
-simulated one, so every path of an asynchronous device is proven where there is none.
+A device never sees a workload. Anything that implements `Device` fits; the tests use a
+simulated one, so every path of an asynchronous device is tested without one.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ import torch
 
 from harness.errors import Unsupported, UsageError
 from harness.measure.environment.host import usable_physical_cores
-from harness.measure.memory import Weighed
+from harness.measure.memory import MeasuredMemory
 from harness.measure.timer import Clock
 from harness.records import MemoryLevel
 from harness.workload import Call
@@ -28,16 +28,16 @@ class Device(Clock, Protocol):
     torch_device: torch.device
     threads: int
     uuid: str | None
-    """By which NVML knows the card; never stored."""
+    """The card's id for NVML; never stored."""
 
-    def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
+    def measure_memory(self, prepare: Callable[[torch.device], Call]) -> MeasuredMemory:
         """Makes the tensors, runs one call, and returns it with its output and its peak of tensor bytes."""
 
     def free_bytes(self) -> int:
-        """Memory that can still be taken without pushing anything out."""
+        """Memory that can be allocated without displacing anything."""
 
     def cache_bytes(self) -> int | None:
-        """The cache in front of main memory, which a cold view must outrun; None where it is not known."""
+        """The cache in front of main memory, which a cold view must exceed; None where unknown."""
 
     def captured(self, calls: Sequence[Call]) -> Callable[[], object]:
         """The calls as one graph, launched at once.
@@ -47,32 +47,32 @@ class Device(Clock, Protocol):
         """
 
     def spend(self, seconds: float) -> None:
-        """Uses up so much of the device's time, as one more piece of work: a slowdown of known size."""
+        """Occupies the device for `seconds`, as one more operation: a slowdown of known size."""
 
     def joules(self) -> float | None:
-        """A counter of the energy used so far; None where there is none that may be read."""
+        """A counter of the energy used so far; None where no counter is readable."""
 
     def give_back(self) -> None:
-        """Hands memory that is held and not used back to the system, for other processes."""
+        """Returns unused memory to the system, for other processes."""
 
     def memory_levels(self) -> tuple[MemoryLevel, ...]:
-        """The memory hierarchy that `threads` threads see, nearest first."""
+        """The memory hierarchy of `threads` threads, nearest first."""
 
     def thread_counts(self) -> tuple[int, ...]:
         """The numbers of threads to measure peaks for."""
 
     def use_threads(self, threads: int) -> None:
-        """Runs the work from here on with so many threads."""
+        """Sets the number of threads for the work from here on."""
 
 
 def named(name: str, threads: int | None = None) -> tuple[str, int]:
-    """The device a user means, and its threads: `auto`, `cpu`, `cuda`, `cuda:N`, `xpu` or `mps`.
+    """The full name of a user's device, and its threads: `auto`, `cpu`, `cuda`, `cuda:N`, `xpu` or `mps`.
 
-    Nothing is started on it: that is for the processes that measure. `threads` None: one for each
+    Starts nothing on it: only workers do. `threads` None: one for each
     physical core this process may use.
 
     Raises:
-        UsageError: no such device here, with those that are.
+        UsageError: no such device here; the message lists the devices.
     """
     known = ["cpu", *_accelerators()]
     if threads is not None and threads < 1:
@@ -88,7 +88,7 @@ def named(name: str, threads: int | None = None) -> tuple[str, int]:
 
 def opened(name: str, threads: int) -> Device:
     """The device of a name that `named` gave, started in this process."""
-    # Each of these starts its own part of torch: only the one that is needed.
+    # Each class starts its own part of torch: only the needed one is loaded.
     if name == "cpu":
         from harness.measure.devices.cpu import Cpu  # noqa: PLC0415
 
@@ -112,7 +112,7 @@ def _accelerators() -> list[str]:
     return [f"{kind}:{index}" for index in range(torch.accelerator.device_count())]
 
 
-# Words in torch's errors that mean "not on this device", not "broken".
+# Texts in torch's errors that mean "not on this device" rather than "broken".
 _IMPOSSIBLE = ("not implemented for", "is only supported on", "requires compute capability")
 
 

@@ -14,7 +14,7 @@ from harness.measure.disturbance import Counters, ProcessCounters
 from harness.measure.environment.cgroup import cgroup_memory_left
 from harness.measure.environment.files import read, read_integer
 from harness.measure.environment.host import cache_levels, usable_physical_cores
-from harness.measure.memory import Weighed, weigh_on_cpu
+from harness.measure.memory import MeasuredMemory, measure_memory_on_cpu
 from harness.records import MemoryLevel
 from harness.workload import Call
 
@@ -22,7 +22,7 @@ _ZONES = "sys/class/powercap"
 
 
 class Rapl:
-    """The sum over the packages; None where none can be read."""
+    """The energy counters of the CPU packages (RAPL)."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         zones = sorted((root / _ZONES).glob("intel-rapl:*"))
@@ -36,7 +36,7 @@ class Rapl:
         self._wrapped: dict[Path, int] = {}
 
     def joules(self) -> float | None:
-        """Energy since some moment in the past, in joules; never goes back."""
+        """Energy since an arbitrary moment, in joules; never decreases. None where no counter is readable."""
         total = 0
         for zone in self._zones:
             now = read_integer(zone / "energy_uj")
@@ -70,40 +70,40 @@ class Cpu(HostTimed):
         return time.perf_counter()
 
     def synchronize(self) -> None:
-        """Nothing to wait for: a CPU call returns when it is done."""
+        """Does nothing: a CPU call returns when it is done."""
 
     def counters(self) -> Counters:
-        """All threads of this process."""
+        """The counters of all threads of this process."""
         return self._counters.read()
 
-    def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
-        """Exact, from the allocator's events."""
-        return weigh_on_cpu(prepare)
+    def measure_memory(self, prepare: Callable[[torch.device], Call]) -> MeasuredMemory:
+        """Measures from the allocator's events, which are exact."""
+        return measure_memory_on_cpu(prepare)
 
     def free_bytes(self) -> int:
-        """What the system calls available, or what the control group leaves of it."""
+        """The system's available memory, or the rest of the control group's limit if that is less."""
         available = int(psutil.virtual_memory().available)
         left = cgroup_memory_left()
         return available if left is None else min(available, left)
 
     def cache_bytes(self) -> int | None:
-        """The last level this process sees."""
+        """The last cache level that this process sees."""
         return max((level.bytes * level.instances for level in cache_levels()), default=None)
 
     def captured(self, calls: Sequence[Call]) -> Callable[[], object]:
-        """None are."""
+        """Unsupported."""
         del calls
         raise Unsupported("a CPU has no graphs")
 
     def joules(self) -> float | None:
-        """The packages' counter, where it may be read."""
+        """The energy counter of the packages; None where it is not readable."""
         return self._package.joules()
 
     def give_back(self) -> None:
-        """The C library does, by itself."""
+        """Does nothing: the C library returns memory itself."""
 
     def memory_levels(self) -> tuple[MemoryLevel, ...]:
-        """Private caches counted once a thread, shared ones as often as this process sees them."""
+        """The memory levels: private caches count once a thread, shared ones once an instance."""
         levels = []
         for cache in cache_levels():
             instances = min(cache.instances, self.threads)

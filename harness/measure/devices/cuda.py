@@ -8,11 +8,11 @@ import torch
 
 from harness.measure.devices.base import MAIN_MEMORY
 from harness.measure.disturbance import Counters
-from harness.measure.memory import Weighed, weigh_on_cuda
+from harness.measure.memory import MeasuredMemory, measure_memory_on_cuda
 from harness.records import MemoryLevel
 from harness.workload import Call
 
-# A spin of so many clock cycles, some milliseconds, tells how fast they go.
+# A spin of this many clock cycles, some milliseconds, measures their rate.
 CALIBRATION_CYCLES = 10_000_000
 
 
@@ -36,8 +36,8 @@ class Cuda:
         self._cycles_per_second = self._calibrate()
         # The BLAS library's workspace, made at the first product, belongs to no case.
         for dtype in (torch.float32, torch.bfloat16):
-            one = torch.ones(64, 64, device=self.torch_device, dtype=dtype)
-            torch.mm(one, one)
+            square = torch.ones(64, 64, device=self.torch_device, dtype=dtype)
+            torch.mm(square, square)
         self.synchronize()
 
     def mark(self) -> torch.cuda.Event:
@@ -59,29 +59,31 @@ class Cuda:
         return time.perf_counter()
 
     def counters(self) -> Counters | None:
-        """The host's scheduler says nothing about samples timed on the device."""
+        """None: the host's scheduler does not see samples timed on the device."""
         return None
 
-    def hold(self, seconds: float) -> None:
+    def delay_queue(self, seconds: float) -> None:
         """A kernel of one thread that spins on the device's clock (ATen/cuda/Sleep.cu)."""
         torch.cuda._sleep(max(1, int(seconds * self._cycles_per_second)))  # type: ignore[no-untyped-call]  # noqa: SLF001
 
     def reached(self, mark: torch.cuda.Event) -> bool:
-        """Asks the event, without waiting."""
+        """Queries the event, without waiting."""
         return bool(mark.query())  # type: ignore[no-untyped-call]
 
-    def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
-        """The caching allocator's peak of bytes asked for."""
-        return weigh_on_cuda(prepare, self.torch_device)
+    def measure_memory(self, prepare: Callable[[torch.device], Call]) -> MeasuredMemory:
+        """Measures the caching allocator's peak of requested bytes."""
+        return measure_memory_on_cuda(prepare, self.torch_device)
 
     def free_bytes(self) -> int:
-        """What the driver calls free, and what the allocator holds unused."""
+        """The driver's free memory, and unused memory of the allocator."""
         free, _ = torch.cuda.mem_get_info(self.torch_device)
-        held = torch.cuda.memory_reserved(self.torch_device) - torch.cuda.memory_allocated(self.torch_device)
-        return free + held
+        unused = torch.cuda.memory_reserved(self.torch_device) - torch.cuda.memory_allocated(
+            self.torch_device
+        )
+        return free + unused
 
     def cache_bytes(self) -> int:
-        """L2."""
+        """The size of L2."""
         return int(self._properties.L2_cache_size)
 
     def captured(self, calls: Sequence[Call]) -> Callable[[], object]:
@@ -98,8 +100,8 @@ class Cuda:
         return graph.replay
 
     def spend(self, seconds: float) -> None:
-        """The same kernel as a hold."""
-        self.hold(seconds)
+        """Runs the kernel of `delay_queue`."""
+        self.delay_queue(seconds)
 
     def joules(self) -> float | None:
         """NVML's counter since the driver was loaded (Volta and later)."""

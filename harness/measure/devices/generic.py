@@ -1,7 +1,7 @@
 """Any other accelerator torch knows (xpu, mps), through `torch.accelerator` alone.
 
-What is missing there is said, not guessed: no device timeline (so `wall` is the only view), no peak
-memory where torch does not count it, no cache size, no sensors, no datasheet.
+Missing facts stay unknown: there is no device timeline (`wall` is the only view), no peak
+memory where torch does not count it, no cache size, no sensors and no datasheet.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from harness.errors import Unsupported
 from harness.measure.devices.base import MAIN_MEMORY
 from harness.measure.devices.host_clock import HostTimed
 from harness.measure.disturbance import Counters
-from harness.measure.memory import Weighed
+from harness.measure.memory import MeasuredMemory
 from harness.records import MemoryLevel
 from harness.workload import Call
 
@@ -43,10 +43,10 @@ class Accelerator(HostTimed):
         torch.accelerator.synchronize(self.torch_device)
 
     def counters(self) -> Counters | None:
-        """The host's scheduler says nothing of the device."""
+        """None: the host's scheduler does not see the device."""
         return None
 
-    def weigh(self, prepare: Callable[[torch.device], Call]) -> Weighed:
+    def measure_memory(self, prepare: Callable[[torch.device], Call]) -> MeasuredMemory:
         """The allocator's peak, where torch counts it for this device; else None."""
         memory: Any = torch.accelerator
         try:
@@ -56,14 +56,16 @@ class Accelerator(HostTimed):
         call = prepare(self.torch_device)
         self.synchronize()
         if before is None:
-            return Weighed(call, call(), None, {})
+            return MeasuredMemory(call, call(), None, {})
         memory.reset_peak_memory_stats(self.torch_device)
         output = call()
         self.synchronize()
-        return Weighed(call, output, int(memory.max_memory_allocated(self.torch_device)) - int(before), {})
+        return MeasuredMemory(
+            call, output, int(memory.max_memory_allocated(self.torch_device)) - int(before), {}
+        )
 
     def free_bytes(self) -> int:
-        """What the driver calls free; the host's memory where it does not tell (unified memory)."""
+        """The driver's free memory; the host's where it reports none (unified memory)."""
         memory: Any = torch.accelerator
         try:
             return int(memory.get_memory_info(self.torch_device)[0])
@@ -71,16 +73,16 @@ class Accelerator(HostTimed):
             return int(psutil.virtual_memory().available)
 
     def cache_bytes(self) -> int | None:
-        """Not told."""
+        """None: unknown."""
         return None
 
     def captured(self, calls: Sequence[Call]) -> Callable[[], object]:
-        """None are."""
+        """Unsupported."""
         del calls
         raise Unsupported(f"no graphs on {self.name}")
 
     def joules(self) -> float | None:
-        """Not told."""
+        """None: unknown."""
         return None
 
     def give_back(self) -> None:

@@ -1,4 +1,4 @@
-"""The timeline of a device that is timed by the host's clock: no queue, so nothing to hold or to ask."""
+"""The timeline of a device that the host's clock times: it has no queue."""
 
 import time
 
@@ -6,7 +6,7 @@ from harness.measure.timer import Mark
 
 
 class HostTimed:
-    """What the host's processor, and every accelerator without a timeline of its own, have in common."""
+    """Common base of the host's processor and of accelerators without a timeline of their own."""
 
     batch = 1
     asynchronous = False
@@ -19,16 +19,16 @@ class HostTimed:
         """Wall time."""
         return end - start
 
-    def hold(self, seconds: float) -> None:
-        """Nothing: there is no queue, or the wait for the host is part of what is measured."""
+    def delay_queue(self, seconds: float) -> None:
+        """Does nothing: there is no queue, or the wait for the host is part of the measurement."""
 
     def reached(self, mark: Mark) -> bool:
-        """Yes: a mark waits for what came before it."""
+        """Always: a mark waits for earlier work."""
         del mark
         return True
 
     def spend(self, seconds: float) -> None:
-        """Waits, busily."""
+        """Spins on the host."""
         until = time.perf_counter() + seconds
         while time.perf_counter() < until:
             pass

@@ -1,4 +1,4 @@
-"""Captures what the machine is: every source asked once, each failure a reason and no exception."""
+"""Captures the environment: each source is read once, and a failure becomes a reason, not an exception."""
 
 import hashlib
 import importlib.metadata
@@ -92,7 +92,7 @@ def _git(directory: Path, *arguments: str) -> bytes:
 
 
 def _reason(error: OSError | subprocess.SubprocessError) -> str:
-    """Why, without git's own words, which name paths."""
+    """The reason, without git's own message, which contains paths."""
     if isinstance(error, subprocess.TimeoutExpired):
         return f"git took longer than {_GIT_SECONDS:g} s"
     if isinstance(error, subprocess.CalledProcessError):
@@ -209,13 +209,13 @@ def _torch_devices(device_name: str | None) -> list[TorchDevice] | None:
 def _torch_device(index: int) -> TorchDevice:
     import torch  # noqa: PLC0415 - a second or more
 
-    told = torch.cuda.get_device_properties(index)
+    properties = torch.cuda.get_device_properties(index)
     return TorchDevice(
         index=index,
-        uuid=str(told.uuid),
-        name=told.name,
-        memory_bytes=told.total_memory,
-        compute_capability=f"{told.major}.{told.minor}",
-        multiprocessors=told.multi_processor_count,
-        l2_cache_bytes=told.L2_cache_size,
+        uuid=str(properties.uuid),
+        name=properties.name,
+        memory_bytes=properties.total_memory,
+        compute_capability=f"{properties.major}.{properties.minor}",
+        multiprocessors=properties.multi_processor_count,
+        l2_cache_bytes=properties.L2_cache_size,
     )

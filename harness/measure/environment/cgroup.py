@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from harness.measure.environment.files import read, read_integer
 
-# Version 1 says "no limit" as the largest page-aligned long, which depends on the page size.
+# Version 1 reports "no limit" as the largest page-aligned long, which depends on the page size.
 _UNLIMITED_BYTES = 2**62
 
 
@@ -53,7 +53,7 @@ def cgroup_cpuset(root: Path = Path("/")) -> str | None:
 
 
 def cgroup_memory_limit(root: Path = Path("/")) -> int | None:
-    """The most memory in bytes this process and its group may hold; None where there is no limit."""
+    """The most memory in bytes this process and its group may use; None where there is no limit."""
     limits = []
     for group in _groups("memory", root):
         for name in ("memory.max", "memory.limit_in_bytes"):
@@ -79,8 +79,8 @@ def cgroup_memory_left(root: Path = Path("/")) -> int | None:
 
 def cgroup_throttling(root: Path = Path("/")) -> Throttling | None:
     """The counters of all enclosing groups added up; None where no group keeps them."""
-    found = [_statistics(group) for group in _groups("cpu", root)]
-    counted = [s for s in found if "nr_throttled" in s]
+    statistics = [_statistics(group) for group in _groups("cpu", root)]
+    counted = [s for s in statistics if "nr_throttled" in s]
     if not counted:
         return None
     return Throttling(

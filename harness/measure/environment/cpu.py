@@ -1,8 +1,8 @@
-"""What the CPU is and how the kernel runs it. No torch, no root rights.
+"""Reads the CPU's properties and the kernel's settings for it. Needs neither torch nor root rights.
 
 Sources: /proc/cpuinfo and, under /sys/devices/system, cpu (Documentation/ABI/testing/sysfs-devices-
-system-cpu), node and clocksource. Where a kernel tells nothing (macOS, some sandboxes) what torch's
-cpuinfo library knows stands in.
+system-cpu), node and clocksource. Where a kernel reports nothing (macOS, some sandboxes),
+torch's cpuinfo library replaces it.
 """
 
 import platform
@@ -25,12 +25,12 @@ _ARM_ISA = re.compile(
     r"neon|asimd|asimdhp|asimddp|asimdfhm|fphp|fp16\w*|i8mm|bf16|ebf16|dot|dotprod|s[vm]e\w*"
 )
 _HYPERVISOR_CLOCKS = {"kvm-clock": "KVM", "xen": "Xen", "hyperv": "Microsoft"}
-_UNKNOWN = "the kernel does not tell"
+_UNKNOWN = "the kernel does not report"
 _NO_FREQUENCY = "no cpufreq directory (usual in a virtual machine)"
 
 
 def read_processor(root: Path, capabilities: Mapping[str, object], gaps: Gaps) -> Processor:
-    """The processor; `capabilities` is what `torch.cpu.get_capabilities()` says."""
+    """The processor; `capabilities` is the result of `torch.cpu.get_capabilities()`."""
     info = _cpuinfo(root)
     online = online_cpus(root)
     return Processor(
@@ -55,7 +55,9 @@ def read_processor(root: Path, capabilities: Mapping[str, object], gaps: Gaps) -
             "frequency_driver", _one_of_all(root, online, "scaling_driver"), _NO_FREQUENCY
         ),
         boost=gaps.known("boost", _boost(root), "neither cpufreq/boost nor intel_pstate/no_turbo"),
-        base_hertz=gaps.known("base_hertz", _base_hertz(root, info), "neither cpufreq nor the name tells"),
+        base_hertz=gaps.known(
+            "base_hertz", _base_hertz(root, info), "neither cpufreq nor the name contains it"
+        ),
         min_hertz=gaps.known("min_hertz", _hertz(root, online, "cpuinfo_min_freq", min), _NO_FREQUENCY),
         max_hertz=gaps.known("max_hertz", _hertz(root, online, "cpuinfo_max_freq", max), _NO_FREQUENCY),
         limit_hertz=gaps.known("limit_hertz", _hertz(root, online, "scaling_max_freq", max), _NO_FREQUENCY),
@@ -94,8 +96,8 @@ def _model_name(info: Mapping[str, str], capabilities: Mapping[str, object]) -> 
 
 def _sockets(online: Iterable[int], root: Path, capabilities: Mapping[str, object]) -> int | None:
     packages = {core.package for core in cores(online, root)}
-    told = capabilities.get("num_sockets")
-    return len(packages) or (told if isinstance(told, int) else None)
+    sockets = capabilities.get("num_sockets")
+    return len(packages) or (sockets if isinstance(sockets, int) else None)
 
 
 def _physical_cores(online: Iterable[int], root: Path) -> int | None:
@@ -121,10 +123,10 @@ def _numa_nodes(root: Path, gaps: Gaps) -> tuple[NumaNode, ...]:
 
 
 def _caches(root: Path, capabilities: Mapping[str, object], gaps: Gaps) -> tuple[CacheLevel, ...]:
-    told = tuple(cache_levels(root, affinity() or online_cpus(root)))
-    if told:
-        return told
-    gaps.note("caches", "the kernel does not tell; levels 1 and 2 from torch, one instance each")
+    levels = tuple(cache_levels(root, affinity() or online_cpus(root)))
+    if levels:
+        return levels
+    gaps.note("caches", "the kernel does not report; levels 1 and 2 from torch, one instance each")
     sizes = ((1, "data", "l1d_cache_size"), (2, "unified", "l2_cache_size"))
     return tuple(
         CacheLevel(level=level, kind=kind, bytes=size, instances=1)
@@ -134,9 +136,9 @@ def _caches(root: Path, capabilities: Mapping[str, object], gaps: Gaps) -> tuple
 
 
 def _isa(info: Mapping[str, str], capabilities: Mapping[str, object]) -> tuple[str, ...]:
-    told = (info.get("flags") or info.get("Features") or "").split()
-    flags = told or [name for name, present in capabilities.items() if present is True]
-    arm = "Features" in info or (not told and platform.machine() in {"arm64", "aarch64"})
+    reported = (info.get("flags") or info.get("Features") or "").split()
+    flags = reported or [name for name, present in capabilities.items() if present is True]
+    arm = "Features" in info or (not reported and platform.machine() in {"arm64", "aarch64"})
     wanted = _ARM_ISA if arm else _X86_ISA
     return tuple(sorted(flag for flag in flags if wanted.fullmatch(flag)))
 
@@ -151,8 +153,8 @@ def _one_of_all(root: Path, cpus: Iterable[int], name: str) -> str | None:
 
 
 def _hertz(root: Path, cpus: Iterable[int], name: str, choose: Callable[[list[int]], int]) -> float | None:
-    told = (read_integer(path) for path in _frequency_files(root, cpus, name))
-    kilohertz = [value for value in told if value is not None]
+    values = (read_integer(path) for path in _frequency_files(root, cpus, name))
+    kilohertz = [value for value in values if value is not None]
     return choose(kilohertz) * 1e3 if kilohertz else None
 
 
@@ -198,5 +200,5 @@ def _hypervisor_vendor(root: Path, info: Mapping[str, str], gaps: Gaps) -> str |
 
 
 def _mitigations(root: Path) -> dict[str, str]:
-    told = ((path.name, read(path)) for path in sorted((root / _CPUS / "vulnerabilities").glob("*")))
-    return {name: text for name, text in told if text and text != "Not affected"}
+    texts = ((path.name, read(path)) for path in sorted((root / _CPUS / "vulnerabilities").glob("*")))
+    return {name: text for name, text in texts if text and text != "Not affected"}

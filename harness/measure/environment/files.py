@@ -1,4 +1,4 @@
-"""The small text files in which a kernel tells about itself (/proc, /sys)."""
+"""Reads the small text files of the kernel (/proc, /sys), and collects the reasons of missing facts."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +24,7 @@ def read_integer(path: Path) -> int | None:
 def fields(path: Path, separator: str = ":") -> dict[str, str]:
     """The "name: value" lines of a file, names and values stripped; empty where it cannot be read."""
     pairs = (line.partition(separator) for line in (read(path) or "").splitlines())
-    return {name.strip(): value.strip() for name, found, value in pairs if found}
+    return {name.strip(): value.strip() for name, separated, value in pairs if separated}
 
 
 _Value = TypeVar("_Value")
@@ -34,9 +34,9 @@ class Gaps:
     """Reasons by dotted field path; a part of the record gets its own view with `under`.
 
     >>> gaps = Gaps()
-    >>> gaps.under("processor").known("microcode", None, "not told by this kernel")
+    >>> gaps.under("processor").known("microcode", None, "not reported by this kernel")
     >>> gaps.reasons
-    {'processor.microcode': 'not told by this kernel'}
+    {'processor.microcode': 'not reported by this kernel'}
     """
 
     def __init__(self, prefix: str = "", reasons: dict[str, str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What the GPUs are and how they are set: NVML for the card, torch for what NVML does not tell.
+"""Reads the properties and settings of GPUs: from NVML, and from torch where NVML has none.
 
 Reads only; nothing here changes a setting. NVML counts in milliwatts, megahertz and bytes (NVML API
 reference, "Device Queries"). torch is heard through `TorchDevice` alone, so this module loads
@@ -22,7 +22,7 @@ _COMPUTE_MODES = {0: "default", 1: "exclusive thread", 2: "prohibited", 3: "excl
 
 @dataclass(frozen=True)
 class TorchDevice:
-    """What torch says of one device; `uuid` is without the driver's "GPU-" before it."""
+    """The properties that torch reports of one device; `uuid` lacks the driver's prefix "GPU-"."""
 
     index: int
     uuid: str
@@ -48,7 +48,7 @@ def read_accelerators(
 ) -> Found:
     """Every card the NVIDIA driver knows, then the devices only torch knows (MIG slices, other makers).
 
-    `torch_devices` None: torch was not asked, because that would start CUDA in this process.
+    `torch_devices` is None where a query of torch would start CUDA in this process.
     """
     try:
         nvml.nvmlInit()
@@ -58,26 +58,26 @@ def read_accelerators(
         driver = _text(nvml.nvmlSystemGetDriverVersion())
         cards = [_Card(nvml, index, gaps, root) for index in range(nvml.nvmlDeviceGetCount())]
         uuids = tuple(uuid for card in cards if (uuid := card.uuid()) is not None)
-        found = tuple(card.describe(driver, torch_devices) for card in cards)
+        described = tuple(card.describe(driver, torch_devices) for card in cards)
     except nvml.NVMLError as error:
         return _torch_alone(gaps, torch_devices or (), f"NVML: {error}")
     finally:
         nvml.nvmlShutdown()
     strangers = [d for d in torch_devices or () if d.uuid not in {_bare(uuid) for uuid in uuids}]
-    reason = "NVML knows no card of this id" if found else "NVML finds no card"
-    others = _torch_alone(gaps, strangers, reason, found)
-    return Found(others.accelerators, uuids)
+    reason = "NVML knows no card of this id" if described else "NVML finds no card"
+    unmatched = _torch_alone(gaps, strangers, reason, described)
+    return Found(unmatched.accelerators, uuids)
 
 
 def _torch_alone(
-    gaps: Gaps, devices: Sequence[TorchDevice], reason: str, found: tuple[Accelerator, ...] = ()
+    gaps: Gaps, devices: Sequence[TorchDevice], reason: str, described: tuple[Accelerator, ...] = ()
 ) -> Found:
     """`found`, and after it the devices that torch alone describes."""
-    if not found and not devices:
+    if not described and not devices:
         gaps.note("accelerators", reason)
-    for position in range(len(found), len(found) + len(devices)):
+    for position in range(len(described), len(described) + len(devices)):
         gaps.note(f"accelerators.{position}", reason)
-    return Found(found + tuple(_described_by_torch(device) for device in devices))
+    return Found(described + tuple(_described_by_torch(device) for device in devices))
 
 
 def _described_by_torch(device: TorchDevice) -> Accelerator:
@@ -129,7 +129,7 @@ def _compute_mode(mode: int) -> str:
 
 
 class _Query(NamedTuple):
-    """How one field is asked for: NVML's function, its constants beyond the card, the conversion."""
+    """The query of one field: NVML's function, its constants after the card, the conversion."""
 
     function: str
     convert: Callable[[Any], object]
@@ -156,7 +156,7 @@ _QUERIES = {
     "power_limit_enforced_watts": _Query("nvmlDeviceGetEnforcedPowerLimit", _watts),
     "sm_clock_max_hertz": _Query("nvmlDeviceGetMaxClockInfo", _hertz, ("NVML_CLOCK_SM",)),
     "memory_clock_max_hertz": _Query("nvmlDeviceGetMaxClockInfo", _hertz, ("NVML_CLOCK_MEM",)),
-    # Deprecated since CUDA 13, to go with CUDA 14: then this field says so and stays None.
+    # Deprecated since CUDA 13, to go with CUDA 14: then this field stays None, with the reason.
     "sm_clock_application_hertz": _Query("nvmlDeviceGetApplicationsClock", _hertz, ("NVML_CLOCK_SM",)),
     "memory_clock_application_hertz": _Query("nvmlDeviceGetApplicationsClock", _hertz, ("NVML_CLOCK_MEM",)),
     "pcie_generation": _Query("nvmlDeviceGetCurrPcieLinkGeneration", int),
@@ -170,7 +170,7 @@ _DRAWING = _Query("nvmlDeviceGetGraphicsRunningProcesses", _process_ids)
 
 
 class _Card:
-    """One card, asked field by field: what it does not support is noted, the rest is kept."""
+    """One card, queried field by field; an unsupported field is noted and costs no further one."""
 
     def __init__(self, nvml: Any, index: int, gaps: Gaps, root: Path) -> None:
         self._nvml = nvml
@@ -184,7 +184,7 @@ class _Card:
         return uuid
 
     def describe(self, driver: str, torch_devices: Sequence[TorchDevice] | None) -> Accelerator:
-        """All that NVML and, where it was asked and sees this card, torch say."""
+        """All facts of NVML and, where it was queried and sees this card, of torch."""
         facts = {field: self._ask(field, query) for field, query in _QUERIES.items()}
         device = self._as_torch_sees_it(torch_devices)
         return Accelerator(
@@ -228,7 +228,7 @@ class _Card:
         return device
 
     def _numa_node(self) -> int | None:
-        """The memory node of the slot; the kernel says -1 where there is only one."""
+        """The memory node of the slot; the kernel reports -1 where there is only one."""
         address = self._ask("numa_node", _PCI_ADDRESS)
         if address is None:
             return None

@@ -68,7 +68,7 @@ def affinity() -> tuple[int, ...] | None:
     """The logical CPUs this process may run on; None where the system has no such notion (macOS).
 
     The calling thread's mask and the places of OpenMP: with OMP_PROC_BIND or OMP_PLACES set, the
-    thread that loads the library is bound to the first place, and its mask alone says "one core".
+    thread that loads the library is bound to the first place, and its mask alone shows one core.
     """
     if not hasattr(os, "sched_getaffinity"):
         return None
@@ -78,7 +78,7 @@ def affinity() -> tuple[int, ...] | None:
 
 @contextmanager
 def on_cpu(cpu: int | None) -> Iterator[None]:
-    """Keeps the calling thread on one logical CPU meanwhile; None, or a system without affinity: changes nothing."""
+    """Keeps the calling thread on one logical CPU; does nothing for None or without affinity."""
     if cpu is None or not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -91,12 +91,12 @@ def on_cpu(cpu: int | None) -> Iterator[None]:
 
 
 def online_cpus(root: Path = Path("/")) -> tuple[int, ...]:
-    """All logical CPUs of the machine that are switched on; empty where the kernel does not tell."""
+    """All logical CPUs of the machine that are switched on; empty where the kernel does not report."""
     return parse_cpu_list(read(root / _CPUS / "online") or "")
 
 
 class Core(NamedTuple):
-    """Where a physical core sits. A core number counts anew in each cluster on some Arm systems."""
+    """The place of a physical core. Core numbers restart in each cluster on some Arm systems."""
 
     package: int
     die: int
@@ -107,7 +107,7 @@ class Core(NamedTuple):
 def cores(cpus: Iterable[int], root: Path = Path("/")) -> frozenset[Core]:
     """The distinct physical cores some logical CPUs belong to.
 
-    A CPU whose topology the kernel does not tell (some sandboxes) counts as a core of its own.
+    A CPU whose topology the kernel does not report (some sandboxes) counts as a core of its own.
     """
     return frozenset(_core(cpu, root) for cpu in cpus)
 
@@ -129,9 +129,9 @@ def usable_physical_cores(root: Path = Path("/"), cpus: Collection[int] | None =
 def cache_levels(root: Path = Path("/"), cpus: Collection[int] | None = None) -> list[CacheLevel]:
     """The data and unified caches this process's CPUs see, innermost first, one entry a level.
 
-    Instances are told apart by the CPUs that share them. Where cores differ (performance and
+    Instances differ in the CPUs that share them. Where cores differ (performance and
     efficiency cores) `bytes` is the smallest instance: what fits there fits everywhere. Empty where
-    the kernel does not tell. In a virtual machine the last level is the host's whole cache.
+    the kernel does not report. In a virtual machine the last level is the host's whole cache.
     """
     allowed = affinity() if cpus is None else tuple(cpus)
     levels: dict[tuple[int, str], dict[str, _Cache]] = {}
@@ -152,11 +152,11 @@ def cache_levels(root: Path = Path("/"), cpus: Collection[int] | None = None) ->
 
 def _openmp_places() -> frozenset[int]:
     """The CPUs on which the OpenMP library loaded into this process may place threads; mostly none."""
-    found = re.search(r"/\S*/lib(?:gomp|iomp5|omp)\b\S*", read(Path("/proc/self/maps")) or "")
-    if found is None:
+    library = re.search(r"/\S*/lib(?:gomp|iomp5|omp)\b\S*", read(Path("/proc/self/maps")) or "")
+    if library is None:
         return frozenset()
     try:
-        openmp = ctypes.CDLL(found[0], mode=os.RTLD_NOW | os.RTLD_NOLOAD)
+        openmp = ctypes.CDLL(library[0], mode=os.RTLD_NOW | os.RTLD_NOLOAD)
         places = range(openmp.omp_get_num_places())
         sizes = [openmp.omp_get_place_num_procs(place) for place in places]
     except (OSError, AttributeError):  # unloaded since, or older than OpenMP 4.5

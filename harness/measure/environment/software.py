@@ -1,4 +1,4 @@
-"""What the code runs on: system, torch build, libraries loaded with it, torch's settings."""
+"""Reads the software: system, torch build, loaded libraries, torch's settings."""
 
 import hashlib
 import importlib.metadata
@@ -57,7 +57,7 @@ def read_software(root: Path, environment: Mapping[str, str], redactor: Redactor
     listing = "\n".join(f"{name}=={version}" for name, version in sorted(packages.items()))
     return Software(
         operating_system=gaps.known("operating_system", _operating_system(root), "no os-release file"),
-        kernel=gaps.known("kernel", platform.release() or None, "the system does not tell"),
+        kernel=gaps.known("kernel", platform.release() or None, "the system does not report"),
         libc=gaps.known("libc", " ".join(platform.libc_ver()).strip() or None, "not glibc"),
         python=platform.python_version(),
         python_implementation=platform.python_implementation(),
@@ -105,11 +105,11 @@ def _operating_system(root: Path) -> str | None:
 
 
 def _read_torch(gaps: Gaps) -> Torch:
-    config, unknown_reason = torch.__config__.show(), "torch.__config__ does not tell"
+    config, unknown_reason = torch.__config__.show(), "torch.__config__ does not report"
     parallel = torch.__config__.parallel_info()
     return Torch(
         version=str(torch.__version__),
-        git_version=gaps.known("git_version", torch.version.git_version, "torch does not tell"),
+        git_version=gaps.known("git_version", torch.version.git_version, "torch does not report"),
         config_hash=hashlib.sha256(config.encode()).hexdigest()[:16],
         cpu_capability=torch.backends.cpu.get_cpu_capability(),
         parallel_backend=gaps.known(
@@ -139,8 +139,8 @@ def blas_of(config: str) -> str | None:
 
 
 def _first(pattern: str, text: str) -> str | None:
-    found = re.search(pattern, text)
-    return found[1].strip() if found else None
+    match = re.search(pattern, text)
+    return match[1].strip() if match else None
 
 
 def _cudnn_version(gaps: Gaps) -> int | None:
@@ -148,7 +148,7 @@ def _cudnn_version(gaps: Gaps) -> int | None:
     try:
         return gaps.known("cudnn", cudnn.version(), _NO_CUDA)
     except RuntimeError:  # torch refuses a library older than the one it was built with
-        return gaps.known("cudnn", None, "the cuDNN that was found does not fit this torch")
+        return gaps.known("cudnn", None, "this torch refuses the installed cuDNN")
 
 
 def _nccl_version() -> str | None:
@@ -187,7 +187,9 @@ def _read_thread_pools(gaps: Gaps) -> tuple[ThreadPool, ...]:
     pools.sort(key=lambda pool: (pool.user_api, pool.library))
     for position, pool in enumerate(pools):
         for field in ("version", "threading_layer", "architecture"):
-            gaps.known(f"thread_pools.{position}.{field}", getattr(pool, field), "the library does not tell")
+            gaps.known(
+                f"thread_pools.{position}.{field}", getattr(pool, field), "the library does not report"
+            )
     return tuple(pools)
 
 

@@ -1,4 +1,4 @@
-"""Main memory, the limits this process runs under, and what else goes on at the moment."""
+"""Main memory, the limits of this process, and the current load."""
 
 import os
 import re
@@ -22,7 +22,7 @@ from harness.measure.environment.host import affinity, format_cpu_list, usable_p
 from harness.records.environment import State, ThreadPool
 from harness.records.machine import Limits, Memory
 
-_UNKNOWN = "the kernel does not tell"
+_UNKNOWN = "the kernel does not report"
 _HUGE_PAGES = "sys/kernel/mm/transparent_hugepage"
 _ALLOCATORS = re.compile(r"lib(?:jemalloc|tcmalloc|mimalloc|tbbmalloc|hoard)[^/\s]*\.so[.\d]*")
 # Which variable decides how a library's idle threads wait; the first that is set counts.
@@ -34,13 +34,13 @@ _WAITING = {
 
 
 def read_memory(root: Path, environment: Mapping[str, str], gaps: Gaps) -> Memory:
-    """Main memory and how it is handed out."""
-    told = fields(root / "proc/meminfo")
-    total, available, swap = (_bytes(told, name) for name in ("MemTotal", "MemAvailable", "SwapTotal"))
-    if not told:
+    """Main memory and its allocation settings."""
+    meminfo = fields(root / "proc/meminfo")
+    total, available, swap = (_bytes(meminfo, name) for name in ("MemTotal", "MemAvailable", "SwapTotal"))
+    if not meminfo:
         total, available = psutil.virtual_memory().total, psutil.virtual_memory().available
     preloads = " ".join(environment.get(n, "") for n in ("LD_PRELOAD", "DYLD_INSERT_LIBRARIES"))
-    huge_pages = told.get("HugePages_Total")
+    huge_pages = meminfo.get("HugePages_Total")
     return Memory(
         total_bytes=gaps.known("total_bytes", total, _UNKNOWN),
         available_bytes=gaps.known("available_bytes", available, _UNKNOWN),
@@ -51,7 +51,7 @@ def read_memory(root: Path, environment: Mapping[str, str], gaps: Gaps) -> Memor
             "transparent_huge_page_defrag", _chosen(root, "defrag"), _UNKNOWN
         ),
         huge_pages=gaps.known("huge_pages", int(huge_pages) if huge_pages else None, _UNKNOWN),
-        huge_page_bytes=gaps.known("huge_page_bytes", _bytes(told, "Hugepagesize"), _UNKNOWN),
+        huge_page_bytes=gaps.known("huge_page_bytes", _bytes(meminfo, "Hugepagesize"), _UNKNOWN),
         overcommit_mode=gaps.known(
             "overcommit_mode", read_integer(root / "proc/sys/vm/overcommit_memory"), _UNKNOWN
         ),
@@ -95,7 +95,7 @@ def read_limits(
 
 
 def read_state(root: Path, gaps: Gaps) -> State:
-    """What goes on right now: the load, the pressure, what was taken away so far."""
+    """The current load and pressure, and the CPU time taken away so far."""
     load, runnable = _load(root)
     throttling = cgroup_throttling(root)
     if throttling is None:
@@ -117,9 +117,9 @@ def read_state(root: Path, gaps: Gaps) -> State:
     )
 
 
-def _bytes(told: Mapping[str, str], name: str) -> int | None:
+def _bytes(meminfo: Mapping[str, str], name: str) -> int | None:
     """A size of /proc/meminfo, which means 1024 bytes by "kB"."""
-    size = re.fullmatch(r"(\d+) kB", told.get(name, ""))
+    size = re.fullmatch(r"(\d+) kB", meminfo.get(name, ""))
     return int(size[1]) * 1024 if size else None
 
 

@@ -1,10 +1,10 @@
-"""Measures what the machine can do at best: each peak level of the peak hierarchy, by dtype, threads and level.
+"""Measures the peaks of the machine: compute rates by dtype and threads, bandwidths by memory level.
 
-Rates are those of the fastest sample: a peak is what can be reached, not what is usual.
+Rates are those of the fastest sample, as a peak is the most that can be reached.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,23 +25,26 @@ from harness.measure.peaks.bandwidth import (
     best_by_level,
     effective_levels,
     measure_streams,
+    reach,
     stream_buffer,
+    working_sets,
 )
-from harness.measure.timer import Glance, Timer
+from harness.measure.protocol import PeakScope
+from harness.measure.timer import QuickTiming, Timer
 from harness.models.precision import float32_precision, require_tf32
 from harness.records import BandwidthPeak, ComputePeak, MemoryLevel, PeakLevel, Peaks
 
 DTYPES = ("float32", "bfloat16", "float16", "tf32", "float8_e4m3fn")
-# Sides of square products, growing: whether a dtype is worth a large one, a small one tells.
+# Sides of square products: a small product decides whether a larger one is worth its time.
 SIDES = {"cpu": (64, 256, 512, 1024, 2048)}
 SIDES_OF_AN_ACCELERATOR = (1024, 4096, 8192)
-# A product that would take longer than this says nothing more about the peak.
+# Longer products do not raise the peak.
 LONGEST_CALL_SECONDS = 0.1
-# Of a large shared cache no thread needs to read more than this.
+# The most that a thread reads of a large shared cache.
 MOST_READ_BYTES = 2**26
 # AVX-512 and AMX code was seen 7 to 23 % below the clock of scalar code.
 WIDTH_TOLERANCE = 0.25
-LOOK = Glance(warmup_seconds=0.01, seconds=0.03, least_samples=5)
+TIMING = QuickTiming(warmup_seconds=0.01, seconds=0.03, least_samples=5)
 
 T = TypeVar("T")
 
@@ -51,44 +54,51 @@ def measure_peaks(
     note: Callable[[str], None],
     thread_counts: Iterable[int],
     levels: tuple[MemoryLevel, ...] = (),
+    scope: PeakScope = PeakScope(),  # noqa: B008 - frozen
 ) -> Peaks:
-    """One round of all peaks; `note` hears what is being measured.
+    """One round of the peaks in `scope`; `note` receives what is being measured.
 
-    Memory levels are found by this round unless those of an earlier one are given. A peak level that
+    This round finds the memory levels unless those of an earlier one are given. A peak level that
     breaks is named in `unmeasured` and costs no other.
     """
-    found = _Round(device)
-    told = device.memory_levels()
-    buffer = found.attempt("bandwidth", partial(stream_buffer, device, told))
+    measured = _Round(device, scope.dtypes)
+    reported = device.memory_levels()
+    most_bytes = reach(reported, scope.working_set_bytes)
+    sizes = working_sets(reported, device.free_bytes(), most_bytes)
+    buffer = measured.attempt("bandwidth", partial(stream_buffer, device, sizes))
     curves: dict[int, list[Stream]] = {}
     for threads in thread_counts:
         with _threads(device, threads):
             note(f"compute peaks, {threads} threads")
-            found.compute_peaks(threads)
+            measured.compute_peaks(threads)
             if buffer is None:
                 continue
             note(f"bandwidth peaks, {threads} threads")
-            curve = found.attempt("bandwidth", partial(measure_streams, found.timer, told, buffer))
+            curve = measured.attempt("bandwidth", partial(measure_streams, measured.timer, sizes, buffer))
             if curve is not None:
                 curves[threads] = curve
-    levels = levels or (effective_levels(told, curves[max(curves)]) if curves else told)
+    levels = levels or (effective_levels(reported, curves[max(curves)]) if curves else reported)
+    near = [
+        level for level in levels if most_bytes is None or (level.capacity_bytes or math.inf) <= most_bytes
+    ]
     for threads in curves:
-        found.cache_bandwidths(levels, threads)
+        measured.cache_bandwidths(near, threads)
     streams = [c for threads, curve in curves.items() for c in best_by_level(levels, threads, curve)]
     return Peaks(
-        compute=tuple(found.compute),
-        bandwidth=(*found.bandwidth, *streams),
+        compute=tuple(measured.compute),
+        bandwidth=(*measured.bandwidth, *streams),
         levels=levels,
-        clock_hertz=found.clock_hertz,
-        unmeasured=found.unmeasured,
+        clock_hertz=measured.clock_hertz,
+        unmeasured=measured.unmeasured,
     )
 
 
 class _Round:
-    """What one round has found so far."""
+    """The peaks that one round has measured so far."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, dtypes: Collection[str] | None = None) -> None:
         self.device = device
+        self.dtypes = [dtype for dtype in DTYPES if dtypes is None or dtype in dtypes]
         self.timer = Timer(device)
         self.compute: list[ComputePeak] = []
         self.bandwidth: list[BandwidthPeak] = []
@@ -98,7 +108,7 @@ class _Round:
             self._read_clock()
 
     def attempt(self, what: str, measure: Callable[[], T]) -> T | None:
-        """What was measured; None where it broke, and then why under that name."""
+        """The result of `measure`; None where it failed, with the reason in `unmeasured`."""
         try:
             return measure()
         except Exception as error:  # noqa: BLE001 - a peak that cannot be had must not end a run
@@ -108,13 +118,15 @@ class _Round:
     def compute_peaks(self, threads: int) -> None:
         """All peak levels of all dtypes for one number of threads."""
         if self.device.torch_device.type == "cpu":
-            self._micro_kernels(threads)
-            peer = self.attempt("numpy", partial(_best_product, self.timer, SIDES["cpu"], _numpy_product))
-            if peer is not None:
-                self.compute.append(peer.peak("float32", threads, PeakLevel.PEER, "numpy"))
+            if self.dtypes:
+                self._micro_kernels(threads)
+            if "float32" in self.dtypes:
+                peer = self.attempt("numpy", partial(_best_product, self.timer, SIDES["cpu"], _numpy_product))
+                if peer is not None:
+                    self.compute.append(peer.peak("float32", threads, PeakLevel.PEER, "numpy"))
         else:
             self._datasheet(threads)
-        for dtype in DTYPES:
+        for dtype in self.dtypes:
             product = self.attempt(f"torch {dtype}", partial(self._torch_product, dtype, threads))
             if product is not None:
                 self.compute.append(product)
@@ -128,10 +140,10 @@ class _Round:
             ) or "unknown"
 
     def _micro_kernels(self, threads: int) -> None:
-        """The best kernel of each dtype, and the peak its width and the true clock make."""
+        """The best kernel of each dtype, and the peak from its width and the true clock."""
         self.unmeasured |= {f"micro-kernel {name}": why for name, why in microkernel.unusable().items()}
         best: dict[str, ComputePeak] = {}
-        for kernel in microkernel.kernels():
+        for kernel in (known for known in microkernel.kernels() if known.dtype in self.dtypes):
             timed = self.attempt(f"micro-kernel {kernel.name}", partial(microkernel.peak, kernel, threads))
             if timed is not None:
                 rate = timed.per_second
@@ -150,12 +162,12 @@ class _Round:
             self.compute.append(peak)
 
     def cache_bandwidths(self, levels: Sequence[MemoryLevel], threads: int) -> None:
-        """What nothing but reading gets out of each cache."""
+        """The read bandwidth of each cache."""
         loop = microkernel.reader() if self.device.torch_device.type == "cpu" else None
         for level in levels if loop is not None else ():
             if level.capacity_bytes is None or loop is None:
                 continue
-            # Half of what one thread has of it: private caches add up over the threads of the run.
+            # Half of one thread's part: private caches add up over the threads of the run.
             size = min(level.capacity_bytes // self.device.threads // 2, MOST_READ_BYTES)
             rate = self.attempt(f"read {level.name}", partial(microkernel.bandwidth, loop, size, threads))
             if rate is not None:
@@ -176,7 +188,7 @@ class _Round:
         if gpu is None:
             self.unmeasured["datasheet"] = f"no datasheet row for {known.name!r}: no percentage of its peak"
             return
-        for dtype in DTYPES:
+        for dtype in self.dtypes:
             rate = gpu.flops_per_second(dtype)
             if rate is not None:
                 self.compute.append(ComputePeak(dtype, threads, PeakLevel.DATASHEET, gpu.name, rate))
@@ -199,7 +211,7 @@ class _Round:
                 )
                 for fast in variants
             ]
-        best = max(tried, key=lambda one: one.flops_per_second)
+        best = max(tried, key=lambda product: product.flops_per_second)
         fast = ", fast accumulation" if variants[tried.index(best)] else ""
         return best.peak(dtype, threads, PeakLevel.TORCH, f"torch{fast}")
 
@@ -249,8 +261,8 @@ def _torch_product_of(
         a, b = (torch.randn(side, side, device=device) for _ in range(2))
         if dtype == "float8_e4m3fn":
             left, right = a.to(torch.float8_e4m3fn), b.to(torch.float8_e4m3fn).t()
-            one, tensorwise = torch.ones((), device=device), ScalingType.TensorWise
-            return lambda: scaled_mm(left, right, one, tensorwise, one, tensorwise, use_fast_accum=fast)
+            unit, tensorwise = torch.ones((), device=device), ScalingType.TensorWise
+            return lambda: scaled_mm(left, right, unit, tensorwise, unit, tensorwise, use_fast_accum=fast)
         stored = torch.float32 if dtype == "tf32" else getattr(torch, dtype)
         left, right = a.to(stored), b.to(stored)
         out = torch.empty_like(left)
@@ -281,6 +293,6 @@ def _best_product(
         work = 2 * side**3
         if tried and work / tried[-1].flops_per_second > LONGEST_CALL_SECONDS:
             break
-        seconds = timer.glance(product(side), LOOK).seconds
+        seconds = timer.quick_samples(product(side), TIMING).seconds
         tried.append(_Product(side, work / min(seconds), stats.relative_iqr(seconds)))
-    return max(tried, key=lambda one: one.flops_per_second)
+    return max(tried, key=lambda best: best.flops_per_second)

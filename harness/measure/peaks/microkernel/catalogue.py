@@ -151,11 +151,11 @@ class Kernel:
         return ctypes.create_string_buffer(struct.calcsize(self._layout))
 
     def run(self, iterations: int, memory: ctypes.Array[ctypes.c_char]) -> None:
-        """Runs so many iterations (0 to 2**64 - 1) and leaves the accumulators in `memory`."""
+        """Runs `iterations` (0 to 2**64 - 1) and leaves the accumulators in `memory`."""
         executable.kernel_function(self.code)(iterations, ctypes.addressof(memory))
 
     def count(self, iterations: int) -> tuple[float, ...]:
-        """The accumulators after so many iterations: together the number of multiply-adds done.
+        """The accumulators after a number of iterations: their sum is the number of multiply-adds.
 
         That holds while each can count in ones (up to 2**24 in float32, 2048 in float16); from there on
         they stand still, at the same speed.

@@ -17,7 +17,7 @@ ADD_CYCLES = 1
 IMUL_CYCLES = 3
 # Room for the clock to move between two readings; a wrong latency would be off by a quarter or more.
 AGREEMENT = 0.03
-# Half a millisecond for each reading at 4 GHz: timing one costs less than 0.1 % of that.
+# Half a millisecond for each reading at 4 GHz: timing one costs less than 0.1% of that.
 READING_CYCLES = 2_000_000
 READINGS = 10
 
@@ -26,7 +26,7 @@ READINGS = 10
 class Clock:
     """Cycles per second by two chains, in hertz: the best of several readings each.
 
-    Good to about 0.2 %. `hertz` is None where the two disagree by more than 3 %, and `reason` says so.
+    Good to about 0.2%. `hertz` is None where the two disagree by more than 3%, and `reason` explains it.
     It is the clock of light scalar work: under wide vectors or tiles many cores run slower.
     """
 

@@ -21,7 +21,7 @@ REPEATS = 10
 # Between two calls a thread waits for Python's global lock, some 10 us for each other thread. Calls
 # many times as long keep a core's other hardware thread busy, which shares its arithmetic units.
 LEAST_CALL_SECONDS_PER_THREAD = 200e-6
-# Calls that are long enough to tell how many iterations fill the wanted time.
+# Length of the trial calls that determine the number of iterations.
 TRIAL_SECONDS = 100e-6
 LONGEST_WAIT_SECONDS = 10.0
 
@@ -91,7 +91,7 @@ def simultaneous(threads: Sequence[Sequence[Timed]]) -> list[Sequence[Timed]]:
 
 
 def _iterations(kernel: Kernel, call_seconds: float) -> int:
-    """How many iterations take so long here. The shorter of two calls counts: one may be disturbed."""
+    """The number of iterations that take `call_seconds`. The shorter of two calls counts: one may be disturbed."""
     accumulators = kernel.memory()
     iterations, taken = 128, 0.0
     while taken < TRIAL_SECONDS:
@@ -114,7 +114,7 @@ class Reader:
     code: bytes = field(repr=False)
 
     def read(self, passes: int, memory: mmap.mmap) -> int:
-        """Reads all of the memory so many times; the sum of its 64-bit words, modulo 2**64."""
+        """Reads all of the memory `passes` times; returns the sum of its 64-bit words, modulo 2**64."""
         address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
         return executable.read_function(self.code)(passes, address, len(memory) // BLOCK_BYTES * BLOCK_BYTES)
 
@@ -157,7 +157,7 @@ def touched(size: int) -> mmap.mmap:
 
 
 def _passes(loop: Reader, size: int, call_seconds: float) -> int:
-    """How many passes take so long here. The shorter of two calls counts: one may be disturbed."""
+    """The number of passes that take `call_seconds`. The shorter of two calls counts: one may be disturbed."""
     memory = touched(size)
     passes, taken = 0, 0.0
     while taken < TRIAL_SECONDS:

@@ -78,19 +78,19 @@ def test_each_other_reply_means_what_it_says() -> None:
 
 
 def test_a_question_to_any_worker_survives_the_loss_of_one() -> None:
-    hired: list[Scripted] = []
+    started: list[Scripted] = []
 
     def _start() -> Scripted:
-        one = Scripted(*([Free(7)] if hired else []))
-        hired.append(one)
+        one = Scripted(*([Free(7)] if started else []))
+        started.append(one)
         return one
 
     pool = WorkerPool("cpu", 1, lambda _: None, _start=_start)
     pool.grow(1)
-    hired[0].replies = []
+    started[0].replies = []
 
     assert pool.inquire(AskFree(), Free, 1.0) == Free(7)
-    assert len(hired) == 2
+    assert len(started) == 2
 
 
 def test_messages_survive_the_wire() -> None:
@@ -105,10 +105,10 @@ def test_a_python_that_is_not_there_is_a_start_error() -> None:
 
 @pytest.mark.worker
 def test_a_worker_that_cannot_load_says_why() -> None:
-    """A Python that has no harness: its last words name what is missing."""
+    """A Python that has no harness: its last output name what is missing."""
     pool = WorkerPool("cpu", 1, lambda _: None, _start=lambda: WorkerProcess(Launch(path=("/nowhere",))))
 
-    with pytest.raises(StartError, match=r"a worker does not start: .*status 1; its last words: .*Error"):
+    with pytest.raises(StartError, match=r"a worker does not start: .*status 1; last output: .*Error"):
         pool.grow(1)
     pool.close()
 
@@ -121,9 +121,7 @@ def test_a_worker_that_does_not_answer_in_time_is_ended(monkeypatch: pytest.Monk
     worker = WorkerProcess(Launch(python=sys.executable))
 
     worker.send(AskFree())
-    with pytest.raises(
-        LostError, match='the worker process was ended; its last words: "still loading"'
-    ) as lost:
+    with pytest.raises(LostError, match='the worker process was ended; last output: "still loading"') as lost:
         worker.receive(2.0, None)
 
     assert lost.value.timed_out

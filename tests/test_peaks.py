@@ -46,7 +46,7 @@ def test_working_sets_lie_inside_the_levels_and_reach_main_memory() -> None:
 def test_a_cache_that_belongs_to_the_host_is_cut_to_our_fraction() -> None:
     levels = effective_levels(TOLD, curve(edge=64 * MIB))
 
-    assert levels[2] == MemoryLevel("L3", 64 * MIB, told_bytes=512 * MIB)
+    assert levels[2] == MemoryLevel("L3", 64 * MIB, reported_bytes=512 * MIB)
     assert levels[:2] == TOLD[:2]
 
 

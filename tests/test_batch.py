@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from harness.measure import batch
-from harness.measure.batch import FIRST_LOOK, Batch, Order, Task
+from harness.measure.batch import FIRST_CHECK, Batch, Order, Task
 from harness.measure.devices import base as devices
 from harness.measure.pickling import pack_workload
 from harness.measure.pool import LostError, WorkerPool
@@ -117,7 +117,7 @@ def test_steady_work_is_done_at_the_first_look(pool: WorkerPool) -> None:
     (outcome,) = measured(pool, task("steady", 1e-4))
 
     assert outcome.view.stop_reason is StopReason.CONVERGED
-    assert [len(p.block_medians) for p in outcome.view.processes] == [FIRST_LOOK] * 3
+    assert [len(p.block_medians) for p in outcome.view.processes] == [FIRST_CHECK] * 3
     assert outcome.flags == ()
     assert outcome.interleaved
     assert outcome.regime == "burst"
@@ -212,7 +212,7 @@ def test_a_case_that_breaks_in_a_later_block_has_failed(pool: WorkerPool) -> Non
 
 def test_a_worker_that_is_lost_costs_its_case_alone_and_is_replaced(machine: Simulated) -> None:
     behaviour.clear()
-    InProcess.hired = 0
+    InProcess.started = 0
     pool = WorkerPool("cpu", 1, lambda _: None, _start=lambda: InProcess(lose="fatal"))
     pool.grow(3)
     tasks = [task("before", 1e-4), task("fatal", 1e-4), task("after", 2e-4)]
@@ -222,7 +222,7 @@ def test_a_worker_that_is_lost_costs_its_case_alone_and_is_replaced(machine: Sim
     assert tasks[1].outcome == Failed("the worker process was killed by SIGSEGV")
     assert [outcome.median for outcome in outcomes] == pytest.approx([1e-4, 2e-4], rel=2e-3)
     assert len(pool) == 3
-    assert InProcess.hired == 4
+    assert InProcess.started == 4
 
 
 def test_a_sensor_is_read_meanwhile_and_summed_up(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +307,7 @@ def test_a_process_whose_graph_could_not_be_captured_is_replaced_and_the_case_me
     monkeypatch.setattr(simulated, "CURRENT", device)
     monkeypatch.setattr(devices, "opened", lambda *_: device)
     behaviour.clear()
-    InProcess.hired = 0
+    InProcess.started = 0
     pool = WorkerPool("cuda:0", 1, lambda _: None, _start=InProcess)
     pool.grow(2)
 
@@ -315,7 +315,7 @@ def test_a_process_whose_graph_could_not_be_captured_is_replaced_and_the_case_me
 
     assert [view.name for view in outcome.views] == ["gpu_hot", "gpu_cold", "wall"]
     assert outcome.missing_views == {"gpu_graph": "RuntimeError: the call synchronises"}
-    assert InProcess.hired == 3
+    assert InProcess.started == 3
 
 
 def test_a_worker_lost_when_all_is_measured_costs_nothing(machine: Simulated) -> None:

@@ -5,15 +5,15 @@ import itertools
 
 import pytest
 
-from harness.measure.timer import REWARM_SECONDS, Glance, Pace, Timer
+from harness.measure.timer import REWARM_SECONDS, CallTime, QuickTiming, Timer
 from harness.records import Samples
 from tests.simulated import Simulated
 
-LOOK = Glance(warmup_seconds=0.1, seconds=0.5, least_samples=5, min_sample_seconds=50e-6)
+LOOK = QuickTiming(warmup_seconds=0.1, seconds=0.5, least_samples=5, min_sample_seconds=50e-6)
 
 
 def looked(device: Simulated, seconds: float) -> Samples:
-    return Timer(device).glance(lambda: device.submit(seconds), LOOK)
+    return Timer(device).quick_samples(lambda: device.submit(seconds), LOOK)
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -85,8 +85,8 @@ def test_a_sample_is_a_thousand_times_the_cost_of_a_mark() -> None:
     timer = Timer(Simulated(mark_cost=1e-5))
 
     assert timer.timer_cost_seconds == pytest.approx(1e-5)
-    assert timer.calls_per_sample(Pace(1e-4, 0.0, 0.0), 50e-6) == 100
-    assert timer.calls_per_sample(Pace(1e-4, 0.0, 0.0), 50e-6, most_seconds=1e-3) == 10
+    assert timer.calls_per_sample(CallTime(1e-4, 0.0, 0.0), 50e-6) == 100
+    assert timer.calls_per_sample(CallTime(1e-4, 0.0, 0.0), 50e-6, most_seconds=1e-3) == 10
 
 
 def test_marks_that_are_slow_to_make_shorten_no_hold() -> None:
@@ -132,7 +132,7 @@ def test_disturbance_is_told_of_each_sample() -> None:
     samples = Timer(device).block(contended, 1, 20)
 
     assert sum(samples.clean) == 10
-    assert samples.clean_seconds == pytest.approx((1e-3,) * 10, rel=1e-3)
+    assert samples.trusted_seconds == pytest.approx((1e-3,) * 10, rel=1e-3)
     assert max(samples.seconds) == pytest.approx(6e-3, rel=1e-3)  # kept, not dropped
 
 
@@ -140,7 +140,7 @@ def test_warm_up_ends_early_when_steady_and_lasts_while_it_is_not() -> None:
     steady, slow, heated = Simulated(), Simulated(), Simulated()
     settling = itertools.chain((2.0 / (n + 1) for n in range(200)), itertools.repeat(0.01))
 
-    quick: Pace = Timer(steady).warm_up(lambda: steady.submit(1e-3), 1.0)
+    quick: CallTime = Timer(steady).warm_up(lambda: steady.submit(1e-3), 1.0)
     Timer(slow).warm_up(lambda: slow.submit(next(settling) * 1e-2), 1.0)
     long = Timer(heated).warm_up(lambda: heated.submit(1e-3), 1.0, least_seconds=3.0)
 
