@@ -64,8 +64,8 @@ def main() -> None:
         timer = Timer(device)
         for name, call in CALLS.items():
             ours = stats.median(timer.glance(call, LOOK).trusted_seconds)
-            timer = benchmark.Timer("call()", globals={"call": call}, num_threads=device.threads)
-            torch_median = timer.blocked_autorange(min_run_time=0.5).median
+            torch_timer = benchmark.Timer("call()", globals={"call": call}, num_threads=device.threads)
+            torch_median = torch_timer.blocked_autorange(min_run_time=0.5).median
             medians[name].setdefault("plumbline", []).append(ours)
             medians[name].setdefault("torch.utils.benchmark", []).append(torch_median)
         with tempfile.TemporaryDirectory() as folder:
