@@ -679,7 +679,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "R191": Entry(
         Kind.BOUNDED,
-        "its recomputation, of some operators, is none of ours: between every layer and none computed again",
+        "it recomputes some operators, which no plan does; the bounds recompute every layer and no layer",
         span=titan_memory,
     ),
     "R194": cached("Llama-2-7B"),

@@ -511,7 +511,7 @@ def test_a_plan_of_a_configuration_is_that_of_its_file(tmp_path: Path) -> None:
         ({"sqe": 3}, "no option 'sqe'; did you mean seq"),
         ({"batch": "8"}, "batch='8': write a whole number"),
         ({"flash": 1}, "flash=1: write True or False"),
-        ({"dtype": "int8"}, "dtype='int8' is not one of"),
+        ({"dtype": "int8"}, "dtype='int8': not one of"),
         ({"tokens": True}, "tokens=True: write a number"),
     ],
 )

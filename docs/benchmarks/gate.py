@@ -121,12 +121,12 @@ def measured(pairs: int, programs: int) -> dict[str, list[object]]:
     return raw
 
 
-def verdict(log_ratios: Sequence[float], looks: int) -> tuple[bool, bool, bool]:
-    """Whether it is called a regression, whether that stops a gate, and whether more pairs are wanted."""
-    found = effect(log_ratios, ALPHA / looks)
-    decision = decide({"": found}, {"": PRACTICAL_THRESHOLD})[""]
-    regressed, stops = decision is Decision.REGRESSED, can_gate(found, PRACTICAL_THRESHOLD)
-    return regressed, regressed and stops, decision is Decision.INCONCLUSIVE or not stops
+def verdict(log_ratios: Sequence[float], evaluations: int) -> tuple[bool, bool, bool]:
+    """Returns whether the decision is a regression, whether that fails a gate, and whether more pairs are needed."""
+    measured_effect = effect(log_ratios, ALPHA / evaluations)
+    decision = decide({"": measured_effect}, {"": PRACTICAL_THRESHOLD})[""]
+    regressed, fails = decision is Decision.REGRESSED, can_gate(measured_effect, PRACTICAL_THRESHOLD)
+    return regressed, regressed and fails, decision is Decision.INCONCLUSIVE or not fails
 
 
 def trial(log_ratios: Sequence[float], *, doubled: bool) -> tuple[bool, bool]:

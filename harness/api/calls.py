@@ -228,7 +228,7 @@ class LocalWorker:
     def send(self, request: Request) -> None:
         """Answers at once. Memory is known from the count, and weighing it would load a profiler."""
         if isinstance(request, Prepare):
-            request = msgspec.structs.replace(request, weigh=False)
+            request = msgspec.structs.replace(request, with_memory=False)
         self._replies.append(self._handler.answer(request))
 
     def receive(self, limit_seconds: float, meanwhile: Callable[[], object] | None) -> Reply:
