@@ -93,7 +93,7 @@ def test_a_missing_value_is_left_out_and_cells_are_kept_whole(tmp_path: Path) ->
         ("value\n1\n\nfast\n", "line 4: 'fast' is not a number"),
         (
             'value,build\n"1,5",a\n',
-            "line 2: '1,5' is not a number: a decimal point, and nothing between thousands",
+            "line 2: '1,5' is not a number: write a decimal point, and nothing between thousands",
         ),
         ("value\n0\n-1\n", "no value that is positive and finite"),
         ("a\x1b[2J\n1\n", r"its columns are a\x1b[2J"),
@@ -113,5 +113,5 @@ def test_a_table_that_is_not_there_or_not_text(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read"):
         read_table(tmp_path)
     (tmp_path / "bytes.csv").write_bytes(b"value\n\xff\xfe\n")
-    with pytest.raises(UsageError, match="not a table in UTF-8"):
+    with pytest.raises(UsageError, match="not a CSV table in UTF-8"):
         read_table(tmp_path / "bytes.csv")

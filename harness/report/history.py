@@ -1,19 +1,19 @@
-"""Series and their steps, as content."""
+"""Series and their change points, as content of a report."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from harness import units
-from harness.records.history import History, Shared, Step, StepKind, StepState
+from harness.records.history import ChangeKind, ChangePoint, ChangeState, History, Shared
 from harness.report.content import Page, Section, lines, section, table
 
 _BARS = "▁▂▃▄▅▆▇█"
 # A line of bars is no longer than this.
 WIDTH = 72
-# Points of one series that are shown one by one: the latest.
+# The number of latest points that are shown.
 LATEST = 15
 _SHORT = 8
-# Hosts that are named; more are counted.
+# Up to this many hosts are listed; more are counted.
 NAMED = 3
 
 
@@ -21,11 +21,13 @@ def page(histories: Sequence[History]) -> Page:
     """One series in full, or many in a line each."""
     if len(histories) == 1:
         return _one(histories[0])
-    stepped = [history for history in histories if history.steps]
+    changed = sum(bool(history.change_points) for history in histories)
     cases, hosts = {history.name for history in histories}, {history.host for history in histories}
-    about = f"{len(histories)} series of {len(cases)} cases on {len(hosts)} hosts; {len(stepped)} with steps"
-    # What is the same everywhere, and what there is room for last, goes first where there is no room.
-    spare = ["history", "last step", *(["host"] if len(hosts) == 1 else [])]
+    about = (
+        f"{len(histories)} series of {len(cases)} cases on {len(hosts)} hosts; {changed} with change points"
+    )
+    # Narrow terminals omit these columns: those that are equal everywhere, and the least important.
+    spare = ["history", "last change", *(["host"] if len(hosts) == 1 else [])]
     spare += (
         ["machine", "threads"]
         if len({(history.machine, history.threads) for history in histories}) == 1
@@ -43,11 +45,11 @@ def page(histories: Sequence[History]) -> Page:
     return Page("Plumbline: history", (about,), tuple(one for one in found if one is not None))
 
 
-_COLUMNS = ("case", "machine", "threads", "host", "points", "latest", "steps", "last step", "history")
+_COLUMNS = ("case", "machine", "threads", "host", "points", "latest", "changes", "last change", "history")
 
 
 def _row(history: History) -> tuple[str, ...]:
-    last = history.steps[-1] if history.steps else None
+    last = history.change_points[-1] if history.change_points else None
     return (
         history.name,
         history.machine or "",
@@ -55,7 +57,7 @@ def _row(history: History) -> tuple[str, ...]:
         (history.host or "")[:_SHORT],
         str(len(history.points)),
         shown(history.points[-1].value, history.unit) if history.points else "",
-        str(len(history.steps) or ""),
+        str(len(history.change_points) or ""),
         f"{units.signed_percent(last.ratio - 1)} {last.state.value}" if last else "",
         bars([point.value for point in history.points][-24:]),
     )
@@ -76,12 +78,16 @@ def _one(history: History) -> Page:
 
 
 def _sections(history: History) -> Iterator[Section]:
-    told = [sentence(step) for step in history.steps]
+    changes = [sentence(change) for change in history.change_points]
     found = (
-        section("steps", "Steps", (lines(told or ([] if _inconclusive(history) else ["no step was seen"])),)),
+        section(
+            "change_points",
+            "Change points",
+            (lines(changes or ([] if _inconclusive(history) else ["no change point"])),),
+        ),
         section(
             "boundaries",
-            "Where the machine ran it with another stack",
+            "Changes of the stack",
             (
                 table(
                     ("point", "time", "what changed"),
@@ -89,7 +95,7 @@ def _sections(history: History) -> Iterator[Section]:
                         (str(b.index), _moment(history.points[b.index].time), ", ".join(b.changes))
                         for b in history.boundaries[-LATEST:]
                     ],
-                    "Where the machine ran it with another stack: no step is looked for across",
+                    "Changes of the stack: change points are not searched across them",
                 ),
             ),
         ),
@@ -98,7 +104,7 @@ def _sections(history: History) -> Iterator[Section]:
             "Points",
             (
                 table(
-                    ("point", "time", "build", "value", "to the one before"),
+                    ("point", "time", "build", "value", "to the previous"),
                     list(_latest(history)),
                     "Latest points",
                 ),
@@ -110,7 +116,7 @@ def _sections(history: History) -> Iterator[Section]:
 
 
 def _inconclusive(history: History) -> bool:
-    """Whether there are too few points to see a step, as a note says."""
+    """Whether there are too few points for a change point, as a note reports."""
     return any(note.startswith("inconclusive") for note in history.notes)
 
 
@@ -123,18 +129,18 @@ def _moment(time: str | None) -> str:
     return (time or "").replace("T", " ")[:16]
 
 
-def sentence(step: Step) -> str:
-    """A step with where it stands and how sure it is."""
-    what = units.signed_percent(step.ratio - 1)
-    kind = "drifts by" if step.kind is StepKind.DRIFT else "changes by"
-    at = f" (build {step.build[:12]})" if step.build else ""
-    when = f", {_moment(step.time)}" if step.time else ""
+def sentence(change: ChangePoint) -> str:
+    """A change point with its place and its state."""
+    what = units.signed_percent(change.ratio - 1)
+    kind = "drifts by" if change.kind is ChangeKind.DRIFT else "changes by"
+    at = f" (build {change.build[:12]})" if change.build else ""
+    when = f", {_moment(change.time)}" if change.time else ""
     sure = (
-        f"confirmed at point {step.confirmed_at}"
-        if step.state is StepState.CONFIRMED
-        else "suspected: too few points after it to be sure"
+        f"confirmed at point {change.confirmed_at}"
+        if change.state is ChangeState.CONFIRMED
+        else "suspected: too few points after it"
     )
-    return f"{kind} {what} from point {step.index}{at}{when} on; {sure}"
+    return f"{kind} {what} from point {change.index}{at}{when} on; {sure}"
 
 
 def _latest(history: History) -> Iterator[tuple[str, ...]]:
@@ -151,12 +157,12 @@ def _latest(history: History) -> Iterator[tuple[str, ...]]:
 
 
 def fleet_page(found: Sequence[tuple[Sequence[History], Sequence[Shared]]]) -> Page:
-    """What the changes of series on many hosts point at; each series with its hosts."""
+    """The changes of series on many hosts, and what each points at."""
     hosts = {one.host for members, _ in found for one in members}
     quiet = sum(not changes for _, changes in found)
     about = (
         f"{len(found)} series on {_count(len(hosts), 'host')}; {quiet} without a confirmed change",
-        "code: most hosts changed alike; hardware: few did, and the others could have",
+        "code: most hosts changed alike; hardware: few hosts changed, the others not",
     )
     rows = [
         (
@@ -173,12 +179,12 @@ def fleet_page(found: Sequence[tuple[Sequence[History], Sequence[Shared]]]) -> P
         for change in changes
     ]
     columns = ("case", "points at", "change", "build", "time", "hosts", "which", "why")
-    told = section(
+    changes = section(
         "changes",
         "Changes",
         (table(columns, rows, "Changes", ("why", "time")) or lines(["no confirmed change on any host"]),),
     )
-    return Page("Plumbline: code or machine", about, (told,) if told else ())
+    return Page("Plumbline: code or machine", about, (changes,) if changes else ())
 
 
 def _some(names: Sequence[str]) -> str:
