@@ -41,7 +41,7 @@ def slower(factor: float, n: int = 512) -> Result:
 
 
 def night(number: int, factor: float, folder: Path, host: str = "0" * 16, **changes: Any) -> Run:
-    """A finished run of one case, so many nights after the first; put into a results folder."""
+    """A finished run of one case, some nights after the first; put into a results folder."""
     results = (slower(factor),)
     time = FIRST + timedelta(days=number)
     run_id = f"{time:%Y%m%dT%H%M%SZ}-{number:08x}-{host[-4:]}{number:06x}"
@@ -191,7 +191,7 @@ def test_a_renamed_case_and_one_whose_code_changed_are_series_of_their_own() -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reason"),
     [
         (["history"], "no run in results: `plumbline bench` makes one"),
         (["history", "--store", "nowhere"], "no data set in nowhere"),
@@ -203,10 +203,10 @@ def test_a_renamed_case_and_one_whose_code_changed_are_series_of_their_own() -> 
         (["export", "latest", "--format", "excel"], "'excel' is not one of"),
     ],
 )
-def test_bad_input_gets_one_line(plumbline: Plumbline, arguments: list[str], said: str) -> None:
+def test_bad_input_gets_one_line(plumbline: Plumbline, arguments: list[str], reason: str) -> None:
     status, output, errors = plumbline(*arguments)
     assert status == 2
-    assert said in errors
+    assert reason in errors
     assert output == ""
     assert "Traceback" not in errors
 

@@ -84,7 +84,7 @@ def test_a_missing_value_is_left_out_and_cells_are_kept_whole(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("", "is empty"),
         ("value,build\n", "has a header and no rows"),
@@ -99,11 +99,13 @@ def test_a_missing_value_is_left_out_and_cells_are_kept_whole(tmp_path: Path) ->
         ("a\x1b[2J\n1\n", r"its columns are a\x1b[2J"),
     ],
 )
-def test_a_table_that_cannot_be_used_says_why_on_one_line(tmp_path: Path, text: str, said: str) -> None:
+def test_a_table_that_cannot_be_used_gives_its_reason_on_one_line(
+    tmp_path: Path, text: str, reason: str
+) -> None:
     with pytest.raises(UsageError) as error:
         read_table(table(tmp_path, text))
 
-    assert said in str(error.value)
+    assert reason in str(error.value)
     assert "\n" not in str(error.value)
 
 

@@ -33,10 +33,10 @@ def quiet(count: int, seed: int = 0, sigma: float = 0.01) -> Vector:
 
 
 def autoregressive(random: np.random.Generator, count: int, correlation: float) -> Vector:
-    told = random.normal(size=count) * math.sqrt(1.0 - correlation**2)
+    noise_of_points = random.normal(size=count) * math.sqrt(1.0 - correlation**2)
     for index in range(1, count):
-        told[index] += correlation * told[index - 1]
-    return told
+        noise_of_points[index] += correlation * noise_of_points[index - 1]
+    return noise_of_points
 
 
 @pytest.mark.parametrize(("m", "n"), [(3, 3), (6, 8), (7, 30), (12, 60)])
