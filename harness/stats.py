@@ -182,16 +182,42 @@ def spread_of_repeats(sigma: float, count: int) -> float:
     return students_t(0.975, count - 1) * math.sqrt(2.0) * sigma
 
 
+# Up to this many degrees of freedom Student's t is summed exactly.
+EXACT_FREEDOM = 200
+
+
 @cache
 def students_t(probability: float, freedom: int) -> float:
-    """The quantile of Student's t distribution; fewer than one degree of freedom count as one.
+    """The quantile of Student's t distribution, for probabilities above 1/2; fewer than one degree of freedom count as one.
+
+    Up to `EXACT_FREEDOM` from the finite series of the distribution (Abramowitz and Stegun, 26.7.3 and 26.7.4), beyond it by two terms
+    of the expansion about the normal quantile (26.7.5; relative error below 1e-5). With scipy every report would take a third of a second longer.
 
     >>> round(students_t(0.975, 2), 3), round(students_t(0.8, 14), 3)
     (4.303, 0.868)
     """
-    from scipy.special import stdtrit  # noqa: PLC0415 - the command line starts without it
+    freedom = max(freedom, 1)
+    if freedom > EXACT_FREEDOM:
+        z = statistics.NormalDist().inv_cdf(probability)
+        return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _probability_within(middle, freedom) < 2 * probability - 1:
+            low = middle
+        else:
+            high = middle
+    return math.sqrt(freedom) * math.tan(low)
 
-    return float(stdtrit(max(freedom, 1), probability))
+
+def _probability_within(angle: float, freedom: int) -> float:
+    """The probability that Student's t lies within sqrt(freedom) * tan(angle) of 0."""
+    sine, cosine, odd = math.sin(angle), math.cos(angle), freedom % 2
+    term, total = cosine if odd else 1.0, 0.0
+    for k in range(2 + odd, freedom + 1, 2):
+        total += term
+        term *= (k - 1) / k * cosine**2
+    return 2 / math.pi * (angle + sine * total) if odd else sine * total
 
 
 # Up to this many pairs the exact distribution is counted.

@@ -467,9 +467,11 @@ def test_two_cases_have_a_mean_and_no_interval() -> None:
     assert pair.without_interval == 2
 
 
-@pytest.mark.parametrize("freedom", [2, 5, 14, 15, 20, 40, 400])
-def test_students_t_is_that_of_scipy(freedom: int) -> None:
-    assert stats.students_t(0.975, freedom) == pytest.approx(t.ppf(0.975, freedom))
+@pytest.mark.parametrize("freedom", [1, 2, 5, 14, 15, 20, 40, 199, 200, 201, 400])
+@pytest.mark.parametrize("probability", [0.8, 0.975, 0.99999])
+def test_students_t_is_that_of_scipy(probability: float, freedom: int) -> None:
+    exact = 1e-9 if freedom <= stats.EXACT_FREEDOM else 1e-5
+    assert stats.students_t(probability, freedom) == pytest.approx(t.ppf(probability, freedom), rel=exact)
 
 
 def test_suites_are_kept_apart() -> None:

@@ -148,7 +148,7 @@ def test_a_model_is_recovered_from_its_own_times() -> None:
     assert model.overhead == pytest.approx(5e-6, rel=0.05)
     assert model.flops_per_second == pytest.approx(100e9, rel=0.05)
     assert model.bytes_per_second == pytest.approx(60e9, rel=0.1)
-    assert model.identified == ("flops", "bytes")  # no case tells of memory
+    assert model.identified == ("flops", "bytes")  # no case identifies memory
     assert model.median < 0.03
 
 
@@ -208,9 +208,11 @@ def truth(one: Operator) -> float:
 
 def traced(name: str, operators: Sequence[Operator], *, calibrates: bool, host_calls: int = 0) -> Case:
     def work(phase: str) -> PhaseWork:
-        mine = [operator for operator in operators if operator.phase == phase]
+        of_phase = [operator for operator in operators if operator.phase == phase]
         calls = host_calls if phase == "forward" else 0
-        return PhaseWork(phase, 0, 0, 0, 0, 0, 0, sum(o.count * o.kernel for o in mine), 0, host_calls=calls)
+        return PhaseWork(
+            phase, 0, 0, 0, 0, 0, 0, sum(o.count * o.kernel for o in of_phase), 0, host_calls=calls
+        )
 
     nothing = Footprint()
     trace = Trace(
@@ -336,7 +338,7 @@ def test_between_hot_and_cold_the_framework_costs_something_between() -> None:
 
 
 def test_the_cache_is_found_where_additions_become_slower() -> None:
-    """In truth at 16 MiB at once, where the caches say 32."""
+    """The actual edge is at 16 MiB, where 32 MiB are reported."""
     model = calibrated(run())
 
     assert model is not None
@@ -361,7 +363,7 @@ def test_the_replay_splits_the_error() -> None:
     assert all(kind.mape < 0.2 for kind in validation.kinds)
 
 
-def said_of(model: CostModel, operators: tuple[Operator, ...]) -> Estimate:
+def estimate_of(model: CostModel, operators: tuple[Operator, ...]) -> Estimate:
     trace = traced("x", operators, calibrates=False).trace
     assert trace is not None
     return estimate(model, "x", trace, operators)
@@ -372,10 +374,10 @@ def test_what_is_larger_than_calibrated_says_so_and_is_wider() -> None:
     model = calibrated(made)
     assert model is not None
     huge, usual = (product(4000, count=2), VIEW), (product(500, count=2), VIEW)
-    said = [said_of(model, ops) for ops in (usual, huge)]
+    estimated = [estimate_of(model, ops) for ops in (usual, huge)]
 
-    assert [one.extrapolated for one in said] == [(), ("gemm",)]
-    assert said[1].high / said[1].low > said[0].high / said[0].low
+    assert [one.extrapolated for one in estimated] == [(), ("gemm",)]
+    assert estimated[1].high / estimated[1].low > estimated[0].high / estimated[0].low
 
 
 def test_a_kind_that_nothing_calibrates_borrows_a_model_and_says_so() -> None:
@@ -389,10 +391,10 @@ def test_a_kind_that_nothing_calibrates_borrows_a_model_and_says_so() -> None:
         flops=10**6,
         round_spread=10**5,
     )
-    said = said_of(model, (attention,))
+    estimated = estimate_of(model, (attention,))
 
-    assert said.uncalibrated == ("attention",)
-    assert said.seconds > 0
+    assert estimated.uncalibrated == ("attention",)
+    assert estimated.seconds > 0
     assert priced(model, attention)[1] is None
 
 
@@ -455,8 +457,8 @@ def test_on_an_accelerator_the_slower_of_host_and_device_sets_the_pace() -> None
     header = msgspec.structs.replace(made.header, settings=settings)
     model = calibrated(msgspec.structs.replace(made, header=header))
     assert model is not None
-    small = said_of(model, (product(8, count=500),))
-    large = said_of(model, (product(700, count=500),))
+    small = estimate_of(model, (product(8, count=500),))
+    large = estimate_of(model, (product(700, count=500),))
 
     assert small.parts[0].kind == "framework"
     assert small.seconds == small.parts[0].seconds
@@ -500,7 +502,7 @@ def test_long_calls_have_their_share_of_what_disturbs_the_machine() -> None:
     assert model.disturbance == pytest.approx(1.1)
     short, long = (product(40, count=2),), (product(700, count=100),)
     for operators, factor in ((short, 1.0), (long, 1.1)):
-        ratio = said_of(model, operators).seconds / said_of(calm, operators).seconds
+        ratio = estimate_of(model, operators).seconds / estimate_of(calm, operators).seconds
         assert ratio == pytest.approx(factor)
 
 

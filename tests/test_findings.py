@@ -559,10 +559,10 @@ def test_the_checklist_of_a_gpu() -> None:
 
     mute = on_gpu(
         gpu=Accelerator(name="Made-up GPU", torch_index=0),
-        **{"accelerators.0": "NVML knows no card of this id"},
+        **{"accelerators.0": "NVML has no card of this id"},
     )
-    assert ("power cap", "NVML knows no card of this id", UNKNOWN) in validity(mute)
-    assert ("accelerators 0", "NVML knows no card of this id") in unmeasured(mute)
+    assert ("power cap", "NVML has no card of this id", UNKNOWN) in validity(mute)
+    assert ("accelerators 0", "NVML has no card of this id") in unmeasured(mute)
 
 
 def test_a_reason_is_one_row_however_many_cases_have_it() -> None:

@@ -19,7 +19,7 @@ def host(
     end: int = COUNT,
     named: str = "build",
 ) -> History:
-    """A host whose level changes by a ratio at a build; `named` says what its points are known by."""
+    """A host whose level changes by a ratio at a build; `named` selects what locates its points."""
     random = np.random.default_rng(number)
     level = np.exp(random.normal(0.0, 0.01, COUNT)) * (1.0 + number)
     for at, ratio in (steps or {}).items():
@@ -130,5 +130,5 @@ def test_a_change_that_no_commit_came_with_is_not_the_codes(builds: int) -> None
 
 def test_changes_of_very_different_size_are_not_one() -> None:
     found = blame([host(number, {30: ratio}) for number, ratio in enumerate((1.1, 3.0, 1.1, 1.1, 1.1))])
-    told = {(one.points_at, len(one.hosts)) for one in found}
-    assert told == {(PointsAt.CODE, 4), (PointsAt.HARDWARE, 1)}
+    changes = {(one.points_at, len(one.hosts)) for one in found}
+    assert changes == {(PointsAt.CODE, 4), (PointsAt.HARDWARE, 1)}

@@ -13,7 +13,7 @@ import pytest
 from harness import store
 from harness.history.table import ANOTHER, histories
 from harness.records import Environment, Result, Run
-from harness.records.history import StepState
+from harness.records.history import ChangeState
 from harness.store.table import Row
 from tests import made_up
 from tests.conftest import decoded
@@ -41,7 +41,7 @@ def slower(factor: float, n: int = 512) -> Result:
 
 
 def night(number: int, factor: float, folder: Path, host: str = "0" * 16, **changes: Any) -> Run:
-    """A finished run of one case, so many nights after the first; put into a results folder."""
+    """A finished run of one case, some nights after the first; put into a results folder."""
     results = (slower(factor),)
     time = FIRST + timedelta(days=number)
     run_id = f"{time:%Y%m%dT%H%M%SZ}-{number:08x}-{host[-4:]}{number:06x}"
@@ -78,7 +78,7 @@ def test_a_step_over_runs_is_found_with_its_commit(plumbline: Plumbline, tmp_pat
     assert status == 0
     (series,) = decoded(output)["series"]
     assert len(series["points"]) == 30
-    (step,) = series["steps"]
+    (step,) = series["change_points"]
     assert (step["index"], step["state"]) == (20, "confirmed")
     assert step["ratio"] == pytest.approx(1.10, abs=0.01)
     assert step["build"] == f"{20:040x}"
@@ -96,7 +96,7 @@ def test_a_new_torch_splits_the_series_and_is_named(plumbline: Plumbline, tmp_pa
     status, output, _ = plumbline("history", NAME, "--json")
     assert status == 0
     (series,) = decoded(output)["series"]
-    assert series["steps"] == []
+    assert series["change_points"] == []
     assert series["boundaries"] == [{"index": 20, "changes": ["torch 2.13.0 to 2.14.0"]}]
     _, output, _ = plumbline("history", NAME)
     assert "torch 2.13.0 to 2.14.0" in output
@@ -122,7 +122,7 @@ def test_all_cases_are_listed_with_what_changed(plumbline: Plumbline, tmp_path: 
         night(number, 1.0, tmp_path / "results", host="1" * 16)
     status, output, _ = plumbline("history")
     assert status == 0
-    assert "2 series of 1 cases on 2 hosts; 1 with steps" in output
+    assert "2 series of 1 cases on 2 hosts; 1 with change points" in output
     assert "confirmed" in output
 
 
@@ -158,11 +158,11 @@ def rows(values: Sequence[float | None]) -> list[Row]:
 def test_few_points_constant_ones_and_missing_ones_are_no_trouble() -> None:
     assert histories(rows([])) == ()
     (one,) = histories(rows([1.0]))
-    assert (len(one.points), one.steps) == (1, ())
+    assert (len(one.points), one.change_points) == (1, ())
     (constant,) = histories(rows([1.0] * 40))
-    assert constant.steps == ()
+    assert constant.change_points == ()
     (stepped,) = histories(rows([1.0] * 20 + [1.2] * 10))
-    assert [(step.index, step.state) for step in stepped.steps] == [(20, StepState.CONFIRMED)]
+    assert [(step.index, step.state) for step in stepped.change_points] == [(20, ChangeState.CONFIRMED)]
     (holes,) = histories(rows([1.0, None, 1.0, None, 1.0]))
     assert len(holes.points) == 3
     assert holes.notes[0] == "2 runs have no such measurement"
@@ -191,22 +191,22 @@ def test_a_renamed_case_and_one_whose_code_changed_are_series_of_their_own() -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reason"),
     [
         (["history"], "no run in results: `plumbline bench` makes one"),
         (["history", "--store", "nowhere"], "no data set in nowhere"),
         (["history", "--csv", "nothing.csv"], "nothing.csv"),
-        (["history", "a", "--csv", "nothing.csv"], "--csv is a series of its own"),
+        (["history", "a", "--csv", "nothing.csv"], "--csv reads a series of its own"),
         (["compact"], "results"),
         (["import", "nothing"], "nothing"),
         (["export", "latest", "--format", "otava"], "no run in results"),
         (["export", "latest", "--format", "excel"], "'excel' is not one of"),
     ],
 )
-def test_bad_input_gets_one_line(plumbline: Plumbline, arguments: list[str], said: str) -> None:
+def test_bad_input_gets_one_line(plumbline: Plumbline, arguments: list[str], reason: str) -> None:
     status, output, errors = plumbline(*arguments)
     assert status == 2
-    assert said in errors
+    assert reason in errors
     assert output == ""
     assert "Traceback" not in errors
 
@@ -260,7 +260,7 @@ def test_what_other_tools_measured_is_taken_in_once(plumbline: Plumbline, tmp_pa
     )
     assert status == 0, errors
     (series,) = decoded(output)["series"]
-    assert [(step["index"], step["state"]) for step in series["steps"]] == [(12, "confirmed")]
+    assert [(step["index"], step["state"]) for step in series["change_points"]] == [(12, "confirmed")]
 
 
 @pytest.mark.parametrize("form", ["pytest-benchmark", "github-action-benchmark", "bencher"])
@@ -292,7 +292,7 @@ def test_more_than_can_be_looked_through_is_listed(
     monkeypatch.setattr("harness.cli.history.MOST_POINTS", 10)
     status, output, _ = plumbline("history", "--store", "kept")
     assert status == 0
-    assert "1 series, 12 points: name a case to see its steps" in output
+    assert "1 series, 12 points: name a case to see its change points" in output
     _, output, _ = plumbline("history", "--store", "kept", "--json")
     assert decoded(output)["listed"][0]["points"] == 12
 
@@ -319,7 +319,7 @@ def test_a_host_is_named_by_the_beginning_of_its_id(plumbline: Plumbline, tmp_pa
         assert [one["host"] for one in decoded(output)["series"]] == ["abcdef0123456789"]
         status, _, errors = plumbline("history", NAME, "--host", "99", *store_option)
         assert status == 2
-        assert f"no series of a case '{NAME}' with --host 99 there" in errors
+        assert f"no series of a case '{NAME}' with --host 99" in errors
 
 
 def test_what_was_not_committed_has_no_build() -> None:
@@ -334,7 +334,7 @@ def test_options_that_a_table_cannot_heed_are_refused(plumbline: Plumbline, tmp_
     (tmp_path / "x.csv").write_text("value\n1\n2\n")
     for option in (("--host", "a"), ("--since", "2026"), ("--metric", "flops"), ("--fleet",)):
         status, _, errors = plumbline("history", "--csv", "x.csv", *option)
-        assert (status, "leave out CASE and all options but --json" in errors) == (2, True)
+        assert (status, "leave out CASE and all options except --json" in errors) == (2, True)
     status, output, _ = plumbline("history", "--csv", "x.csv")
     assert status == 0
     assert "no change point was found" not in output
@@ -348,7 +348,7 @@ def test_values_at_the_ends_of_what_numbers_can_be_are_no_trouble(
     (tmp_path / "x.csv").write_text("\n".join(["value", *extremes]))
     status, output, errors = plumbline("history", "--csv", "x.csv", "--json")
     assert (status, errors) == (0, "")
-    assert [step["index"] for step in decoded(output)["steps"]] == [20]
+    assert [step["index"] for step in decoded(output)["change_points"]] == [20]
     assert plumbline("history", "--csv", "x.csv")[0] == 0
     (tmp_path / "y.csv").write_text("value,build\n1.7e308,a\n1.7e308,a\n5e-324,b\n1e-323,c\n")
     assert plumbline("history", "--csv", "y.csv")[0] == 0

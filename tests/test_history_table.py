@@ -84,7 +84,7 @@ def test_a_missing_value_is_left_out_and_cells_are_kept_whole(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("", "is empty"),
         ("value,build\n", "has a header and no rows"),
@@ -93,17 +93,19 @@ def test_a_missing_value_is_left_out_and_cells_are_kept_whole(tmp_path: Path) ->
         ("value\n1\n\nfast\n", "line 4: 'fast' is not a number"),
         (
             'value,build\n"1,5",a\n',
-            "line 2: '1,5' is not a number: a decimal point, and nothing between thousands",
+            "line 2: '1,5' is not a number: write a decimal point, and nothing between thousands",
         ),
         ("value\n0\n-1\n", "no value that is positive and finite"),
         ("a\x1b[2J\n1\n", r"its columns are a\x1b[2J"),
     ],
 )
-def test_a_table_that_cannot_be_used_says_why_on_one_line(tmp_path: Path, text: str, said: str) -> None:
+def test_a_table_that_cannot_be_used_gives_its_reason_on_one_line(
+    tmp_path: Path, text: str, reason: str
+) -> None:
     with pytest.raises(UsageError) as error:
         read_table(table(tmp_path, text))
 
-    assert said in str(error.value)
+    assert reason in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -113,5 +115,5 @@ def test_a_table_that_is_not_there_or_not_text(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read"):
         read_table(tmp_path)
     (tmp_path / "bytes.csv").write_bytes(b"value\n\xff\xfe\n")
-    with pytest.raises(UsageError, match="not a table in UTF-8"):
+    with pytest.raises(UsageError, match="not a CSV table in UTF-8"):
         read_table(tmp_path / "bytes.csv")

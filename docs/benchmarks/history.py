@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.history.change_points import steps
+from harness.history.change_points import change_points
 from harness.records.history import Point
 
 Vector = NDArray[np.float64]
@@ -183,7 +183,7 @@ def plumbline(values: Vector) -> list[Alarm]:
     points = [Point(value=float(value)) for value in values]
     return [
         Alarm(step.index, step.confirmed_at, step.ratio > 1.0)
-        for step in steps(points)
+        for step in change_points(points)
         if step.confirmed_at is not None
     ]
 

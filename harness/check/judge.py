@@ -197,7 +197,7 @@ def _timer(reading: TimerReading, slack: float) -> Verdict:
 
 
 def _gate(kind: KindNoise) -> Verdict:
-    """A kind of work that cannot gate is no fault: it stays informational."""
+    """A kind of work that cannot gate does not fail: it stays informational."""
     reason = (
         f"with a threshold of {units.percent(GATE)}: {units.percent(kind.false_alarms)} false alarms "
         f"(at most {units.percent(MOST_FALSE_ALARMS)}), {units.percent(kind.power)} of "

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from harness.store.table import Row
 from harness.cli.app import DATA_SET, note_line
 
-# Of a data set with more points than this the series are listed, unless one is named.
+# The series of a data set with more points than this are only listed, unless one is named.
 METRIC = "median_seconds"
 MOST_POINTS = 50_000
 
 
-# What a series needs of a row besides the metric.
+# The columns of a row that a series needs besides the metric.
 COLUMNS = {
     *("run", "started_at", "case", "series", "host", "machine", "threads"),
     *("stack", "torch", "cuda", "driver", "commit", "dirty"),
@@ -31,7 +31,7 @@ Store = Annotated[
     typer.Option(
         "--store",
         metavar="DIR | URL",
-        help=f"A data set alone (default: the runs of --results, and its {DATA_SET}/).",
+        help=f"Data set to read (default: the runs of --results and its {DATA_SET}/).",
     ),
 ]
 
@@ -41,39 +41,46 @@ def history(
     case: Annotated[
         str,
         typer.Argument(
-            metavar="[CASE]", help="A case, or a pattern such as 'matmul-*'; all without.", show_default=False
+            metavar="[CASE]",
+            help="Case, or a pattern such as 'matmul-*'. Default: all cases.",
+            show_default=False,
         ),
     ] = "",
     *,
     csv: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Any series: a table with a column value, and time and build if there are."
+            metavar="FILE", help="CSV table of any series: a column value, and optionally time and build."
         ),
     ] = None,
     store: Store = None,
     metric: Annotated[
         str,
         typer.Option(
-            help="median_seconds, best_seconds, peak_memory_bytes, flops, kernels or joules_per_call."
+            help="Metric of the series: median_seconds, best_seconds, peak_memory_bytes, flops, kernels or joules_per_call."
         ),
     ] = METRIC,
-    host: Annotated[str | None, typer.Option(metavar="ID", help="Of one host.")] = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="ISO 8601.")] = None,
+    host: Annotated[str | None, typer.Option(metavar="ID", help="Show only the series of this host.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Show only runs since this time (ISO 8601).")
+    ] = None,
     fleet: Annotated[
-        bool, typer.Option("--fleet", help="Whether a change points at the code, or at one host's hardware.")
+        bool,
+        typer.Option(
+            "--fleet", help="Compare hosts: does a change point at the code, or at the hardware of a host?"
+        ),
     ] = False,
     results: Results = RESULTS,
     json: Json = False,
 ) -> None:
-    """Show series over runs and the steps in them: suspected, then confirmed."""
+    """Show series over runs and their change points: suspected, then confirmed."""
     from harness.errors import UsageError
     from harness.history.table import histories, read_table
 
     if csv is not None:
         if case or store or fleet or host or since or metric != METRIC:
-            raise UsageError("--csv is a series of its own: leave out CASE and all options but --json")
-        _tell([read_table(csv)], json=json, alone=True)
+            raise UsageError("--csv reads a series of its own: leave out CASE and all options except --json")
+        _show([read_table(csv)], json=json, alone=True)
         return
     filters = [f"--{name} {value}" for name, value in (("host", host), ("since", since)) if value]
     if store is not None and not (case or filters or fleet or metric != METRIC) and _listed(store, json=json):
@@ -81,12 +88,12 @@ def history(
     rows = list(_rows(store, results, case, host, since, metric))
     if not rows:
         of = " ".join([f" of a case {case!r}" if case else "", *(f"with {one}" for one in filters)])
-        raise UsageError(f"no series{of} there: `plumbline history` without them lists all")
+        raise UsageError(f"no series{of}: `plumbline history` without CASE and filters lists all")
     found = histories(rows, metric)
     if fleet:
         _blame(found, json=json)
     else:
-        _tell(found, json=json)
+        _show(found, json=json)
 
 
 def _rows(
@@ -116,33 +123,33 @@ def _rows(
 
 
 def _listed(store: str, *, json: bool) -> bool:
-    """Lists the series of a data set with more points than are looked through at once; False where there are fewer."""
+    """Lists the series of a data set with too many points to analyse at once; False where there are fewer."""
     from harness.report.content import Page, ids, section, table
     from harness.report.terminal import screen, show_page
     from harness.store import DataSet
 
-    found = DataSet(store, note_line).series()
-    points = sum(one.points for one in found)
+    listed = DataSet(store, note_line).series()
+    points = sum(series.points for series in listed)
     if points <= MOST_POINTS:
         return False
     if json:
-        print_json({"listed": found})
+        print_json({"listed": listed})
         return True
     rows = [
         (
-            one.case,
-            one.machine or "",
-            str(one.threads or ""),
-            str(one.points),
-            str(one.hosts),
-            one.latest[:10],
+            series.case,
+            series.machine or "",
+            str(series.threads or ""),
+            str(series.points),
+            str(series.hosts),
+            series.latest[:10],
         )
-        for one in found
+        for series in listed
     ]
     columns = (*ids("case", "machine"), "threads", "points", "hosts", "latest")
-    listed = section("series", "Series", (table(columns, rows, "Series", ("latest",)),))
-    about = f"{len(found):,} series, {points:,} points: name a case to see its steps"
-    show_page(Page(f"Plumbline: {store}", (about,), (listed,) if listed else ()), screen())
+    shown = section("series", "Series", (table(columns, rows, "Series", ("latest",)),))
+    about = f"{len(listed):,} series, {points:,} points: name a case to see its change points"
+    show_page(Page(f"Plumbline: {store}", (about,), (shown,) if shown else ()), screen())
     return True
 
 
@@ -153,10 +160,10 @@ def _blame(found: "Sequence[History]", *, json: bool) -> None:
     from harness.report.history import fleet_page
     from harness.report.terminal import screen, show_page
 
-    groups = [list(group) for _, group in groupby(found, key=lambda one: one.series)]
-    told = [(members, blame(members)) for members in groups]
+    groups = [list(group) for _, group in groupby(found, key=lambda history: history.series)]
+    blamed = [(members, blame(members)) for members in groups]
     if not json:
-        show_page(fleet_page(told), screen())
+        show_page(fleet_page(blamed), screen())
         return
     print_json(
         {
@@ -167,13 +174,13 @@ def _blame(found: "Sequence[History]", *, json: bool) -> None:
                     "hosts": len(members),
                     "changes": changes,
                 }
-                for members, changes in told
+                for members, changes in blamed
             ]
         }
     )
 
 
-def _tell(found: "Sequence[History]", *, json: bool, alone: bool = False) -> None:
+def _show(found: "Sequence[History]", *, json: bool, alone: bool = False) -> None:
     from harness.report.history import page
     from harness.report.terminal import screen, show_page
 

@@ -115,7 +115,7 @@ def _fraction(operator: Operator, threads: int) -> float:
 
 
 def dtype_of(operator: Operator) -> str:
-    """The dtype of the first floating-point operand or result; empty where there is none."""
+    """The dtype of the first floating-point operand or result; empty without one."""
     made = (output.split("[")[0] for output in operator.outputs)
     return operator.dtype or next((name for name in made if "float" in name), "")
 

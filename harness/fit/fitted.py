@@ -1,6 +1,6 @@
 """A fitted model: its parameters, residuals and expectations, and which exponent of size the times support.
 
-A free exponent alone is no evidence: an overhead bends the curve of a product with n^3 to 3.04 ± 0.01. So whole models are compared by AICc:
+A free exponent alone proves nothing: an overhead bends the curve of a product with n^3 to 3.04 ± 0.01. So whole models are compared by AICc:
 those with the predicted exponent against the same models with other exponents.
 """
 
@@ -170,7 +170,7 @@ class Polynomial:
 
 
 def exact_model(sizes: Sequence[int], values: Sequence[int]) -> Polynomial | None:
-    """The polynomial of the lowest degree that the largest sizes follow exactly; None where there is none, or too few sizes.
+    """The polynomial of the lowest degree that the largest sizes follow exactly; None without one, or for too few sizes.
 
     >>> exact_model([1, 2, 4, 8], [107, 114, 128, 156]).formula("batch")
     '100 + 7 batch'

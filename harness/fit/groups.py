@@ -1,4 +1,4 @@
-"""A model for each sweep of a run or group of a table, or why there is none, and its expectations for work without a time."""
+"""A model for each sweep of a run or group of a table, or the reason why not, and its expectations for work without a time."""
 
 import contextlib
 import math

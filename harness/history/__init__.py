@@ -1,1 +1,1 @@
-"""Series of measurements over time: where their level changed, and what a change on several hosts points at."""
+"""Series of measurements over time: their change points, and whether a change on several hosts points at code or hardware."""

@@ -1,10 +1,10 @@
-"""Where the level of a series changed, as a watcher saw it who was told one point after the other.
+"""Change points: where the level of a series changed, decided from one point after the other.
 
-    each point -> are the last few off the level?  ->  partition  ->  a change in the last pieces?
-               -> far enough for noise, wander and 4 %?  suspected  -> six points, four of which hold it?  confirmed
+    each point -> do the last few differ from the level?  ->  partition  ->  a change in the last pieces?
+               -> larger than noise, wander and 4%?  suspected  -> six points, four of which hold it?  confirmed
 
-What was decided at a point rests on no later one. A confirmed change begins a new level, and noise is what points are off their own
-level by, so an old step does not widen a later threshold.
+A decision at a point uses no later point. A confirmed change begins a new level. Noise is the distance of points from their own level,
+so an old change does not raise a later threshold.
 """
 
 import math
@@ -15,72 +15,72 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.history.levels import FAR, FLOOR, NEAR, WIDE, allowed, noise, partition, ramp, shift, step_cost
-from harness.records.history import Boundary, Point, Step, StepKind, StepState
+from harness.history.levels import FAR, FLOOR, NEAR, WIDE, allowed, noise, partition, ramp, shift, split_cost
+from harness.records.history import Boundary, ChangeKind, ChangePoint, ChangeState, Point
 from harness.stats import mann_whitney, median
 
 Vector = NDArray[np.float64]
 
 # The fewest points of a level before a change of it, and after one to suspect it and to confirm it.
 HISTORY, SUSPECTED, CONFIRMED = 7, 3, 6
-# The rank test's level, and what it is where fewer than so many points are before.
+# The level of the rank test, and its level where fewer than `YOUNG` points are before.
 ALPHA, ALPHA_YOUNG, YOUNG = 0.003, 0.009, 15
-# A partition is of the last so many points, clipped to so many standard deviations, at a price in variances for each piece.
+# A partition is of the last `LOOK` points, clipped to `CLIP` standard deviations, with a penalty in variances for each piece.
 LOOK, CLIP, PENALTY = 80, 3.5, 8.0
-# So many of its last pieces may begin a new level: spikes are pieces too.
+# The last pieces that may begin a new level: spikes are pieces too.
 PIECES = 6
-# So much of the points after must be past half of the change; so much of those before must not have been at the new level.
+# The fraction of points after that must be past half of the change; the fraction before that must not have been at the new level; and
+# where the last point must be at least.
 HOLDING, VISITED, LATEST = 0.7, 0.15, 0.3
-# A spike is so many standard deviations off both levels, or beyond so many times the change; up to two spikes after a change are no evidence
-# on it, where so many points remain.
+# A spike is `SPIKE` standard deviations from both levels, or beyond `FAR_BEYOND` times the change. Up to two spikes after a change are
+# ignored, where `REMAINING` points remain.
 SPIKE, FAR_BEYOND, REMAINING = 4.0, 2.5, 4
-# The logarithm of no ratio is beyond this.
+# The limit of the logarithm of a ratio.
 LARGEST = 700.0
-# A change is a drift where a ramp of at least so many points explains the points better than a step does, by so many standard deviations.
+# A change is a drift where a ramp of at least `RAMP` points explains the points better than a shift, by `BETTER` standard deviations.
 RAMP, BETTER = 12, 1.5
-# A slow drift is looked for every so many points, by the last ten, on a level of at least so many, of at most so many.
+# A slow drift is searched every `EVERY` points, in the last `TEN`, on a level of at least `AGED` and at most `LONGEST` points.
 EVERY, TEN, AGED, LONGEST = 3, 10, 35, 300
-# So many points after a drift, a change in its direction is more of it; so many after a step, a drift makes the step its beginning.
+# Within this many points after a drift, a change in its direction continues it; within the second after a shift, a drift includes it.
 SAME_DRIFT, SAME_RAMP = 25, 10
 
 
 def boundaries(points: Sequence[Point]) -> tuple[Boundary, ...]:
-    """Where the stack changes from one that is known to another: a series is never compared over it."""
-    found = []
+    """Where the stack changes from one that is known to another."""
+    changes = []
     known = None
     for index, point in enumerate(points):
         if point.stack is not None:
             if known not in {None, point.stack}:
-                found.append(Boundary(index))
+                changes.append(Boundary(index))
             known = point.stack
-    return tuple(found)
+    return tuple(changes)
 
 
-def steps(points: Sequence[Point]) -> tuple[Step, ...]:
-    """The steps and drifts of a series, in order; of those that are not confirmed, only one that the last points suggest.
+def change_points(points: Sequence[Point]) -> tuple[ChangePoint, ...]:
+    """The confirmed shifts and drifts of a series, in order, and one that the last points suggest.
 
-    Values must be positive and finite. Every change is confirmed from the points up to `confirmed_at` alone; later ones may show that it was
-    the beginning of a drift. `ratio` is told from up to 30 points on either side of it, as far as they are of the levels beside it. A spike
-    right before a step may count as its first point.
+    Values must be positive and finite. A change is confirmed from the points up to `confirmed_at` alone; later ones may show that it began
+    a drift. `ratio` is of up to 30 points of the levels on both sides. A spike right before a change may count as its first point.
     """
-    found: list[Step] = []
+    found: list[ChangePoint] = []
     starts = [0, *(boundary.index for boundary in boundaries(points)), len(points)]
     logs = np.log(np.array([point.value for point in points]))
     for begin, end in pairwise(starts):
-        watcher = _Watcher(logs[begin:end])
-        watcher.watch()
-        told = watcher.changes
-        if end == len(points) and watcher.suspected is not None:
-            told = [*told, watcher.suspected]
-        ends = [*(change.index for change in told[1:]), end - begin]
-        levels = [0, *(change.settles for change in told)]
-        for change, before, after in zip(told, levels, ends, strict=False):
+        detector = _Detector(logs[begin:end])
+        detector.run()
+        changes = detector.changes
+        if end == len(points) and detector.suspected is not None:
+            changes = [*changes, detector.suspected]
+        ends = [*(change.index for change in changes[1:]), end - begin]
+        levels = [0, *(change.settles for change in changes)]
+        for change, before, after in zip(changes, levels, ends, strict=False):
             point = points[begin + change.index]
             found.append(
-                Step(
+                ChangePoint(
                     index=begin + change.index,
-                    ratio=math.exp(min(LARGEST, max(-LARGEST, watcher.rise(change, before, after)))),
-                    state=StepState.SUSPECTED if change.confirmed_at is None else StepState.CONFIRMED,
+                    ratio=math.exp(min(LARGEST, max(-LARGEST, detector.rise(change, before, after)))),
+                    state=ChangeState.SUSPECTED if change.confirmed_at is None else ChangeState.CONFIRMED,
                     kind=change.kind,
                     build=point.build,
                     time=point.time,
@@ -93,26 +93,26 @@ def steps(points: Sequence[Point]) -> tuple[Step, ...]:
 
 @dataclass
 class _Change:
-    """A change by `shift`, a logarithm. From `settles` on the points are on the level after it, for all that is known."""
+    """A change by `shift`, a logarithm. From `settles` on the points are on the level after it."""
 
     index: int
     shift: float
-    kind: StepKind
+    kind: ChangeKind
     settles: int
     confirmed_at: int | None = None
 
 
 @dataclass(frozen=True)
 class _Shift:
-    """A shift that noise does not explain; the noise of one point, and whether the ranks of the points say so too."""
+    """A shift that noise does not explain; the noise of one point, and whether the rank test agrees."""
 
     rise: float
     sigma: float
     ranked: bool
 
 
-class _Watcher:
-    """Sees the points of one stack, one after the other."""
+class _Detector:
+    """Reads the points of one stack, one after the other."""
 
     def __init__(self, logs: Vector) -> None:
         self.logs = logs
@@ -121,28 +121,28 @@ class _Watcher:
         self._begin = 0
         self._past: Vector = np.zeros(0)
 
-    def watch(self) -> None:
+    def run(self) -> None:
         for now in range(HISTORY + SUSPECTED - 1, len(self.logs)):
-            self._see(now)
+            self._read(now)
 
     def rise(self, change: _Change, begin: int, end: int) -> float:
-        """By what a change rose, as a logarithm, seen from the end: the level before it begins at `begin`, that after it ends at `end`."""
+        """The rise of a change, as a logarithm; the level before it begins at `begin`, that after it ends at `end`."""
         before = self.logs[max(begin, change.index - NEAR) : change.index]
         after = self.logs[change.settles : min(end, change.settles + NEAR)]
         return shift(before, after) if len(before) and len(after) else change.shift
 
-    def _see(self, now: int) -> None:
+    def _read(self, now: int) -> None:
         self.suspected = None
         if now - self._begin + 1 < HISTORY + SUSPECTED:
             return
         last = _median(self.logs[now - 4 : now + 1])
         level = self.logs[max(self._begin, now - 4 - NEAR) : now - 4]
         if abs(last - _median(level)) > 0.6 * FLOOR:
-            self._look(now)
+            self._search(now)
         elif now % EVERY == 0 and now - self._begin >= AGED:
-            self._look_for_drift(now)
+            self._search_drift(now)
 
-    def _look(self, now: int) -> None:
+    def _search(self, now: int) -> None:
         """Whether one of the last pieces begins a new level."""
         before, residuals = self._level(max(self._begin + HISTORY, now - SUSPECTED))
         first = max(self._begin, now - LOOK + 1)
@@ -154,23 +154,23 @@ class _Watcher:
             self._confirms(now, self._settled(now - SUSPECTED + 1, now))
 
     def _level(self, index: int) -> tuple[Vector, Vector]:
-        """The points of the level before an index, and what they, and those of levels before, were off by."""
+        """The points of the level before an index, and the residuals of them and of earlier levels."""
         before = self.logs[max(self._begin, index - FAR) : index]
         return before, np.concatenate((self._past, before - _median(before)))[-FAR:]
 
     def _settled(self, index: int, now: int) -> int:
-        """The index near to the given one that parts the points best by which of the two levels they lie nearer to, but for those far from both."""
+        """The index near the given one that divides the points best by the nearer of the two levels; points far from both do not count."""
         low = _median(self.logs[max(self._begin, index - NEAR) : index])
         high = _median(self.logs[index : now + 1])
         first = max(self._begin + 1, index - 5)
         around = self.logs[first : min(now, index + 5)]
         to_high, to_low = np.abs(around - high), np.abs(around - low)
-        told = np.where(np.minimum(to_high, to_low) > abs(high - low), 0.0, to_high - to_low)
-        wrong = np.cumsum(told[::-1])[::-1]
+        nearer_low = np.where(np.minimum(to_high, to_low) > abs(high - low), 0.0, to_high - to_low)
+        wrong = np.cumsum(nearer_low[::-1])[::-1]
         return first + int(np.argmin(np.append(wrong, 0.0)))
 
     def _confirms(self, now: int, index: int) -> bool:
-        """Suspects or confirms a new level from an index on; tells whether where the level begins is decided."""
+        """Suspects or confirms a new level from an index on; returns whether the beginning of the level is decided."""
         after = self.logs[index : now + 1]
         if len(after) < SUSPECTED:
             return False
@@ -179,21 +179,21 @@ class _Watcher:
         found = self._shift(index, after)
         if found is None or self._parted_better(index, now, found.rise):
             return False
-        self.suspected = _Change(index, found.rise, StepKind.STEP, index)
+        self.suspected = _Change(index, found.rise, ChangeKind.SHIFT, index)
         if len(after) < CONFIRMED or not found.ranked:
             return False
         first = max(self._begin, index - NEAR - TEN)
         window = self.logs[first : now + 1]
         ramped = ramp(window, len(window) - RAMP + 1)
-        if ramped.cost < step_cost(window, index - first) - BETTER * found.sigma:
+        if ramped.cost < split_cost(window, index - first) - BETTER * found.sigma:
             bend = max(first + ramped.begin, self._begin + 1)
-            self._confirm(_Change(bend, found.rise, StepKind.DRIFT, now - 5, now))
+            self._confirm(_Change(bend, found.rise, ChangeKind.DRIFT, now - 5, now))
         else:
-            self._confirm(_Change(index, found.rise, StepKind.STEP, index, now))
+            self._confirm(_Change(index, found.rise, ChangeKind.SHIFT, index, now))
         return True
 
     def _shift(self, index: int, after: Vector) -> _Shift | None:
-        """By how much the points from an index on are shifted; None where noise explains it."""
+        """The shift of the points from an index on; None where noise explains it."""
         before, residuals = self._level(index)
         near, wide = before[-NEAR:], before[-WIDE:]
         known = noise(residuals)
@@ -209,16 +209,16 @@ class _Watcher:
         return _Shift(rise, known.sigma, mann_whitney(held, wide) <= alpha)
 
     def _parted_better(self, index: int, now: int, rise: float) -> bool:
-        """Whether the index already suspected parts the last points into two levels better than another does, spikes counted as no worse than the change."""
+        """Whether the suspected index divides the last points into two levels better than another index; spikes cost no more than the change."""
         if self.suspected is None:
             return False
         first = max(self._begin, min(self.suspected.index, index) - NEAR)
         window = self.logs[first : now + 1]
-        one, other = (step_cost(window, at - first, abs(rise)) for at in (self.suspected.index, index))
-        return one < other
+        suspected, new = (split_cost(window, at - first, abs(rise)) for at in (self.suspected.index, index))
+        return suspected < new
 
     def _begin_later(self, index: int, after: Vector) -> bool:
-        """Leaves the first few points of a level aside where those after them hold another: too few to tell a change of, and no part of what follows. Whether it did."""
+        """Skips the first few points of a level, too few for a change, where those after them hold another level; returns whether it did."""
         before = self.logs[self._begin : index]
         if len(before) == 0 or len(after) < CONFIRMED:
             return False
@@ -231,8 +231,8 @@ class _Watcher:
         self._begin = index
         return True
 
-    def _look_for_drift(self, now: int) -> None:
-        """Whether the last points have slowly left where the level was when it was new."""
+    def _search_drift(self, now: int) -> None:
+        """Confirms a drift where the last points have slowly left the beginning of the level."""
         first = max(self._begin, now - LONGEST)
         whole = self.logs[first : now + 1]
         new, last = whole[:NEAR], whole[-TEN:]
@@ -247,12 +247,12 @@ class _Watcher:
             or mann_whitney(last, new) > ALPHA
         ):
             return
-        self._confirm(_Change(first + max(ramped.begin, 1), rise, StepKind.DRIFT, now - 5, now))
+        self._confirm(_Change(first + max(ramped.begin, 1), rise, ChangeKind.DRIFT, now - 5, now))
 
     def _confirm(self, change: _Change) -> None:
         last = self.changes[-1] if self.changes else None
         since = change.index - self._begin
-        drifts = StepKind.DRIFT
+        drifts = ChangeKind.DRIFT
         if (
             last is not None
             and (last.shift > 0.0) == (change.shift > 0.0)
@@ -269,7 +269,7 @@ class _Watcher:
 
 
 def _without_spikes(after: Vector, level: float, far: float) -> Vector:
-    """The points but for those that are far both from the level before and from their own; all of them where the last is one, which may begin another level."""
+    """The points without those far from both levels; all points where the last one is far, as it may begin another level."""
     off = np.minimum(np.abs(after - _median(after)), np.abs(after - level))
     held = after[off <= far]
     few = off[-1] <= far and len(held) >= max(REMAINING, len(after) - 2)
@@ -277,9 +277,9 @@ def _without_spikes(after: Vector, level: float, far: float) -> Vector:
 
 
 def _holds(before: Vector, after: Vector) -> bool:
-    """Whether points that should lie at 0 before and at 1 after do so: the last one, most after, and few before were there already."""
+    """Whether points lie at 0 before and at 1 after: the last one, most of those after, and few of those before at 1."""
     return bool(after[-1] >= LATEST and np.mean(after > 0.5) >= HOLDING and np.mean(before > 0.75) < VISITED)
 
 
 def _median(values: Vector) -> float:
-    return float(median(values.tolist()))  # of so few, numpy's takes ten times as long
+    return float(median(values.tolist()))  # for so few values, that of numpy takes ten times as long

@@ -1,4 +1,4 @@
-"""Series in pieces: level after level, or a level and a ramp."""
+"""Levels of a series: their noise, partitions into levels, and ramps."""
 
 import math
 from dataclasses import dataclass
@@ -8,31 +8,31 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
 
-# The least change worth telling of, as a logarithm, and the least that is told: noise makes some of 5 % look like 4 %.
+# The smallest relevant change, as a logarithm, and the smallest that is reported: noise makes some changes of 5% look like 4%.
 FLOOR = math.log(1.05)
 LEAST = 0.8 * FLOOR
-# How many of the latest points say what the level is, what its noise is, and where it has been.
+# The numbers of latest points that determine the level, its noise, and its wander.
 NEAR, WIDE, FAR = 30, 60, 150
-# Timers and clocks have ticks: no series counts as quieter than this.
+# The smallest noise of a series: timers and clocks have ticks.
 LEAST_SIGMA = 0.002
-# Standard errors a change must exceed: of a level known well, and of one of a few points, at which fewer looks are taken.
+# Standard errors that a change must exceed: of a well-known level, and of one of few points, which has had fewer tests.
 Z, Z_YOUNG = 3.6, 3.3
-# Where a level has been is told by medians of so many points; a change must exceed so many times what nearly all of them were off by.
+# The wander of a level is that of medians of `WINDOW` points; a change must exceed `BEYOND` times the distance of nearly all of them.
 WINDOW, NEARLY_ALL, BEYOND = 7, 0.95, 2.2
-# Further off than so many standard deviations of one point, a median of several was on another level for a while.
+# Farther than this many standard deviations of one point, a median of several was on another level for a while.
 EXCURSION = 3.0
-# Successive points are taken to be correlated by this before the series says otherwise, with the weight of so many points.
+# Prior of the correlation of successive points, and its weight in points.
 PRIOR_CORRELATION, PRIOR_POINTS = 0.3, 20
-# Noise that looks so many times larger than before counts: that of the last points, and that of the points after a change, beside
-# which the noise before it weighs as much as so many points.
+# Noise counts as changed beyond this factor: that of the last points, and that of the points after a change. The noise before a change
+# then has the weight of `PRIOR_SCATTER` points.
 CHANGED, PRIOR_SCATTER = 1.4, 3
-# No level counts as known worse than by so many points, in Student's t.
+# The smallest number of points of a level in Student's t.
 LEAST_COUNT = 6
 
 
 @dataclass(frozen=True)
 class Noise:
-    """What `count` points of a level show: the standard deviation of one, how much it says of the next, where medians of several have been."""
+    """The noise of `count` points of a level: standard deviation, correlation of successive points, and wander of medians."""
 
     sigma: float
     correlation: float
@@ -41,9 +41,9 @@ class Noise:
 
 
 def noise(residuals: Vector) -> Noise:
-    """The noise that residuals show, in their order. Robust: one spike in ten points changes little.
+    """The noise of residuals, in their order. Robust: one spike in ten points changes little.
 
-    The spread is that of the last 60, or of the last 30 where it has grown: a series that has become noisier must not alarm.
+    The spread is that of the last 60, or of the last 30 where it has grown: more noise alone must not raise an alarm.
     """
     late = residuals[-WIDE:]
     sigma = max(_sigma(late), LEAST_SIGMA)
@@ -58,15 +58,15 @@ def noise(residuals: Vector) -> Noise:
 
 
 def shift(before: Vector, after: Vector) -> float:
-    """How far `after` lies above `before`: the median of all differences (Hodges and Lehmann, 1963)."""
+    """The shift of `after` against `before`: the median of all differences (Hodges and Lehmann, 1963)."""
     return float(np.median(after[:, None] - before[None, :]))
 
 
 def allowed(known: Noise, before: int, after: Vector) -> float:
-    """The shift from `before` points to those of `after` that is not told of: noise, or less than 5 %.
+    """The largest shift from `before` points to `after` that is not reported: noise, or less than 5%.
 
-    A multiple of the standard error, which counts correlated points for less and the scatter of `after` itself too, with the first term of
-    the expansion of Student's t (Abramowitz and Stegun, 26.7.5); and a multiple of how far the level has wandered before.
+    It is a multiple of the standard error, or of the level's earlier wander. The error includes correlation and the scatter of `after`;
+    the multiple has the first term of the expansion of Student's t (Abramowitz and Stegun, 26.7.5).
     """
     count = len(after)
     off = np.clip(after - np.median(after), -4.0 * known.sigma, 4.0 * known.sigma)
@@ -83,7 +83,7 @@ def allowed(known: Noise, before: int, after: Vector) -> float:
 
 
 def _sigma(values: Vector) -> float:
-    """A robust standard deviation: of the values about 0, none counted as further off than 2.5 times what the nearest 70 % say; 0 for fewer than two."""
+    """A robust standard deviation about 0, clipped at 2.5 times that of the nearest 70% of the values; 0 for fewer than two."""
     if len(values) < 2:
         return 0.0
     most = 2.5 * float(np.quantile(np.abs(values), 0.7)) / 1.036
@@ -91,20 +91,20 @@ def _sigma(values: Vector) -> float:
 
 
 def _correlation(values: Vector) -> float:
-    """Lag-1 autocorrelation, 0 to 0.8, with what short series hide of it (Kendall, 1954) and a prior."""
+    """Lag-1 autocorrelation, 0 to 0.8, corrected for the bias of short series (Kendall, 1954), with a prior."""
     count = len(values)
     off = values - np.mean(values)
     total = float(off @ off)
-    found = 0.0
+    correlation = 0.0
     if count > 3 and total > 0.0:
-        found = float(off[1:] @ off[:-1]) / total
-        found += (1.0 + 4.0 * found) / count
-    weighted = (count * found + PRIOR_POINTS * PRIOR_CORRELATION) / (count + PRIOR_POINTS)
+        correlation = float(off[1:] @ off[:-1]) / total
+        correlation += (1.0 + 4.0 * correlation) / count
+    weighted = (count * correlation + PRIOR_POINTS * PRIOR_CORRELATION) / (count + PRIOR_POINTS)
     return min(0.8, max(0.0, weighted))
 
 
 def _wander(residuals: Vector, sigma: float) -> float:
-    """How far nearly all medians of successive points were off, but for one excursion: a bad build that was soon taken back hides nothing later."""
+    """The distance of nearly all medians of successive points, without one excursion, such as a bad build that was soon reverted."""
     if len(residuals) < 2 * WINDOW:
         return 0.0
     off = np.abs(np.median(np.lib.stride_tricks.sliding_window_view(residuals, WINDOW), axis=1))
@@ -116,7 +116,7 @@ def _wander(residuals: Vector, sigma: float) -> float:
 
 
 def _inflation(correlation: float, count: int) -> float:
-    """By what the variance of a mean of `count` values grows where each is correlated with the next (AR(1))."""
+    """The factor on the variance of a mean of `count` values where each is correlated with the next (AR(1))."""
     apart = 1.0 - correlation
     return 1.0 + 2.0 * correlation / apart * (1.0 - (1.0 - correlation**count) / (count * apart))
 
@@ -142,13 +142,13 @@ def partition(values: Vector, penalty: float) -> list[int]:
         begin = int(np.argmin(costs))
         begins[end] = begin
         best[end] = costs[begin] + penalty
-    found = [int(begins[count])] if count else []
-    while found and found[-1] > 0:
-        found.append(int(begins[found[-1]]))
-    return found[::-1]
+    pieces = [int(begins[count])] if count else []
+    while pieces and pieces[-1] > 0:
+        pieces.append(int(begins[pieces[-1]]))
+    return pieces[::-1]
 
 
-def step_cost(values: Vector, at: int, most: float = math.inf) -> float:
+def split_cost(values: Vector, at: int, most: float = math.inf) -> float:
     """The sum of absolute deviations from two levels, one before `at` and one from there on, none counted as more than `most`."""
     off = np.concatenate([np.abs(part - np.median(part)) for part in (values[:at], values[at:])])
     return float(np.sum(np.minimum(off, most)))
@@ -156,7 +156,7 @@ def step_cost(values: Vector, at: int, most: float = math.inf) -> float:
 
 @dataclass(frozen=True)
 class Ramp:
-    """A level and a ramp on from it to the end of a series: where it begins, and what the points are off by."""
+    """A level followed by a ramp to the end of a series: where the ramp begins, and the residuals of the points."""
 
     begin: int
     residuals: Vector

@@ -1,7 +1,5 @@
-"""A user's own series: a CSV of values, with what they were measured at."""
+"""Series over time, from tables of values and from rows of runs."""
 
-import csv
-import io
 import itertools
 import math
 from collections import Counter
@@ -13,15 +11,15 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import UsageError
-from harness.history.change_points import CONFIRMED, HISTORY, boundaries, steps
+from harness.history.change_points import CONFIRMED, HISTORY, boundaries, change_points
 from harness.records.history import Boundary, History, Point
 from harness.stats import median
 from harness.store.table import Row
+from harness.text import read_csv, visible
 
 VALUE, TIME, BUILD = "value", "time", "build"
-DELIMITERS = ",;\t"
-NEEDED = "needed: value, and where they are known time and build, separated by commas, semicolons or tabs"
-# So many lines are named in a note.
+NEEDED = "needed: value, and optionally time and build, separated by commas, semicolons or tabs"
+# A note lists up to this many lines.
 NAMED = 5
 
 # The cells of a row by column, and the line of the file it ends on.
@@ -31,31 +29,31 @@ _Row = tuple[int, dict[str, str]]
 def analysed(
     name: str, unit: str, points: Sequence[Point], *, notes: Iterable[str] = (), host: str | None = None
 ) -> History:
-    """A series with its steps and the boundaries between which they were looked for. Values must be positive and finite."""
+    """A series with its change points and the boundaries between which they were searched. Values must be positive and finite."""
     parts = boundaries(points)
     edges = [0, *(part.index for part in parts), len(points)]
     longest = max(last - first for first, last in itertools.pairwise(edges))
-    told = list(notes)
+    every = list(notes)
     if longest < HISTORY + CONFIRMED:
-        told.append(
-            f"inconclusive: {longest} points on one stack at most, where a step is told by {HISTORY} before it and {CONFIRMED} after"
+        every.append(
+            f"inconclusive: {longest} points on one stack at most; a change point needs {HISTORY} before it and {CONFIRMED} after"
         )
     return History(
         name=name,
         unit=unit,
         points=tuple(points),
-        steps=steps(points),
+        change_points=change_points(points),
         boundaries=parts,
-        notes=tuple(told),
+        notes=tuple(every),
         host=host,
     )
 
 
 def read_table(path: Path, unit: str = "") -> History:
-    """The series of a table, judged.
+    """The series of a table, with its change points.
 
-    Columns: `value`; `time` and `build` where they are known; others are ignored. The values of one build are one point, their median, where the
-    build appears first; a row without a build is a point of its own. `row` of a point counts rows from 0, without the header. Values that
+    Columns: `value`, and optionally `time` and `build`; others are ignored. The median of the values of one build is one point, where the
+    build first appears; a row without a build is a point of its own. `row` of a point counts rows from 0, without the header. Values that
     are zero, negative or not finite are left out, with a note.
 
     Raises:
@@ -100,45 +98,29 @@ def _points(rows: Sequence[_Row], values: Sequence[float]) -> list[Point]:
 
 
 def _middle(values: Sequence[float]) -> float:
-    """Their median, where the mean of two of them is not beyond what a number can be, too."""
+    """The median, where the mean of the middle two may overflow."""
     return min(median(values), max(values))
 
 
 def _read(path: Path) -> list[_Row]:
-    """The rows that are not empty."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UsageError(f"no such table: {str(path)!r}") from None
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not a table in UTF-8: {error}") from error
-    lines = io.StringIO(text, newline="")
-    first = next((line for line in io.StringIO(text) if line.strip()), "")
-    reader = csv.reader(lines, delimiter=max(DELIMITERS, key=first.count))
-    try:
-        told = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
-        raise UsageError(f"{path} is not a CSV table: {error}") from error
-    told = [(line, row) for line, row in told if any(row)]
-    if not told:
-        raise UsageError(f"{path} is empty; {NEEDED}")
-    (_, header), *rows = told
-    columns = _columns(path, header)
+    rows = read_csv(path, "no such table")
     if not rows:
+        raise UsageError(f"{path} is empty; {NEEDED}")
+    (_, header), *rest = rows
+    columns = _columns(path, header)
+    if not rest:
         raise UsageError(f"{path} has a header and no rows")
     return [
         (line, {name: row[at] if at is not None and at < len(row) else "" for name, at in columns.items()})
-        for line, row in rows
+        for line, row in rest
     ]
 
 
 def _columns(path: Path, header: Sequence[str]) -> dict[str, int | None]:
-    """Where the columns stand; capitals do not matter."""
+    """The index of each column; capitals do not matter."""
     names = [name.lower() for name in header]
     if VALUE not in names:
-        has = ", ".join(_shown(name) or "(no name)" for name in header)
+        has = ", ".join(visible(name[:40]) or "(no name)" for name in header)
         raise UsageError(f"{path} has no column 'value': its columns are {has}; {NEEDED}")
     for name in (VALUE, TIME, BUILD):
         if names.count(name) > 1:
@@ -152,14 +134,14 @@ def _value(path: Path, line: int, cell: str) -> float:
     try:
         return float(cell)
     except ValueError:
-        hint = ": a decimal point, and nothing between thousands" if "," in cell else ""
+        hint = ": write a decimal point, and nothing between thousands" if "," in cell else ""
         raise UsageError(f"{path}, line {line}: {cell[:40]!r} is not a number{hint}") from None
 
 
-def _is_before(this: str, other: str) -> bool:
-    """Whether a time is before another, where both can be told."""
-    mine, theirs = seconds(this), seconds(other)
-    return mine is not None and theirs is not None and mine < theirs
+def _is_before(time: str, previous: str) -> bool:
+    """Whether a time is before the previous one, where both are known."""
+    now, before = seconds(time), seconds(previous)
+    return now is not None and before is not None and now < before
 
 
 def seconds(time: str | None) -> float | None:
@@ -171,14 +153,14 @@ def seconds(time: str | None) -> float | None:
     if not time:
         return None
     try:
-        found = float(time)
+        number = float(time)
     except ValueError:
         try:
-            told = datetime.fromisoformat(time)
+            moment = datetime.fromisoformat(time)
         except ValueError:
             return None
-        found = (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
-    return found if math.isfinite(found) else None
+        number = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return number if math.isfinite(number) else None
 
 
 def _lines(lines: Sequence[int]) -> str:
@@ -187,11 +169,7 @@ def _lines(lines: Sequence[int]) -> str:
     return f"line {named}" if len(lines) == 1 else f"lines {named}{more}"
 
 
-def _shown(text: str) -> str:
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text[:40])
-
-
-# What a series can be of, with the unit.
+# The metrics of series, with their units.
 METRICS = {
     "median_seconds": "s",
     "best_seconds": "s",
@@ -200,14 +178,14 @@ METRICS = {
     "kernels": "",
     "joules_per_call": "J",
 }
-# Said of series that are of one case on one machine and yet several.
+# The note of several series of one case on one machine.
 ANOTHER = "the code of its workload changed: there is another series of this case, from before or after"
-# What of a stack a row tells in words.
-TOLD = ("torch", "cuda", "driver")
+# The parts of a stack that a row contains.
+STACK = ("torch", "cuda", "driver")
 
 
 def histories(rows: Iterable[Row], metric: str = "median_seconds") -> tuple[History, ...]:
-    """The series of some rows, judged: one for each series and host, in order of case, machine and host; every run is a point.
+    """The series of some rows, with their change points: one for each series and host, in order of case, machine and host. A run is a point.
 
     Raises:
         UsageError: no such metric.
@@ -218,16 +196,15 @@ def histories(rows: Iterable[Row], metric: str = "median_seconds") -> tuple[Hist
         rows,
         key=lambda row: (row.case, row.machine or "", row.series, row.host or "", row.started_at, row.run),
     )
-    found = [
+    series = [
         _history(list(group), metric)
         for _, group in itertools.groupby(ordered, key=attrgetter("case", "machine", "series", "host"))
     ]
-    alike = Counter((one.name, one.machine, one.threads, one.host) for one in found)
+    keys = [(history.name, history.machine, history.threads, history.host) for history in series]
+    counts = Counter(keys)
     return tuple(
-        msgspec.structs.replace(one, notes=(*one.notes, ANOTHER))
-        if alike[one.name, one.machine, one.threads, one.host] > 1
-        else one
-        for one in found
+        msgspec.structs.replace(history, notes=(*history.notes, ANOTHER)) if counts[key] > 1 else history
+        for history, key in zip(series, keys, strict=True)
     )
 
 
@@ -242,29 +219,29 @@ def _history(rows: Sequence[Row], metric: str) -> History:
             value=value,
             row=place,
             time=row.started_at,
-            build=None if row.dirty else row.commit,  # what was not committed has no name
+            build=None if row.dirty else row.commit,  # a dirty tree has no name
             run=row.run,
             stack=row.stack,
         )
         for place, (row, value) in enumerate(kept)
     ]
     history = analysed(rows[0].case, METRICS[metric], points, notes=notes, host=rows[0].host)
-    told = [row for row, _ in kept]
+    kept_rows = [row for row, _ in kept]
     return msgspec.structs.replace(
         history,
         machine=rows[0].machine,
         threads=rows[0].threads,
         series=rows[0].series,
-        boundaries=tuple(_explained(boundary, told) for boundary in history.boundaries),
+        boundaries=tuple(_explained(boundary, kept_rows) for boundary in history.boundaries),
     )
 
 
 def _explained(boundary: Boundary, rows: Sequence[Row]) -> Boundary:
-    """The boundary with what is known to differ over it."""
+    """The boundary with the known differences."""
     before, after = rows[boundary.index - 1], rows[boundary.index]
     changes = tuple(
         f"{name} {was or 'unknown'} to {now or 'unknown'}"
-        for name in TOLD
+        for name in STACK
         if (was := getattr(before, name)) != (now := getattr(after, name))
     )
     return msgspec.structs.replace(

@@ -8,8 +8,8 @@ from harness.records.base import Record
 class Point(Record, frozen=True, gc=False):  # as many as there are rows, and no cycles
     """One point: the median of the values of one build, or of the processes of one run.
 
-    `row` is where its first value stood in the table it comes from. `stack` stands for what the machine ran it with besides the code
-    (driver, torch, clocks); a series is never compared over a change of it. None where nothing is known of it.
+    `row` is the row of its first value in the table it comes from. `stack` identifies what the machine ran it with besides the code
+    (driver, torch, clocks); None where unknown. A series is never compared across a change of the stack.
     """
 
     value: float
@@ -20,30 +20,30 @@ class Point(Record, frozen=True, gc=False):  # as many as there are rows, and no
     stack: str | None = None
 
 
-class StepState(StrEnum):
-    """How sure a step is: seen, or still there after enough further points."""
+class ChangeState(StrEnum):
+    """Suspected from few points, or confirmed by enough further points."""
 
     SUSPECTED = "suspected"
     CONFIRMED = "confirmed"
 
 
-class StepKind(StrEnum):
-    """A change from one point to the next, or a slow one over many."""
+class ChangeKind(StrEnum):
+    """A shift from one point to the next, or a slow drift over many."""
 
-    STEP = "step"
+    SHIFT = "shift"
     DRIFT = "drift"
 
 
-class Step(Record, frozen=True):
-    """A change of level: from point `index` on values are `ratio` times what they were before.
+class ChangePoint(Record, frozen=True):
+    """A change of level: from point `index` on, values are `ratio` times those before.
 
-    `confirmed_at` is the index of the point at which a watcher who sees one point after the other was sure; None while it is suspected.
+    `confirmed_at` is the index of the point that confirmed it, when points were read in order; None while it is suspected.
     """
 
     index: int
     ratio: float
-    state: StepState
-    kind: StepKind = StepKind.STEP
+    state: ChangeState
+    kind: ChangeKind = ChangeKind.SHIFT
     build: str | None = None
     time: str | None = None
     row: int = 0
@@ -51,19 +51,19 @@ class Step(Record, frozen=True):
 
 
 class Boundary(Record, frozen=True):
-    """From point `index` on the machine ran it with another stack: what differs, where that is known. No step is looked for across it."""
+    """From point `index` on the stack is another; `changes` are the known differences. Change points are not searched across it."""
 
     index: int
     changes: tuple[str, ...] = ()
 
 
 class History(Record, frozen=True):
-    """A series with its steps. `notes` are oddities of the input, each one line: times that go backwards, points left out."""
+    """A series with its change points. `notes` are problems of the input, one line each: times that go backwards, points left out."""
 
     name: str
     unit: str
     points: tuple[Point, ...]
-    steps: tuple[Step, ...] = ()
+    change_points: tuple[ChangePoint, ...] = ()
     boundaries: tuple[Boundary, ...] = ()
     notes: tuple[str, ...] = ()
     host: str | None = None
@@ -72,13 +72,13 @@ class History(Record, frozen=True):
     series: str | None = None
 
     @property
-    def confirmed(self) -> tuple[Step, ...]:
-        """The steps a watcher is sure of."""
-        return tuple(step for step in self.steps if step.state is StepState.CONFIRMED)
+    def confirmed(self) -> tuple[ChangePoint, ...]:
+        """The confirmed change points."""
+        return tuple(change for change in self.change_points if change.state is ChangeState.CONFIRMED)
 
 
 class PointsAt(StrEnum):
-    """What a change that some hosts of a fleet show points at."""
+    """The origin that a change on some hosts of a fleet points at."""
 
     CODE = "code"
     HARDWARE = "hardware"
@@ -86,7 +86,7 @@ class PointsAt(StrEnum):
 
 
 class Shared(Record, frozen=True):
-    """One change on `hosts`, of `of` hosts that have points before and after it. `ratio` is the median of theirs; `reason` is one line."""
+    """One change on `hosts`, of `of` hosts with points before and after it. `ratio` is the median of their ratios."""
 
     ratio: float
     hosts: tuple[str, ...]

@@ -1,30 +1,34 @@
-"""Series and their change points, as content."""
+"""Series and their change points, as content of a report."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from harness import units
-from harness.records.history import History, Shared, Step, StepKind, StepState
+from harness.records.history import ChangeKind, ChangePoint, ChangeState, History, Shared
 from harness.report.content import Page, Section, ids, lines, section, table, texts
 from harness.text import counted, minute, some
 
 _BARS = "▁▂▃▄▅▆▇█"
 # The length of a line of bars, at most.
 WIDTH = 72
-# The latest points of a series that have a row each.
+# The number of latest points that are shown.
 LATEST = 15
 _SHORT = 8
+# Up to this many hosts are listed; more are counted.
+NAMED = 3
 
 
 def page(histories: Sequence[History]) -> Page:
     """One series in full, or many in a line each."""
     if len(histories) == 1:
         return _one(histories[0])
-    stepped = [history for history in histories if history.steps]
+    changed = sum(bool(history.change_points) for history in histories)
     cases, hosts = {history.name for history in histories}, {history.host for history in histories}
-    about = f"{len(histories)} series of {len(cases)} cases on {len(hosts)} hosts; {len(stepped)} with steps"
-    # What is the same everywhere, and what there is room for last, goes first where there is no room.
-    spare = ["history", "last step", *(["host"] if len(hosts) == 1 else [])]
+    about = (
+        f"{len(histories)} series of {len(cases)} cases on {len(hosts)} hosts; {changed} with change points"
+    )
+    # Narrow terminals omit these columns: those that are equal everywhere, and the least important.
+    spare = ["history", "last change", *(["host"] if len(hosts) == 1 else [])]
     spare += (
         ["machine", "threads"]
         if len({(history.machine, history.threads) for history in histories}) == 1
@@ -46,13 +50,13 @@ _COLUMNS = (
     *ids("case", "machine"),
     "threads",
     *ids("host"),
-    *("points", "latest", "steps", "last step"),
+    *("points", "latest", "changes", "last change"),
     *ids("history"),
 )
 
 
 def _row(history: History) -> tuple[str, ...]:
-    last = history.steps[-1] if history.steps else None
+    last = history.change_points[-1] if history.change_points else None
     return (
         history.name,
         history.machine or "",
@@ -60,7 +64,7 @@ def _row(history: History) -> tuple[str, ...]:
         (history.host or "")[:_SHORT],
         str(len(history.points)),
         shown(history.points[-1].value, history.unit) if history.points else "",
-        str(len(history.steps) or ""),
+        str(len(history.change_points) or ""),
         f"{units.signed_percent(last.ratio - 1)} {last.state.value}" if last else "",
         bars([point.value for point in history.points][-24:]),
     )
@@ -79,16 +83,16 @@ def _one(history: History) -> Page:
 
 
 def _sections(history: History) -> Iterator[Section]:
-    changes = [sentence(step) for step in history.steps]
+    changes = [sentence(change) for change in history.change_points]
     found = (
         section(
-            "steps",
-            "Steps",
-            (lines(changes or ([] if _inconclusive(history) else ["no change point was found"])),),
+            "change_points",
+            "Change points",
+            (lines(changes or ([] if _inconclusive(history) else ["no change point"])),),
         ),
         section(
             "boundaries",
-            "Where the machine ran it with another stack",
+            "Changes of the stack",
             (
                 table(
                     ("point", *ids("time"), *texts("what changed")),
@@ -96,7 +100,7 @@ def _sections(history: History) -> Iterator[Section]:
                         (str(b.index), minute(history.points[b.index].time), ", ".join(b.changes))
                         for b in history.boundaries[-LATEST:]
                     ],
-                    "Where the machine ran it with another stack: no step is looked for across",
+                    "Changes of the stack: change points are not searched across them",
                 ),
             ),
         ),
@@ -105,7 +109,7 @@ def _sections(history: History) -> Iterator[Section]:
             "Points",
             (
                 table(
-                    ("point", *ids("time", "build"), "value", "change"),
+                    ("point", "time", "build", "value", "to the previous"),
                     list(_latest(history)),
                     "Latest points",
                 ),
@@ -117,22 +121,26 @@ def _sections(history: History) -> Iterator[Section]:
 
 
 def _inconclusive(history: History) -> bool:
-    """Whether there are too few points to see a step, as a note says."""
+    """Whether there are too few points for a change point, as a note reports."""
     return any(note.startswith("inconclusive") for note in history.notes)
 
 
-def sentence(step: Step) -> str:
-    """A step with where it stands and how sure it is."""
-    what = units.signed_percent(step.ratio - 1)
-    kind = "drifts by" if step.kind is StepKind.DRIFT else "changes by"
-    at = f" (build {step.build[:12]})" if step.build else ""
-    when = f", {minute(step.time)}" if step.time else ""
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def sentence(change: ChangePoint) -> str:
+    """A change point with its place and its state."""
+    what = units.signed_percent(change.ratio - 1)
+    kind = "drifts by" if change.kind is ChangeKind.DRIFT else "changes by"
+    at = f" (build {change.build[:12]})" if change.build else ""
+    when = f", {minute(change.time)}" if change.time else ""
     sure = (
-        f"confirmed at point {step.confirmed_at}"
-        if step.state is StepState.CONFIRMED
-        else "suspected: too few points after it to be sure"
+        f"confirmed at point {change.confirmed_at}"
+        if change.state is ChangeState.CONFIRMED
+        else "suspected: too few points after it"
     )
-    return f"{kind} {what} from point {step.index}{at}{when} on; {sure}"
+    return f"{kind} {what} from point {change.index}{at}{when} on; {sure}"
 
 
 def _latest(history: History) -> Iterator[tuple[str, ...]]:
@@ -149,12 +157,12 @@ def _latest(history: History) -> Iterator[tuple[str, ...]]:
 
 
 def fleet_page(found: Sequence[tuple[Sequence[History], Sequence[Shared]]]) -> Page:
-    """Whether the changes of series on many hosts point at code or at a machine."""
-    hosts = {history.host for members, _ in found for history in members}
+    """The changes of series on many hosts, and what each points at."""
+    hosts = {one.host for members, _ in found for one in members}
     quiet = sum(not changes for _, changes in found)
     about = (
-        f"{len(found)} series on {counted(len(hosts), 'host')}; {quiet} without a confirmed change",
-        "code: most hosts changed alike; hardware: few did, and the others could have",
+        f"{len(found)} series on {_count(len(hosts), 'host')}; {quiet} without a confirmed change",
+        "code: most hosts changed alike; hardware: few hosts changed, the others not",
     )
     rows = [
         (
@@ -170,20 +178,17 @@ def fleet_page(found: Sequence[tuple[Sequence[History], Sequence[Shared]]]) -> P
         for members, changes in found
         for change in changes
     ]
-    columns = (
-        *ids("case", "points at"),
-        "change",
-        *ids("build", "time"),
-        "hosts",
-        *ids("which"),
-        *texts("why"),
-    )
-    shown_changes = section(
+    columns = ("case", "points at", "change", "build", "time", "hosts", "which", "why")
+    changes = section(
         "changes",
         "Changes",
         (table(columns, rows, "Changes", ("why", "time")) or lines(["no confirmed change on any host"]),),
     )
-    return Page("Plumbline: code or machine", about, (shown_changes,) if shown_changes else ())
+    return Page("Plumbline: code or machine", about, (changes,) if changes else ())
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def shown(value: float, unit: str) -> str:

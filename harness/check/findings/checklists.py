@@ -171,7 +171,7 @@ def _memory_errors(run: Run) -> tuple[str, str]:
 
 def _selftest(run: Run) -> tuple[str, str]:
     date = run.header.selftest_at
-    return ("there is none of this host", UNKNOWN) if date is None else _rated(f"of {date}", bad=False)
+    return ("this host has no self-test", UNKNOWN) if date is None else _rated(f"of {date}", bad=False)
 
 
 def _code(run: Run) -> tuple[str, str]:

@@ -265,6 +265,6 @@ def test_what_would_command_a_terminal_is_escaped(plumbline: Command, tmp_path: 
     _, output, _ = plumbline("fit", path)
     _, _, errors = plumbline("fit", table(tmp_path, ["1,2"], "\x1b[2Jflops,seconds"))
 
-    for told in (output, errors):
-        assert "\x1b[2J" not in told
-        assert "\\x1b[2J" in told
+    for text in (output, errors):
+        assert "\x1b[2J" not in text
+        assert "\\x1b[2J" in text

@@ -65,7 +65,7 @@ def physics_of(result: Result, peaks: tuple[Peaks, ...]) -> Answer:
 
 
 def test_a_peak_that_moved_explains_a_little_and_excuses_nothing() -> None:
-    """One slow round says nothing of a roof above the best one."""
+    """A slow round does not lower the roof below the best round."""
 
     def case(rate: float) -> Result:
         return made_up.measured_product(1024, rate=rate, overhead=0.0)
@@ -100,7 +100,7 @@ def test_another_round_of_peaks_raises_the_roof() -> None:
 
 
 def test_a_wrongly_declared_exponent_fails() -> None:
-    """Time and work grow as n^3, the suite says n: the exponent is that of size, not of work."""
+    """Time and work grow as n^3, the suite declares n: the exponent is that of size, not of work."""
 
     def declared(n: int) -> Result:
         case = msgspec.structs.replace(made_up.product(n), series=Series("matmul-wrong", "n", n, 1.0))

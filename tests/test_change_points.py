@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats as reference
 
-from harness.history.change_points import boundaries, steps
-from harness.history.levels import noise, partition, ramp, shift, step_cost
-from harness.records.history import Point, Step, StepKind, StepState
+from harness.history.change_points import boundaries, change_points
+from harness.history.levels import noise, partition, ramp, shift, split_cost
+from harness.records.history import ChangeKind, ChangePoint, ChangeState, Point
 from harness.stats import EXACT_PAIRS, mann_whitney
 
 Vector = NDArray[np.float64]
@@ -24,8 +24,8 @@ def series(values: Vector | list[float], stacks: str = "") -> list[Point]:
     ]
 
 
-def confirmed(values: Vector | list[float], stacks: str = "") -> list[Step]:
-    return [step for step in steps(series(values, stacks)) if step.state is StepState.CONFIRMED]
+def confirmed(values: Vector | list[float], stacks: str = "") -> list[ChangePoint]:
+    return [step for step in change_points(series(values, stacks)) if step.state is ChangeState.CONFIRMED]
 
 
 def quiet(count: int, seed: int = 0, sigma: float = 0.01) -> Vector:
@@ -33,10 +33,10 @@ def quiet(count: int, seed: int = 0, sigma: float = 0.01) -> Vector:
 
 
 def autoregressive(random: np.random.Generator, count: int, correlation: float) -> Vector:
-    told = random.normal(size=count) * math.sqrt(1.0 - correlation**2)
+    noise_of_points = random.normal(size=count) * math.sqrt(1.0 - correlation**2)
     for index in range(1, count):
-        told[index] += correlation * told[index - 1]
-    return told
+        noise_of_points[index] += correlation * noise_of_points[index - 1]
+    return noise_of_points
 
 
 @pytest.mark.parametrize(("m", "n"), [(3, 3), (6, 8), (7, 30), (12, 60)])
@@ -80,7 +80,7 @@ def test_a_ramp_explains_a_ramp_and_a_step_a_step() -> None:
 
     assert ramp(slope, 35).begin == 20
     assert ramp(slope, 35).cost == pytest.approx(0.0, abs=1e-9)
-    assert step_cost(jump, 20) == 0.0
+    assert split_cost(jump, 20) == 0.0
     assert ramp(jump, 35).cost > 0.5
 
 
@@ -107,7 +107,7 @@ def test_a_step_is_found_where_it_is_and_soon(ratio: float) -> None:
 
     assert abs(step.index - 50) <= 1
     assert step.ratio == pytest.approx(ratio, rel=0.01)
-    assert (step.kind, step.build, step.row) == (StepKind.STEP, f"b{step.index}", step.index)
+    assert (step.kind, step.build, step.row) == (ChangeKind.SHIFT, f"b{step.index}", step.index)
     assert step.confirmed_at is not None
     assert step.confirmed_at - 50 <= 6
 
@@ -133,12 +133,12 @@ def test_a_step_is_suspected_before_it_is_confirmed_and_forgotten_if_it_goes() -
     values = quiet(60)
     values[50:] *= 1.3
 
-    assert steps(series(values[:52])) == ()
-    (seen,) = steps(series(values[:53]))
-    assert (seen.state, seen.index, seen.confirmed_at) == (StepState.SUSPECTED, 50, None)
+    assert change_points(series(values[:52])) == ()
+    (seen,) = change_points(series(values[:53]))
+    assert (seen.state, seen.index, seen.confirmed_at) == (ChangeState.SUSPECTED, 50, None)
     assert seen.ratio == pytest.approx(1.3, rel=0.02)
     values[53:] /= 1.3
-    assert steps(series(values)) == ()
+    assert change_points(series(values)) == ()
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 5])
@@ -236,7 +236,7 @@ def test_a_slow_drift_is_one_drift(slope: float, sigma: float) -> None:
     first, *more = confirmed(quiet(220, 7, sigma) * np.exp(rise))
 
     assert len(more) <= (1 if sigma > abs(slope) else 0)
-    assert StepKind.DRIFT in {step.kind for step in (first, *more)}
+    assert ChangeKind.DRIFT in {step.kind for step in (first, *more)}
     assert all((step.ratio > 1.0) == (slope > 0.0) for step in (first, *more))
     assert first.confirmed_at is not None
     assert 60 < first.confirmed_at < 60 + 0.15 / abs(slope)
@@ -246,7 +246,7 @@ def test_a_slow_drift_is_one_drift(slope: float, sigma: float) -> None:
 def test_a_drift_from_the_first_point_on_is_seen() -> None:
     (step,) = confirmed(quiet(150, 8, 0.005) * np.exp(0.005 * np.arange(150)))
 
-    assert step.kind is StepKind.DRIFT
+    assert step.kind is ChangeKind.DRIFT
 
 
 def test_no_step_is_looked_for_across_a_change_of_the_stack() -> None:
@@ -280,7 +280,7 @@ def test_what_is_unknown_of_a_stack_is_no_change(stacks: str, at: list[int]) -> 
     ],
 )
 def test_series_with_nothing_in_them_show_nothing(values: list[float]) -> None:
-    assert steps(series(values)) == ()
+    assert change_points(series(values)) == ()
 
 
 def test_a_step_between_two_constants_is_seen() -> None:
@@ -356,6 +356,6 @@ def test_levels_that_change_again_and_again_are_no_trouble() -> None:
     for seed in range(40):
         random = np.random.default_rng(seed)
         jumps = random.normal(0.0, 0.08, 60) * (random.random(60) < 0.2)
-        found = steps(series(np.exp(np.cumsum(jumps) + random.normal(0.0, 0.01, 60))))
+        found = change_points(series(np.exp(np.cumsum(jumps) + random.normal(0.0, 0.01, 60))))
         assert all(math.isfinite(step.ratio) for step in found)
         assert [step.index for step in found] == sorted({step.index for step in found})

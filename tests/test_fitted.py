@@ -1,11 +1,12 @@
 """Fits against made-up machines whose model is known, the hard cases of the literature among them."""
 
 from collections import Counter
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from harness.fit.fitted import Fitted, fit
+from harness.fit.fitted import Fitted, exact_model, fit
 from harness.fit.models import logarithms, roofline
 from harness.fit.selection import family
 from harness.fit.solver import Points, finish, refit, solve
@@ -137,7 +138,7 @@ def test_an_expectation_holds_a_new_time_about_as_often_as_it_says_and_widens_be
 
 
 def test_an_overhead_that_hides_in_the_scatter_is_allowed_for_below_the_sizes() -> None:
-    """Large sizes alone say nothing of the overhead: the expectation at n = 16 may not claim to know it."""
+    """Large sizes alone do not identify the overhead: the interval at n = 16 must contain it."""
     n = np.array([1024.0, 1448.0, 2048.0, 2896.0, 4096.0])
     found = fitted({"flops": flops(n)}, measured(additive(n), repeats=1))
     (small,) = found.expect({"flops": logarithms(flops(np.array([16.0])))})
@@ -379,3 +380,48 @@ def test_an_exponent_is_as_sure_whether_or_not_a_column_never_varies() -> None:
     (alone,) = fitted({"bytes": N * 1e3}, times).expect({"bytes": logarithms(wanted * 1e3)})
 
     assert both.low == pytest.approx(alone.low, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "formula"),
+    [
+        ([7, 7, 7, 7], "7"),
+        ([107, 114, 128, 156], "100 + 7 batch"),
+        ([12, 48, 192, 768], "12 batch^2"),
+        ([6, 13, 39, 139], "3 + batch + 2 batch^2"),
+        ([97, 94, 88, 76], "100 - 3 batch"),
+    ],
+)
+def test_a_polynomial_is_found_to_the_last_digit(values: list[int], formula: str) -> None:
+    model = exact_model([1, 2, 4, 8], values)
+
+    assert model is not None
+    assert model.formula("batch").replace("+ 1 batch", "+ batch") == formula
+    assert [model(size) for size in (1, 2, 4, 8)] == values
+    assert model.first == 1
+
+
+def test_one_byte_more_is_another_model() -> None:
+    assert exact_model([1, 2, 4, 8], [107, 114, 128, 157]) is None
+
+
+def test_below_another_moment_sets_the_peak() -> None:
+    """The larger of two moments: 500 bytes whatever the batch, and 100 + 7 batch."""
+    sizes = [16, 32, 64, 128, 256]
+    model = exact_model(sizes, [max(500, 100 + 7 * size) for size in sizes])
+
+    assert model is not None
+    assert (model.coefficients, model.first) == ((Fraction(100), Fraction(7)), 64)
+
+
+def test_two_sizes_prove_nothing() -> None:
+    assert exact_model([1, 2], [107, 114]) is None
+    assert exact_model([1, 1, 2], [107, 108, 114]) is None
+
+
+def test_coefficients_beyond_any_float_stay_exact() -> None:
+    huge = 10**17 + 1
+    model = exact_model([1, 2, 3], [huge, 2 * huge, 3 * huge])
+
+    assert model is not None
+    assert model(4) == 4 * huge

@@ -185,7 +185,7 @@ def step(
     seconds: float = 2.0,
     **sizes: int,
 ) -> Result:
-    """A step of which a third is the forward pass; its backward pass took so many times as long."""
+    """A step of which a third is the forward pass; its backward pass took `seconds` times as long."""
     work = (
         phase("forward", flops // 3),
         phase("backward", flops - flops // 3, bytes_read=2 * 10**6, kernels=20),
