@@ -536,8 +536,8 @@ def test_every_component_is_shown(
         assert f"{found['memory'][part]:,}" in output
     for text in (
         "attention core", "active for a token", "12,879,925,248", "KV cache, a token", "prefill, at least",
-        "by 6ND", "with what is computed again", "MFU", "HFU", "device-hours", "kWh", "price", "largest batch",
-        "longest sequence", "fewest devices", "recompute full", "ZeRO 3", "H100 SXM5 80GB", "nothing hidden",
+        "by 6ND", "with recomputation", "MFU", "HFU", "device-hours", "kWh", "price", "largest batch",
+        "longest sequence", "fewest devices", "recompute full", "ZeRO 3", "H100 SXM5 80GB", "without overlap",
     ):  # fmt: skip
         assert text in output
     words = " ".join(output.split())

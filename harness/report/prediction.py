@@ -1,4 +1,4 @@
-"""What a model needs, as a person and as a program reads it."""
+"""The predicted demand of a model, as tables and as JSON."""
 
 from rich.console import Console
 from rich.text import Text
@@ -12,21 +12,21 @@ COLUMNS = (
     "FLOPs",
     "dense",
     "hardware",
-    "vector",
+    "elementwise",
     "bytes moved",
     "kernels",
     "memory",
-    "at least",
-    "expected",
-    "90 %",
+    "lower bound",
+    "estimate",
+    "90% interval",
 )
-# What a narrow terminal leaves out, first to last.
-DISPENSABLE = ("kernels", "vector", "hardware", "dense", "bytes moved")
+# The columns that a narrow terminal leaves out, first to last.
+DISPENSABLE = ("kernels", "elementwise", "hardware", "dense", "bytes moved")
 MEMORY = ("parameters", "buffers", "gradients", "optimizer", "activations", "inputs", "temporaries")
 
 
 def show_forecast(forecast: Forecast, console: Console) -> None:
-    """Prints what the passes and the phases of a step do, and the memory of a step."""
+    """Prints the work of the passes and of the phases of a step, and the memory of a step."""
     precision = "bfloat16 autocast" if forecast.dtype == "bfloat16" else forecast.dtype
     batch = ", ".join(f"{count} {unit}" for unit, count in forecast.items.items())
     head = f"{forecast.model}: {forecast.forward.trace.parameters:,} parameters; {precision}, {forecast.optimizer}, {forecast.device}"
@@ -42,34 +42,31 @@ def show_forecast(forecast: Forecast, console: Console) -> None:
         ("part", "bytes", "size"),
         [(name, f"{memory[name]:,}", units.size(memory[name])) for name in (*MEMORY, "peak")],
     )
-    console.print(
-        Text(f"the {_step(forecast).trace.peak_phase} sets the peak; the parts peak at different moments")
-    )
+    peak = _step(forecast).trace.peak_phase
+    console.print(Text(f"the {peak} sets the peak; the parts peak at different moments"))
     for name in unknown(forecast):
         console.print(Text(f"no formula for the operator {name}: its FLOPs are missing", style="yellow"))
     if forecast.run is None:
-        console.print(
-            Text("no time: no run of this machine and device is known (`plumbline bench` makes one)")
-        )
+        console.print(Text("no time: this machine and device has no run (`plumbline bench` makes one)"))
     else:
-        console.print(Text(f"at least: the roofline of the peaks measured in {forecast.run}"))
+        console.print(Text(f"lower bound: the roofline of the peaks measured in {forecast.run}"))
         console.print(Text(_calibration(forecast)))
 
 
 def _calibration(forecast: Forecast) -> str:
-    said = _step(forecast).estimate
-    if said is None:
-        return "no expected time: nothing was calibrated for so many threads (`plumbline calibrate`)"
-    told = f"expected: the sum over operators as calibrated in {forecast.calibrated_in}"
-    if said.uncalibrated:
-        told += f"; no model of their own have {', '.join(said.uncalibrated)}"
-    if said.extrapolated:
-        told += f"; larger than anything calibrated: {', '.join(said.extrapolated)}"
-    return told
+    estimate = _step(forecast).estimate
+    if estimate is None:
+        return "no estimate: no run calibrated this number of threads (`plumbline calibrate`)"
+    text = f"estimate: the sum over operators as calibrated in {forecast.calibrated_in}"
+    if estimate.uncalibrated:
+        text += f"; without a model of their own: {', '.join(estimate.uncalibrated)}"
+    if estimate.extrapolated:
+        text += f"; beyond the calibrated sizes: {', '.join(estimate.extrapolated)}"
+    return text
 
 
 def as_json(forecast: Forecast) -> dict[str, object]:
-    """The same for programs: FLOPs, bytes, seconds."""
+    """The same as JSON: FLOPs, bytes, seconds."""
     return {
         "model": forecast.model,
         "device": forecast.device,
@@ -88,12 +85,12 @@ def as_json(forecast: Forecast) -> dict[str, object]:
 
 
 def unknown(forecast: Forecast) -> list[str]:
-    """The operators no formula covers."""
+    """The operators without a formula."""
     return sorted({**forecast.forward.trace.unknown, **_step(forecast).trace.unknown})
 
 
-def _pass(one: Pass) -> dict[str, object]:
-    cost = one.cost
+def _pass(traced: Pass) -> dict[str, object]:
+    cost, estimate = traced.cost, traced.estimate
     return {
         "flops": cost.flops,
         "flops_dense": cost.flops_dense,
@@ -101,14 +98,14 @@ def _pass(one: Pass) -> dict[str, object]:
         "elementwise_flops": cost.elementwise_flops,
         "bytes_read": cost.bytes_read,
         "bytes_written": cost.bytes_written,
-        "kernels": one.trace.kernels,
+        "kernels": traced.trace.kernels,
         "memory_peak": cost.memory_bytes,
-        "seconds_at_least": one.prediction.seconds,
-        "seconds_expected": one.estimate.seconds if one.estimate else None,
-        "seconds_low": one.estimate.low if one.estimate else None,
-        "seconds_high": one.estimate.high if one.estimate else None,
-        "extrapolated": one.estimate.extrapolated if one.estimate else (),
-        "uncalibrated": one.estimate.uncalibrated if one.estimate else (),
+        "seconds_at_least": traced.prediction.seconds,
+        "seconds_estimate": estimate.seconds if estimate else None,
+        "seconds_low": estimate.low if estimate else None,
+        "seconds_high": estimate.high if estimate else None,
+        "extrapolated": estimate.extrapolated if estimate else (),
+        "uncalibrated": estimate.uncalibrated if estimate else (),
     }
 
 
@@ -132,28 +129,22 @@ def _memory(forecast: Forecast) -> dict[str, int]:
     }
 
 
-def _row(name: str, one: Pass) -> tuple[str, ...]:
-    cost, seconds = one.cost, one.prediction.seconds
+def _row(name: str, traced: Pass) -> tuple[str, ...]:
+    cost, seconds, estimate = traced.cost, traced.prediction.seconds, traced.estimate
     return (
         name,
         *_works(cost.flops, cost.flops_dense, cost.hardware_flops, cost.elementwise_flops),
         units.size(cost.bytes_moved),
-        str(one.trace.kernels),
+        str(traced.trace.kernels),
         units.size(cost.memory_bytes),
         "" if seconds is None else units.seconds(seconds),
-        *_expected(one),
+        "" if estimate is None else units.seconds(estimate.seconds),
+        "" if estimate is None else f"{units.seconds(estimate.low)} - {units.seconds(estimate.high)}",
     )
 
 
-def _expected(one: Pass) -> tuple[str, str]:
-    said = one.estimate
-    if said is None:
-        return "", ""
-    return units.seconds(said.seconds), f"{units.seconds(said.low)} - {units.seconds(said.high)}"
-
-
-def _phase_rows(one: Pass) -> list[tuple[str, ...]]:
-    phases = [phase for name in PHASES if (phase := one.trace.phase(name)).kernels]
+def _phase_rows(step: Pass) -> list[tuple[str, ...]]:
+    phases = [phase for name in PHASES if (phase := step.trace.phase(name)).kernels]
     return [
         (
             f"  {phase.phase}",
