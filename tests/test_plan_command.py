@@ -60,14 +60,14 @@ def states(plan: dict[str, Any]) -> tuple[int, int, int]:
     return memory["parameters"], memory["gradients"], memory["optimizer"]
 
 
-def one_line(found: tuple[int, str, str], *said: str) -> None:
+def one_line(found: tuple[int, str, str], *texts: str) -> None:
     status, output, errors = found
     assert (status, output) == (2, "")
     assert errors.startswith("plumbline: ")
     assert errors.endswith("\n")
     assert errors.count("\n") == 1
     assert "Traceback" not in errors
-    for text in said:
+    for text in texts:
         assert text in errors
 
 
@@ -664,14 +664,16 @@ BAD: list[tuple[tuple[object, ...], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "said"), BAD, ids=[" ".join(map(str, args))[:60] for args, _ in BAD])
-def test_what_cannot_be_is_one_line(plumbline: Command, arguments: tuple[object, ...], said: str) -> None:
-    one_line(plumbline("plan", *arguments), said)
-    one_line(plumbline("plan", *arguments, "--json"), said)
+@pytest.mark.parametrize(
+    ("arguments", "message"), BAD, ids=[" ".join(map(str, args))[:60] for args, _ in BAD]
+)
+def test_what_cannot_be_is_one_line(plumbline: Command, arguments: tuple[object, ...], message: str) -> None:
+    one_line(plumbline("plan", *arguments), message)
+    one_line(plumbline("plan", *arguments, "--json"), message)
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({}, "model_type"),
         ({"model_type": "nonsense"}, "nonsense"),
@@ -686,9 +688,9 @@ def test_what_cannot_be_is_one_line(plumbline: Command, arguments: tuple[object,
     ],
 )
 def test_a_configuration_that_cannot_be_names_its_field(
-    plumbline: Command, tmp_path: Path, fields: object, said: str
+    plumbline: Command, tmp_path: Path, fields: object, message: str
 ) -> None:
-    one_line(plumbline("plan", written(tmp_path / "mine", fields), "--json"), "config.json", said)
+    one_line(plumbline("plan", written(tmp_path / "mine", fields), "--json"), "config.json", message)
 
 
 def test_a_configuration_that_is_none(plumbline: Command, tmp_path: Path) -> None:

@@ -674,21 +674,21 @@ BAD: dict[str, tuple[Any, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("config", "said"), BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize(("config", "message"), BAD.values(), ids=BAD.keys())
 def test_what_is_wrong_is_one_line_that_names_file_and_field(
-    config: object, said: str, tmp_path: Path
+    config: object, message: str, tmp_path: Path
 ) -> None:
     folder = written(tmp_path, config)
     with pytest.raises(UsageError) as caught:
         read(folder)
 
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert str(tmp_path / "config.json") in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("reference", "said"),
+    ("reference", "message"),
     [
         ("", "CONFIG: empty"),
         ("nowhere/config.json", "no such file"),
@@ -699,8 +699,8 @@ def test_what_is_wrong_is_one_line_that_names_file_and_field(
         ("x" * 5000, "no"),
     ],
 )
-def test_what_is_not_there_is_one_line(reference: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said) as caught:
+def test_what_is_not_there_is_one_line(reference: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
         read(reference)
 
     assert "\n" not in str(caught.value)
@@ -725,11 +725,11 @@ def test_a_file_that_is_no_configuration(tmp_path: Path) -> None:
 
 def test_no_torch_is_loaded() -> None:
     """Nor transformers, nor the slow parts of the scientific stack."""
-    said = (
+    code = (
         "import sys; from harness.plan.config import read; from harness.plan.work import forward; read('Llama-2-7B');"
         "print([name for name in ('torch', 'transformers', 'scipy', 'numpy', 'pandas') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
 

@@ -70,7 +70,7 @@ class Fields:
         return value
 
     def rows(self, name: str) -> list[Any]:
-        """A list; empty where there is none."""
+        """A list; empty where the field is missing."""
         value = self.values.get(name)
         if value is None:
             return []
