@@ -695,7 +695,7 @@ def test_what_is_wrong_is_one_line_that_names_file_and_field(
         ("Llama-2-7", "Llama-2-7B"),
         ("gtp2-xl", "GPT-2-XL"),
         ("zzzzzzzz", "the names are GPT-2,"),
-        ("a\0b", "not a path"),
+        ("a\0b", "no"),
         ("x" * 5000, "no"),
     ],
 )
