@@ -80,14 +80,14 @@ HALF_A_PERCENT, POINTS = Within(fraction=0.005), Within(points=0.3)
 class Entry:
     """What we say of a row. `ours` is a plan's number in the row's unit; `span` its bounds.
 
-    `theirs` is our code by the publication's convention, which must come out as printed. `how` says it in words; `{beside}` in it is another number of ours.
+    `by_convention` is our code by the publication's convention, which must come out as printed. `how` says it in words; `{beside}` in it is another number of ours.
     """
 
     kind: Kind
     how: str
     ours: Value | None = None
     span: Callable[[], Span] | None = None
-    theirs: Value | None = None
+    by_convention: Value | None = None
     within: Within = ROUNDING
     beside: Value | None = None
     digits: int = field(default=4)
@@ -250,7 +250,7 @@ def halved(name: str, size: float) -> Entry:
         f"half of 6ND, but for the model as it is; with the {size / 1e6:,.0f} million parameters of the table, "
         "{beside}",
         lambda: planned(asked).flops.conventions["6ND / 2"],
-        theirs=lambda: six_nd(size, 1e12, encoder_decoder=True),
+        by_convention=lambda: six_nd(size, 1e12, encoder_decoder=True),
         beside=lambda: six_nd(size, 1e12, encoder_decoder=True),
     )
 
@@ -370,7 +370,7 @@ def hfu(size: str, seconds: str) -> Entry:
         Kind.CONVENTION,
         "one more forward pass of attention's core; the paper adds the whole core once more, by which it is {beside}",
         lambda: fraction_of_peak(size, seconds, dense_again),
-        theirs=lambda: fraction_of_peak(size, seconds, printed),
+        by_convention=lambda: fraction_of_peak(size, seconds, printed),
         within=POINTS,
         beside=lambda: fraction_of_peak(size, seconds, printed),
     )
@@ -465,7 +465,7 @@ def states(size: str) -> Entry:
         Kind.CONVENTION,
         "a plan's first stage holds the embeddings; a stage without them, as in the figure, {beside}",
         lambda: of_stage(size).states / GIB,
-        theirs=lambda: of_stage(size, stage=1).states / GIB,
+        by_convention=lambda: of_stage(size, stage=1).states / GIB,
         within=HALF_A_PERCENT,
         beside=lambda: of_stage(size, stage=1).states / GIB,
     )
@@ -578,7 +578,7 @@ ENTRIES: dict[str, Entry] = {
         Kind.CONVENTION,
         "PaLM's formula with all parameters; nanoGPT leaves out biases and positions, by which it is {beside}",
         lambda: 1024 * planned(Asked("GPT-2", sequence=1024, tokens=1.0)).flops.conventions["PaLM"],
-        theirs=nanogpt,
+        by_convention=nanogpt,
         within=EXACTLY,
         beside=nanogpt,
         digits=12,
@@ -620,7 +620,7 @@ ENTRIES: dict[str, Entry] = {
         Kind.CONVENTION,
         "the 400 TFLOP/s of R105 over the peak; they are rounded to tens, and up to 405 make {beside}",
         lambda: 100 * 400e12 / device("H100").peak("bf16"),
-        theirs=lambda: 100 * 404.9e12 / device("H100").peak("bf16"),
+        by_convention=lambda: 100 * 404.9e12 / device("H100").peak("bf16"),
         beside=lambda: 100 * 404.9e12 / device("H100").peak("bf16"),
     ),
     "R107": measured("H100"),
@@ -783,8 +783,8 @@ def table() -> str:
 def summary() -> str:
     """How many rows there are of each kind."""
     kinds = Counter(ENTRIES[identity].kind for identity in ROWS)
-    said = ", ".join(f"{kinds[kind]} {kind}" for kind in Kind)
-    return f"Of {len(ROWS)} rows: {said}."
+    counts = ", ".join(f"{kinds[kind]} {kind}" for kind in Kind)
+    return f"Of {len(ROWS)} rows: {counts}."
 
 
 def rendered(page: str) -> str:

@@ -60,14 +60,14 @@ def states(plan: dict[str, Any]) -> tuple[int, int, int]:
     return memory["parameters"], memory["gradients"], memory["optimizer"]
 
 
-def one_line(found: tuple[int, str, str], *said: str) -> None:
+def one_line(found: tuple[int, str, str], *texts: str) -> None:
     status, output, errors = found
     assert (status, output) == (2, "")
     assert errors.startswith("plumbline: ")
     assert errors.endswith("\n")
     assert errors.count("\n") == 1
     assert "Traceback" not in errors
-    for text in said:
+    for text in texts:
         assert text in errors
 
 
@@ -536,8 +536,8 @@ def test_every_component_is_shown(
         assert f"{found['memory'][part]:,}" in output
     for text in (
         "attention core", "active for a token", "12,879,925,248", "KV cache, a token", "prefill, at least",
-        "by 6ND", "with what is computed again", "MFU", "HFU", "device-hours", "kWh", "price", "largest batch",
-        "longest sequence", "fewest devices", "recompute full", "ZeRO 3", "H100 SXM5 80GB", "nothing hidden",
+        "by 6ND", "with recomputation", "MFU", "HFU", "device-hours", "kWh", "price", "largest batch",
+        "longest sequence", "fewest devices", "recompute full", "ZeRO 3", "H100 SXM5 80GB", "without overlap",
     ):  # fmt: skip
         assert text in output
     words = " ".join(output.split())
@@ -664,14 +664,16 @@ BAD: list[tuple[tuple[object, ...], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "said"), BAD, ids=[" ".join(map(str, args))[:60] for args, _ in BAD])
-def test_what_cannot_be_is_one_line(plumbline: Command, arguments: tuple[object, ...], said: str) -> None:
-    one_line(plumbline("plan", *arguments), said)
-    one_line(plumbline("plan", *arguments, "--json"), said)
+@pytest.mark.parametrize(
+    ("arguments", "message"), BAD, ids=[" ".join(map(str, args))[:60] for args, _ in BAD]
+)
+def test_what_cannot_be_is_one_line(plumbline: Command, arguments: tuple[object, ...], message: str) -> None:
+    one_line(plumbline("plan", *arguments), message)
+    one_line(plumbline("plan", *arguments, "--json"), message)
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({}, "model_type"),
         ({"model_type": "nonsense"}, "nonsense"),
@@ -686,9 +688,9 @@ def test_what_cannot_be_is_one_line(plumbline: Command, arguments: tuple[object,
     ],
 )
 def test_a_configuration_that_cannot_be_names_its_field(
-    plumbline: Command, tmp_path: Path, fields: object, said: str
+    plumbline: Command, tmp_path: Path, fields: object, message: str
 ) -> None:
-    one_line(plumbline("plan", written(tmp_path / "mine", fields), "--json"), "config.json", said)
+    one_line(plumbline("plan", written(tmp_path / "mine", fields), "--json"), "config.json", message)
 
 
 def test_a_configuration_that_is_none(plumbline: Command, tmp_path: Path) -> None:

@@ -16,8 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from harness.errors import UsageError
-from harness.plan import published
-from harness.plan.config import read
+from harness.plan.config import find, names, read
 from harness.plan.families import FAMILIES
 from harness.plan.work import Lengths, forward
 from harness.records.architecture import Architecture
@@ -440,7 +439,7 @@ def rows(unit: str, *quantities: str) -> list[Any]:
     return [
         pytest.param(row, id=f"{row['id']}-{row['model_or_case'].replace(' ', '_')}")
         for row in found
-        if published.find(bundled(row["model_or_case"]))
+        if find(bundled(row["model_or_case"]))
     ]
 
 
@@ -555,7 +554,7 @@ def test_latent_attention_keeps_one_short_vector() -> None:
     assert [(cache.layers, cache.width) for cache in read("DeepSeek-V3").caches] == [(61, 576)]
 
 
-@pytest.mark.parametrize("name", published.names())
+@pytest.mark.parametrize("name", names())
 def test_every_name_is_found_however_it_is_written(name: str) -> None:
     model = read(name)
 
@@ -632,8 +631,8 @@ LLAMA = {"model_type": "llama"} | TEXT
 MIXTRAL = {"model_type": "mixtral", "num_local_experts": 4} | TEXT
 
 BAD: dict[str, tuple[Any, str]] = {
-    "no JSON": ("{not json", "no JSON"),
-    "nothing": ("", "no JSON"),
+    "not JSON": ("{not json", "not JSON"),
+    "nothing": ("", "not JSON"),
     "list": ([1], "an object of fields is needed, not a list"),
     "no type": (TEXT, "model_type is missing"),
     "unknown type": (TEXT | {"model_type": "mamba9"}, 'model_type is "mamba9"; an architecture known here (bart, bert,'),
@@ -675,33 +674,33 @@ BAD: dict[str, tuple[Any, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("config", "said"), BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize(("config", "message"), BAD.values(), ids=BAD.keys())
 def test_what_is_wrong_is_one_line_that_names_file_and_field(
-    config: object, said: str, tmp_path: Path
+    config: object, message: str, tmp_path: Path
 ) -> None:
     folder = written(tmp_path, config)
     with pytest.raises(UsageError) as caught:
         read(folder)
 
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert str(tmp_path / "config.json") in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("reference", "said"),
+    ("reference", "message"),
     [
-        ("", "is needed; none is given"),
+        ("", "CONFIG: empty"),
         ("nowhere/config.json", "no such file"),
         ("Llama-2-7", "Llama-2-7B"),
         ("gtp2-xl", "GPT-2-XL"),
-        ("zzzzzzzz", "bundled are GPT-2,"),
+        ("zzzzzzzz", "the names are GPT-2,"),
         ("a\0b", "no"),
         ("x" * 5000, "no"),
     ],
 )
-def test_what_is_not_there_is_one_line(reference: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said) as caught:
+def test_what_is_not_there_is_one_line(reference: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
         read(reference)
 
     assert "\n" not in str(caught.value)
@@ -717,20 +716,20 @@ def test_a_file_that_is_no_configuration(tmp_path: Path) -> None:
     deep.write_text("[" * 100_000)
     binary.write_bytes(b"\xff\xfe\x00\x01")
 
-    with pytest.raises(UsageError, match="is no file"):
+    with pytest.raises(UsageError, match="not a file"):
         read("/dev/null")
     for path in (deep, binary):
-        with pytest.raises(UsageError, match="no JSON"):
+        with pytest.raises(UsageError, match="not JSON"):
             read(str(path))
 
 
 def test_no_torch_is_loaded() -> None:
     """Nor transformers, nor the slow parts of the scientific stack."""
-    said = (
+    code = (
         "import sys; from harness.plan.config import read; from harness.plan.work import forward; read('Llama-2-7B');"
         "print([name for name in ('torch', 'transformers', 'scipy', 'numpy', 'pandas') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
 
@@ -739,7 +738,7 @@ def total(model: Architecture, of: Callable[[Any], int]) -> int:
     return sum(of(part) for part in model.parts)
 
 
-@pytest.mark.parametrize("name", published.names())
+@pytest.mark.parametrize("name", names())
 def test_parts_add_up(name: str) -> None:
     """A head that is tied has products and no parameters; an expert is active or not."""
     model = read(name)

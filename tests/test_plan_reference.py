@@ -40,10 +40,10 @@ def test_bounded(identity: str) -> None:
 def test_a_convention_explains_all_of_the_difference(identity: str) -> None:
     """Ours is not what is printed; by the convention of the publication it is."""
     entry, row = ENTRIES[identity], ROWS[identity]
-    assert entry.theirs is not None
+    assert entry.by_convention is not None
     assert entry.how
     assert not same(row, value(identity), entry.within)
-    assert same(row, entry.theirs(), entry.within)
+    assert same(row, entry.by_convention(), entry.within)
 
 
 @pytest.mark.parametrize("identity", of(Kind.NOT_A_PLANS))

@@ -1,24 +1,26 @@
-"""What a forward pass keeps for the backward one: as the published formula has it, and as modules of transformers do on torch.
+"""Activations, which a forward pass keeps for the backward one: by the published formula, and as modules of transformers keep them on torch.
 
-The formula is that of Korthikanti et al. 2022 (arXiv 2205.05198, section 4): per layer s b h (34 + 5 a s / h) bytes at two bytes an element, which counts the inputs of every operation and the masks of dropout. It is taken apart here
-into tensors, so that it holds for other sizes of elements, without dropout, with fused attention, grouped heads, gates and experts. What an implementation keeps differs: `TALLIES` counts its tensors.
+The formula is that of Korthikanti et al. 2022 (arXiv 2205.05198, section 4): per layer s b h (34 + 5 a s / h) bytes at two bytes an element. It counts the
+inputs of every operation and the masks of dropout. Here it is split into tensors, so that it holds for other sizes of elements, without dropout, with fused
+attention, grouped heads, gates and experts. An implementation keeps other tensors: `TALLIES` counts them.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 
-from harness.plan.work import Lengths
+from harness.plan.work import HEAD, Lengths
 from harness.records.architecture import Architecture, Core, Layout, Parts, Per, Recipe, Recompute
 
 FORMULA = "Korthikanti et al. 2022, arXiv 2205.05198, section 4"
 FLOAT32 = 4
-# What is kept of each query where attention is fused: the logarithm of the sum of its exponentials, in float32.
+# Bytes kept of each query where attention is fused: the logarithm of the sum of its exponentials, in float32.
 LOG_SUM = 4
 
 
 class Way(StrEnum):
-    """How activations are counted: by the published formula, or by the tensors that modules of transformers keep."""
+    """The count of activations: by the published formula, or of the tensors that modules of transformers keep."""
 
     PUBLISHED = "published"
     IMPLEMENTATION = "implementation"
@@ -26,15 +28,16 @@ class Way(StrEnum):
 
 @dataclass(frozen=True)
 class Tally:
-    """How many tensors a layer keeps, by their width, in the dtype that is computed in where nothing else is said.
+    """The numbers of tensors that a layer keeps, by their width; their dtype is that of the computation unless another is named.
 
-    `hidden`: inputs of products, as wide as the model; `residual`: of the residual stream, which autocast leaves in float32; `upcast`: always in
-    float32; `widened`: float32 copies of what is narrower; `copies`: what autocast casts once more than needed. `queries` are as wide as all
-    heads, `keys` pairs of keys and values. `inner` and `gated`: as wide as the feed-forward block inside, without and with a gate. `head_norms`:
-    queries and keys are normalised. `float_scores`: attention that is not fused has its softmax in float32. `always_scores`: it never is
-    fused; `biased`: self-attention never is, and computes in float32; `float_heads`: where it
-    is not, its queries and keys are float32; `capped`: scores pass a hyperbolic tangent. `sent`: tensors of each token and expert. `masks`: of dropout on the
-    residual stream. `ends`, `residual_ends` and `float_ends`: tensors as wide as the model before and after the layers, by their dtype.
+    As wide as the model: `hidden`, inputs of products; `residual`, of the residual stream, which autocast leaves in float32; `upcast`, always in
+    float32; `widened`, float32 copies of narrower tensors; `copies`, which autocast casts once more than needed; `masks`, of dropout on the residual
+    stream. `ends`, `residual_ends` and `float_ends` are the same before and after the layers, by their dtype.
+    `queries` are as wide as all heads, `keys` are pairs of keys and values. `inner` and `gated` are as wide as the feed-forward block inside, without
+    and with a gate. `sent` is tensors of each token and expert.
+    Flags: `head_norms`: queries and keys are normalized. `float_scores`: attention that is not fused has its softmax in float32. `always_scores`: no
+    attention is fused. `biased`: self-attention is not fused, and computes in float32. `float_heads`: queries and keys are float32 where attention is
+    not fused. `capped`: scores pass a hyperbolic tangent.
     """
 
     hidden: int = 2
@@ -61,10 +64,12 @@ class Tally:
 
 _LLAMA = Tally(upcast=2, copies=3, masks=0, float_ends=1)
 _QWEN3 = replace(_LLAMA, head_norms=True)
+_GEMMA = Tally(residual=0, upcast=4, copies=3, masks=0, residual_ends=0, float_ends=2)
 _BERT = Tally(copies=2, float_scores=False, ends=4)
 _VIT = Tally(copies=2)
 
-# Counted with torch.autograd.graph.saved_tensors_hooks on torch 2.13 and transformers 5.23, each storage once, without parameters.
+# Counted with torch.autograd.graph.saved_tensors_hooks on torch 2.13 and transformers 5.23, each storage once, without parameters. The numbers follow from
+# no formula: they depend on which operations a module composes and which of their inputs autograd keeps.
 TALLIES = {
     "gpt2": Tally(inner=5, float_scores=False),  # tanh-GELU of single operations
     "bert": _BERT,
@@ -74,9 +79,7 @@ TALLIES = {
     "deit": _VIT,
     "opt": Tally(copies=2, inner=1),  # ReLU's result is the next product's input
     "bloom": Tally(always_scores=True, residual_ends=2),
-    "gpt_neox": Tally(
-        residual=1, queries=4, keys=Fraction(3, 2)
-    ),  # one fused tensor stays beside its rotated parts
+    "gpt_neox": Tally(residual=1, queries=4, keys=Fraction(3, 2)),  # a fused tensor, and its rotated parts
     "phi3": Tally(upcast=2, queries=4, keys=Fraction(3, 2), float_ends=1),
     "llama": _LLAMA,
     "mistral": _LLAMA,
@@ -84,17 +87,8 @@ TALLIES = {
     "mixtral": _LLAMA,
     "qwen3": _QWEN3,
     "qwen3_moe": _QWEN3,
-    "gemma": Tally(residual=0, upcast=4, copies=3, masks=0, residual_ends=0, float_ends=2),
-    "gemma2": Tally(
-        residual=0,
-        upcast=8,
-        copies=3,
-        always_scores=True,
-        capped=True,
-        masks=0,
-        residual_ends=0,
-        float_ends=2,
-    ),
+    "gemma": _GEMMA,
+    "gemma2": replace(_GEMMA, upcast=8, always_scores=True, capped=True),
     "bart": Tally(copies=2),
     "mpt": Tally(always_scores=True),
     "phi": Tally(hidden=1, residual=1, queries=3, inner=5, copies=3),
@@ -111,7 +105,10 @@ TALLIES = {
 
 @dataclass(frozen=True)
 class Kept:
-    """Bytes on one device of one stage: of its layers (None: not known), of embedding and last norm, of the logits, and for a while of what is computed again and of the logits' gradient."""
+    """Bytes on one device of one stage: of its layers (None: not known), of embedding and last norm, and of the logits.
+
+    `temporaries` are recomputed activations and the gradient of the logits.
+    """
 
     layers: int | None
     ends: int
@@ -122,7 +119,7 @@ class Kept:
 def kept(
     model: Architecture, recipe: Recipe, layout: Layout, lengths: Lengths, way: Way, stage: int = 0
 ) -> Kept:
-    """What one device keeps at the fullest moment of a step; `lengths` are of the whole batch."""
+    """The activations on one device at the fullest moment of a step; `lengths` are of the whole batch."""
     samples = layout.microbatch or lengths.batch // layout.data
     once = Lengths(samples, lengths.source, lengths.target)
     passes = lengths.batch // (layout.data * samples) if layout.microbatch else None
@@ -143,11 +140,11 @@ def kept(
 
 
 def held_layers(layout: Layout, layers: int, passes: int | None, stage: int = 0) -> Fraction:
-    """How many layers' activations a stage holds at once, each micro-batch's apart.
+    """The number of layers whose activations a stage holds at once, over all micro-batches.
 
     One forward, one backward: stage i of p holds p - i micro-batches of L / p layers, the first all L. Interleaved with m chunks the first holds
     L (1 + (p - 1) / (p m)) (Korthikanti et al. 2022, arXiv 2205.05198, section 4.2.3; Narayanan et al. 2021, arXiv 2104.04473, section 2.2). A
-    pipeline is taken as full where `passes`, the micro-batches of a step, are not given.
+    pipeline is full where `passes`, the micro-batches of a step, are not given.
 
     >>> held_layers(Layout(pipeline=8, interleave=3), 96, None), held_layers(Layout(pipeline=8), 96, None, stage=7)
     (Fraction(124, 1), Fraction(12, 1))
@@ -161,18 +158,14 @@ def held_layers(layout: Layout, layers: int, passes: int | None, stage: int = 0)
 
 
 def tally(model: Architecture) -> Tally:
-    """That of its family, or of the closest kind of block."""
+    """The tally of the family of a model, or of the closest kind of block."""
     return TALLIES.get(model.family, _LLAMA if model.gated else _BERT)
 
 
 @dataclass(frozen=True)
-class _Stack:
-    """Elements of one pass, over all layers: tokens times how wide each tensor is; `rows` are queries times heads."""
+class _Heads:
+    """Elements of attention in one pass over all layers; `rows` are queries times heads. Masked pairs are stored like others."""
 
-    hidden: int
-    crossed: int
-    inner: int
-    sent: int
     queries: int
     contexts: int
     keys: int
@@ -182,37 +175,32 @@ class _Stack:
     rows: int
 
 
-def _stack(model: Architecture, lengths: Lengths) -> _Stack:
-    own = [core for core in model.cores if core.queries is core.keys]
-    cross = [core for core in model.cores if core.queries is not core.keys]
-    inner, sent = _feed_forward(model, lengths)
-    return _Stack(
-        hidden=model.hidden * sum(core.count * lengths.of(core.queries) for core in own),
-        crossed=model.hidden * sum(core.count * lengths.of(core.queries) for core in cross),
-        inner=inner,
-        sent=sent,
-        **_attention(model, model.cores, lengths),
-    )
-
-
-def _attention(model: Architecture, cores: tuple[Core, ...], lengths: Lengths) -> dict[str, int]:
-    """The widths of queries, of keys with values, and the pairs of both; masked pairs are stored like others."""
-    sums = dict.fromkeys(("queries", "contexts", "keys", "wide_keys", "key_rows", "scores", "rows"), 0)
+def _heads(model: Architecture, cores: Iterable[Core], lengths: Lengths) -> _Heads:
+    sums = [0] * 7
     for core in cores:
-        asked, seen = core.count * lengths.of(core.queries), core.count * lengths.of(core.keys)
+        queries, keys = core.count * lengths.of(core.queries), core.count * lengths.of(core.keys)
         shared = min(model.kv_heads or core.heads, core.heads)
-        sums["queries"] += asked * core.heads * core.key_width
-        sums["contexts"] += asked * core.heads * core.value_width
-        sums["keys"] += seen * shared * (core.key_width + core.value_width)
-        sums["wide_keys"] += seen * core.heads * (core.key_width + core.value_width)
-        sums["key_rows"] += seen * shared * core.key_width
-        sums["scores"] += asked * core.heads * lengths.length(core.keys)
-        sums["rows"] += asked * core.heads
-    return sums
+        sizes = (
+            queries * core.heads * core.key_width,
+            queries * core.heads * core.value_width,
+            keys * shared * (core.key_width + core.value_width),
+            keys * core.heads * (core.key_width + core.value_width),
+            keys * shared * core.key_width,
+            queries * core.heads * lengths.length(core.keys),
+            queries * core.heads,
+        )
+        sums = [before + size for before, size in zip(sums, sizes, strict=True)]
+    return _Heads(*sums)
+
+
+def _residual(model: Architecture, lengths: Lengths, *, crossed: bool) -> int:
+    """Elements of the residual stream before self-attention, or before cross-attention, of all layers."""
+    cores = (core for core in model.cores if (core.queries is not core.keys) is crossed)
+    return model.hidden * sum(core.count * lengths.of(core.queries) for core in cores)
 
 
 def _feed_forward(model: Architecture, lengths: Lengths) -> tuple[int, int]:
-    """Elements inside feed-forward blocks, by their products' FLOPs, and those of the tokens that are sent to experts."""
+    """Elements inside feed-forward blocks, from the FLOPs of their products; and those of the tokens that are sent to experts."""
     products = 2 * (3 if model.gated else 2) * model.hidden
     inner = sent = 0
     for part in model.parts:
@@ -236,7 +224,7 @@ class _Pass:
 
     @property
     def element(self) -> int:
-        """Bytes."""
+        """Bytes of an element of what is computed."""
         return self.recipe.bytes.compute
 
     @property
@@ -251,7 +239,7 @@ class _Pass:
 
     @property
     def published(self) -> bool:
-        """Which way."""
+        """Whether the published formula counts."""
         return self.way is Way.PUBLISHED
 
     @property
@@ -270,7 +258,10 @@ class _Pass:
 
     @property
     def logits(self) -> tuple[Fraction, Fraction]:
-        """Those kept, and for a while their gradient: four bytes each by the formula; a library keeps them in their own dtype, and their logarithms for the loss in float32 (decoders)."""
+        """The logits that are kept, and their gradient for a while.
+
+        Four bytes each by the formula; a library keeps them in their own dtype, and their logarithms for the loss in float32 (decoders).
+        """
         head = output(self.model)
         if head is None:
             return Fraction(0), Fraction(0)
@@ -282,69 +273,76 @@ class _Pass:
         loss = FLOAT32 if causal or self.autocast else self.element
         return (self.element + loss) * elements, loss * elements
 
+    @property
+    def hidden(self) -> int:
+        """Elements of the residual stream before self-attention, of all layers."""
+        return _residual(self.model, self.lengths, crossed=False)
+
     def layers(self) -> tuple[Fraction, Fraction]:
         """Bytes over all layers without recomputation: without attention's probabilities, and those."""
-        stack = _stack(self.model, self.lengths)
-        if self.published:
-            return self._formula(stack)
-        return self._counted(stack, tally(self.model))
+        whole, split, scores = self._formula() if self.published else self._counted(tally(self.model))
+        linear = Fraction(whole) / self.layout.sequence_split + Fraction(split) / self.layout.tensor
+        return linear, Fraction(scores, self.layout.tensor)
 
-    def _formula(self, stack: _Stack) -> tuple[Fraction, Fraction]:
-        """Of a layer: norms 4, attention's input 2, queries, keys, values and output 8, inputs of the block 2 and 16, masks 2: 34 bytes s b h; probabilities 5 a s / h."""
-        element, mask = self.element, int(self.recipe.dropout)
-        whole = (4 * element + 2 * mask) * stack.hidden + (2 * element + mask) * stack.crossed
-        whole += 2 * element * stack.sent
-        split = stack.queries + stack.keys + stack.contexts + stack.inner * (4 if self.model.gated else 2)
-        scores = 0 if self.layout.flash else (2 * element + 1 if mask else element) * stack.scores
-        return self._shared(whole, element * split), Fraction(scores, self.layout.tensor)
+    def _formula(self) -> tuple[int, int, int]:
+        """Bytes that tensor parallelism leaves whole, bytes that it splits, and the probabilities.
 
-    def _counted(self, stack: _Stack, own: Tally) -> tuple[Fraction, Fraction]:
+        Of a layer: norms 4, attention's input 2, queries, keys, values and output 8, inputs of the block 2 and 16, masks 2: 34 bytes s b h;
+        probabilities 5 a s / h.
+        """
         element, mask = self.element, int(self.recipe.dropout)
-        narrow = element < FLOAT32
-        wide = stack.hidden + Fraction(stack.crossed, 2)
+        inner, sent = _feed_forward(self.model, self.lengths)
+        crossed = _residual(self.model, self.lengths, crossed=True)
+        heads = _heads(self.model, self.model.cores, self.lengths)
+        whole = (4 * element + 2 * mask) * self.hidden + (2 * element + mask) * crossed + 2 * element * sent
+        split = heads.queries + heads.keys + heads.contexts + inner * (4 if self.model.gated else 2)
+        scores = 0 if self.layout.flash else (2 * element + 1 if mask else element) * heads.scores
+        return whole, element * split, scores
+
+    def _counted(self, own: Tally) -> tuple[Fraction, Fraction, int]:
+        """The same by a tally."""
+        element, mask = self.element, int(self.recipe.dropout)
+        inner, sent = _feed_forward(self.model, self.lengths)
+        wide = self.hidden + Fraction(_residual(self.model, self.lengths, crossed=True), 2)
         size = own.hidden * element + own.residual * self.residual + own.upcast * FLOAT32
-        size += own.widened * FLOAT32 * narrow + own.copies * element * self.autocast + own.masks * mask
-        whole = size * wide + own.sent * element * stack.sent
-        inner = stack.inner * element * (own.gated if self.model.gated else own.inner)
-        split, scores = self._heads(stack, own)
-        return self._shared(whole, split + inner), Fraction(scores, self.layout.tensor)
+        size += own.widened * FLOAT32 * (element < FLOAT32)
+        size += own.copies * element * self.autocast + own.masks * mask
+        split, scores = self._attention(own)
+        split += inner * element * (own.gated if self.model.gated else own.inner)
+        return size * wide + own.sent * element * sent, split, scores
 
-    def _heads(self, stack: _Stack, own: Tally) -> tuple[Fraction, int]:
+    def _attention(self, own: Tally) -> tuple[Fraction, int]:
         """Queries, keys and values; and attention's probabilities where it is not fused."""
         element, fused = self.element, self.layout.flash and not own.always_scores
-        normalised = (element + FLOAT32) * (stack.queries + stack.key_rows) * own.head_norms
+        heads = _heads(self.model, self.model.cores, self.lengths)
+        normalized = (element + FLOAT32) * (heads.queries + heads.key_rows) * own.head_norms
         if fused and own.biased:
             return self._biased()
         if fused:
-            split = element * (stack.queries * (own.queries - 1) + stack.contexts + own.keys * stack.keys)
-            return Fraction(split + normalised + LOG_SUM * stack.rows), 0
-        split = Fraction(element * (stack.queries + stack.contexts + stack.wide_keys) + normalised)
+            split = element * (heads.queries * (own.queries - 1) + heads.contexts + own.keys * heads.keys)
+            return Fraction(split + normalized + LOG_SUM * heads.rows), 0
+        split = Fraction(element * (heads.queries + heads.contexts + heads.wide_keys) + normalized)
         if own.float_heads:
-            split += max(0, FLOAT32 - element) * (stack.queries + stack.wide_keys // 2)
+            split += max(0, FLOAT32 - element) * (heads.queries + heads.wide_keys // 2)
         size = element * (1 + own.capped)
         if (own.float_scores or self.autocast) and element < FLOAT32:
             size += FLOAT32
         if self.recipe.dropout:
             size += element + 1
-        return split, size * stack.scores
+        return split, size * heads.scores
 
     def _biased(self) -> tuple[Fraction, int]:
-        """Self-attention with a learned bias is composed of products in float32; what looks at a source is fused."""
-        own = tuple(core for core in self.model.cores if core.queries is core.keys)
-        cross = tuple(core for core in self.model.cores if core.queries is not core.keys)
-        alone = _attention(self.model, own, self.lengths)
-        beside = _attention(self.model, cross, self.lengths)
-        split = FLOAT32 * (alone["queries"] + alone["wide_keys"]) + self.element * alone["contexts"]
-        split += self.element * (beside["queries"] + beside["contexts"] + beside["keys"])
-        return Fraction(split + LOG_SUM * beside["rows"]), FLOAT32 * alone["scores"]
-
-    def _shared(self, whole: Fraction | int, split: Fraction | int) -> Fraction:
-        """Bytes on one device: what tensor parallelism splits, and what sequence parallelism alone does."""
-        return Fraction(whole) / self.layout.sequence_split + Fraction(split) / self.layout.tensor
+        """Self-attention with a learned bias is composed of products in float32; cross-attention is fused."""
+        cores = self.model.cores
+        own = _heads(self.model, (core for core in cores if core.queries is core.keys), self.lengths)
+        cross = _heads(self.model, (core for core in cores if core.queries is not core.keys), self.lengths)
+        split = FLOAT32 * (own.queries + own.wide_keys) + self.element * own.contexts
+        split += self.element * (cross.queries + cross.contexts + cross.keys)
+        return Fraction(split + LOG_SUM * cross.rows), FLOAT32 * own.scores
 
 
 def _layers(each: _Pass, held: Fraction) -> tuple[Fraction | None, Fraction]:
-    """Bytes of the layers that are held, and those of one layer that are computed again."""
+    """Bytes of the layers that are held, and those of one layer that is recomputed."""
     model, layout = each.model, each.layout
     if not model.cores or not model.layers:
         return None, Fraction(0)
@@ -353,7 +351,7 @@ def _layers(each: _Pass, held: Fraction) -> tuple[Fraction | None, Fraction]:
         return (linear + scores) * held / model.layers, Fraction(0)
     if layout.recompute is Recompute.SELECTIVE:
         return linear * held / model.layers, scores / model.layers
-    inputs = Fraction(each.residual * _stack(model, each.lengths).hidden)
+    inputs = Fraction(each.residual * each.hidden)
     if not each.published:
         inputs /= layout.sequence_split
     return inputs * held / model.layers, (linear + scores) / model.layers
@@ -369,8 +367,8 @@ def _mask_of_embedding(each: _Pass, passes: int | None) -> Fraction:
 
 
 def output(model: Architecture) -> Parts | None:
-    """The product that scores every token of a vocabulary; a transform before it has fewer results."""
-    heads = [part for part in model.parts if part.component == "head" and part.flops and model.hidden]
+    """The product that scores every token of a vocabulary: of the parts of a head the largest."""
+    heads = [part for part in model.parts if part.component == HEAD and part.flops and model.hidden]
     return max(heads, key=lambda part: part.flops, default=None)
 
 

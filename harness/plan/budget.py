@@ -1,27 +1,26 @@
-"""How a compute budget is best split between the size of a model and the tokens it sees, as published.
+"""The best division of a compute budget between the size of a model and its tokens, as published.
 
-A budget C is FLOPs of training, C = 6 N D for N parameters and D tokens (each token through each parameter: 2 forward, 4 backward). Every model here is a fit to transformers on English web text, of 44 million to 16 billion parameters:
-what it says of a model outside that range is extrapolated, as it was in its paper.
+A budget C is FLOPs of training, C = 6 N D for N parameters and D tokens (each token through each parameter: 2 forward, 4 backward). Every model here is a fit to
+transformers on English web text, of 44 million to 16 billion parameters. Outside that range it extrapolates, as it did in its paper.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 from harness.errors import UsageError
 
 _FLOPS = 6
 CHINCHILLA = "Hoffmann et al. 2022, arXiv 2203.15556"
 PETAFLOP_DAY = 1e15 * 86_400
-# The models the models of Hoffmann et al. were fitted to (section 3).
+# The sizes that Hoffmann et al. fitted (section 3).
 FITTED = (44e6, 16e9)
 
 
 @dataclass(frozen=True)
 class Optimum:
-    """A model and its data that spend a budget best, by one approach.
+    """The size and the tokens that spend a budget best, by one approach.
 
-    The loss is that of a parametric fit, in nats a token of its text and tokenizer: the approach's own where it has one, else that of Hoffmann et al.
+    The loss is that of a parametric fit, in nats a token of its text and tokenizer: of the approach's own, or of the one by Hoffmann et al.
     """
 
     parameters: float
@@ -37,32 +36,14 @@ class Optimum:
 
     @property
     def tokens_per_parameter(self) -> float:
-        """How much data a parameter sees."""
+        """Tokens for each parameter."""
         return self.tokens / self.parameters
 
     @property
     def extrapolated(self) -> bool:
-        """Whether the model was fitted to smaller or larger models only."""
+        """Whether the size is outside the fitted range."""
         low, high = FITTED
         return not low <= self.parameters <= high
-
-
-class Allocation(Protocol):
-    """A rule that gives every size its tokens, so that larger sizes get no fewer."""
-
-    @property
-    def name(self) -> str:
-        """What it is called on the command line."""
-
-    @property
-    def source(self) -> str:
-        """Where it stands."""
-
-    def tokens(self, parameters: float) -> float:
-        """The tokens of a size."""
-
-    def parameters(self, flops: float) -> float:
-        """The size of a budget."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +58,15 @@ class Power:
 
     @property
     def exponent(self) -> float:
-        """The a of N ~ C^a."""
+        """The exponent a of N ~ C^a."""
         return 1.0 / (1.0 + self.growth)
 
     def tokens(self, parameters: float) -> float:
-        """D for N."""
+        """The tokens D of a size N."""
         return self.data * math.pow(parameters / self.size, self.growth)
 
     def parameters(self, flops: float) -> float:
-        """N for C."""
+        """The size N of a budget C."""
         return self.size * math.pow(flops / (_FLOPS * self.size * self.data), self.exponent)
 
 
@@ -106,17 +87,17 @@ class Parametric:
 
     @property
     def exponent(self) -> float:
-        """The a of N ~ C^a."""
+        """The exponent a of N ~ C^a."""
         return self.beta / (self.alpha + self.beta)
 
     @property
     def balance(self) -> float:
-        """G, which says how much of a budget of 6 FLOPs goes into size."""
+        """G: the size for a budget of 6 FLOPs."""
         ratio = self.alpha * self.size_factor / (self.beta * self.data_factor)
         return math.pow(ratio, 1.0 / (self.alpha + self.beta))
 
     def loss(self, parameters: float, tokens: float) -> float:
-        """L(N, D)."""
+        """The loss L(N, D)."""
         return (
             self.floor
             + self.size_factor / math.pow(parameters, self.alpha)
@@ -124,21 +105,21 @@ class Parametric:
         )
 
     def parameters(self, flops: float) -> float:
-        """N for C."""
+        """The size N of a budget C."""
         return self.balance * math.pow(flops / _FLOPS, self.exponent)
 
     def tokens(self, parameters: float) -> float:
-        """D for N: that of the budget for which N is best."""
+        """The tokens D of a size N: those of the budget for which N is best."""
         return math.pow(parameters / self.balance, 1.0 / self.exponent) / parameters
 
 
 def _table(number: int, table: str, ten_billion: float, ten_trillion: float) -> Power:
-    """The power model on which the rows of a published table lie, by those of 10B and 10T, which are given to four digits."""
+    """The power law through the rows of a published table, from those of 10B and 10T, which have four digits."""
     growth = math.log10(ten_trillion / ten_billion) / 3
     return Power(f"approach-{number}", f"{CHINCHILLA}, {table}", 1e10, ten_billion, growth)
 
 
-# Their Table 2 gives the exponents a as 0.50, 0.49 and 0.46; the tables of rows say the same to four digits.
+# Their Table 2 has the exponents 0.50, 0.49 and 0.46; the tables of rows have them to four digits.
 APPROACH_1 = _table(1, "Table 3 (envelope of training curves)", 205.1e9, 216.2e12)
 APPROACH_2 = _table(2, "Table A3 (profiles of equal FLOPs)", 219.5e9, 292.0e12)
 APPROACH_3 = _table(3, "Table A3 (parametric fit, before rounding)", 410.1e9, 1425.5e12)
@@ -149,7 +130,7 @@ PARAMETRIC = Parametric(
 REFIT = Parametric(
     "refit", "Besiroglu et al. 2024, arXiv 2404.10102", 1.8172, 482.01, 2085.43, 0.3478, 0.3658
 )
-# N = 1.3e9 C^0.73 with C in PF-days, without embeddings; the data are what 6 N D = C leaves.
+# N = 1.3e9 C^0.73 with C in PF-days, without embeddings; D follows from 6 N D = C.
 _KAPLAN_EXPONENT = 0.73
 KAPLAN = Power(
     "kaplan",
@@ -187,24 +168,24 @@ def for_size(parameters: float, approach: str = DEFAULT) -> Optimum:
 
 
 def every_approach(flops: float) -> list[Optimum]:
-    """What each approach makes of a budget."""
+    """The size and the tokens of a budget, by each approach."""
     return [for_budget(flops, name) for name in ALLOCATIONS]
 
 
 def allocation(approach: str) -> Power | Parametric:
-    """The model of a name."""
+    """The power law or the parametric fit of a name."""
     model = ALLOCATIONS.get(approach)
     if model is None:
         raise UsageError(f"approach {approach!r} is not one of {', '.join(ALLOCATIONS)}")
     return model
 
 
-def _optimum(parameters: float, tokens: float, model: Allocation) -> Optimum:
+def _optimum(parameters: float, tokens: float, model: Power | Parametric) -> Optimum:
     fit = model if isinstance(model, Parametric) else PARAMETRIC
     return Optimum(parameters, tokens, model.name, model.source, fit.loss(parameters, tokens))
 
 
 def _positive(value: float, what: str) -> float:
     if not 0.0 < value < float("inf"):
-        raise UsageError(f"{what} {value!r} is not a number above zero")
+        raise UsageError(f"{what} {value!r}: not a number above zero")
     return value

@@ -1,4 +1,4 @@
-"""What fits into the memory of a device: the largest batch, the longest context, the fewest devices."""
+"""The largest batch, the longest context and the fewest devices that fit into the memory of a device."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from harness.plan.work import Lengths
 from harness.records.architecture import Architecture, Layout, Recipe
 from harness.units import size as shown
 
-# No batch, context or cluster that is asked for is larger.
+# Above any batch, context or cluster.
 MOST = 2**40
 MOST_DEVICES = 2**16
 # Tensor parallelism stays inside a node (Narayanan et al. 2021, arXiv 2104.04473, section 3).
@@ -22,7 +22,7 @@ NODE = 8
 
 @dataclass(frozen=True)
 class Use:
-    """A model in use: in training by a recipe, or, with none, in inference with weights and cache in `dtype`."""
+    """A model in training by a recipe; or without one in inference, with weights and cache in `dtype`."""
 
     model: Architecture
     recipe: Recipe | None
@@ -32,7 +32,7 @@ class Use:
     dtype: str = "bfloat16"
 
     def memory(self) -> Memory:
-        """What it needs on its fullest device."""
+        """The memory on its fullest device."""
         if self.recipe is None:
             return inference_memory(self.model, self.lengths, self.layout, self.dtype)
         return fullest(self.model, self.recipe, self.layout, self.lengths, self.way)
@@ -40,7 +40,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Fit:
-    """The most or the fewest that fit, with the memory that takes and how it is laid out; `value` None: none, and `reason` says why."""
+    """The most or the fewest that fit, with their memory and layout; `value` None: nothing fits, for `reason`."""
 
     value: int | None
     reason: str
@@ -49,7 +49,7 @@ class Fit:
 
 
 def largest_batch(use: Use, capacity: int) -> Fit:
-    """The most samples of a batch, over all replicas; a given micro-batch stays as it is, and in a pipeline no more than its stages are in flight."""
+    """The most samples of a batch, over all replicas; a given micro-batch stays as it is."""
     layout = use.layout
     unit = layout.data * (layout.microbatch or 1)
     samples = use.lengths
@@ -61,7 +61,7 @@ def largest_batch(use: Use, capacity: int) -> Fit:
 
 
 def longest_context(use: Use, capacity: int) -> Fit:
-    """The most tokens of a sample, of an encoder's source where a decoder stands beside it; where positions end, the reason says so."""
+    """The most tokens of a sample, of the source in a model with two stacks; `reason` remarks where positions end earlier."""
     samples = use.lengths
 
     def at(count: int) -> Use:
@@ -69,20 +69,21 @@ def longest_context(use: Use, capacity: int) -> Fit:
 
     if use.model.tokens is not None:
         return Fit(None, f"a sample of {use.model.name or 'this model'} always has {use.model.tokens} tokens")
-    found = _most(at, capacity, 1, "token")
+    fit = _most(at, capacity, 1, "token")
     end = use.model.context
-    if found.value is not None and end is not None and found.value > end:
-        return replace(found, reason=f"memory allows it, but the model's positions end at {end}")
-    return found
+    if fit.value is not None and end is not None and fit.value > end:
+        return replace(fit, reason=f"memory allows it, but the model's positions end at {end}")
+    return fit
 
 
 def fewest_devices(use: Use, capacity: int, most: int = MOST_DEVICES) -> Fit:
-    """The smallest number of devices that one batch fits on, over layouts with tensor parallelism up to 8, stages that divide the layers, and replicas that divide the batch.
+    """The smallest number of devices that one batch fits on.
 
-    Everything else of the layout stays as it is; of layouts of as many devices the one with fewest stages, then least tensor parallelism, is taken. Replicas help where ZeRO or a smaller fraction of the batch does.
+    Layouts have tensor parallelism up to 8, stages that divide the layers, and replicas that divide the batch; the rest of the layout stays as it is.
+    Of equally many devices, the layout with fewest stages, then least tensor parallelism, is taken. Replicas help by ZeRO or by a smaller batch each.
     """
     least: Memory | None = None
-    for layout in sorted(_layouts(use, most), key=lambda one: (one.devices, one.pipeline, one.tensor)):
+    for layout in sorted(_layouts(use, most), key=lambda laid: (laid.devices, laid.pipeline, laid.tensor)):
         try:
             need = replace(use, layout=layout).memory()
         except UsageError:
@@ -96,49 +97,41 @@ def fewest_devices(use: Use, capacity: int, most: int = MOST_DEVICES) -> Fit:
             least = need
     if least is None:
         return Fit(None, "no layout divides heads, layers and batch")
-    return Fit(
-        None, f"no layout of up to {most} devices: the leanest needs {shown(least.total)} on each", least
-    )
+    reason = f"no layout of up to {most} devices fits: the leanest needs {shown(least.total)} on each"
+    return Fit(None, reason, least)
 
 
 def _most(at: Callable[[int], Use], capacity: int, unit: int, what: str) -> Fit:
-    """The largest count that fits, found by halving: what is needed grows with it."""
-    one = at(1)
-    check_layout(one.model, one.layout, one.lengths)
-    first = one.memory()
+    """The largest count that fits, by bisection: memory grows with the count."""
+    smallest = at(1)
+    check_layout(smallest.model, smallest.layout, smallest.lengths)
+    first = smallest.memory()
     refused = _unknown(first)
     if refused:
         return Fit(None, refused)
     if first.total > capacity:
-        return Fit(
-            None, f"one {what} needs {shown(first.total)}, and there are {shown(capacity)}", first, one.layout
-        )
+        reason = f"one {what} needs {shown(first.total)}, and there are {shown(capacity)}"
+        return Fit(None, reason, first, smallest.layout)
     low, high = 1, 2
     while high < MOST and at(high).memory().total <= capacity:
         low, high = high, 2 * high
     if high >= MOST:
-        return Fit(
-            None,
-            f"any: what it needs does not grow with it, {shown(first.total)} with one",
-            first,
-            one.layout,
-        )
+        reason = f"any: memory does not grow with it, {shown(first.total)} with one"
+        return Fit(None, reason, first, smallest.layout)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if at(middle).memory().total <= capacity else (low, middle)
-    found = at(low)
-    return Fit(low * unit, "", found.memory(), found.layout)
+    best = at(low)
+    return Fit(low * unit, "", best.memory(), best.layout)
 
 
 def _unknown(need: Memory) -> str:
-    """Why nothing can be said, where nothing can."""
-    if need.activations is None:
-        return "activations are not known: no formula for this family"
-    return ""
+    """The reason why nothing is known, or nothing."""
+    return "" if need.activations is not None else "activations are not known: no formula for this family"
 
 
 def _layouts(use: Use, most: int) -> Iterator[Layout]:
-    """Those that can be, by their sizes."""
+    """The layouts that the sizes of the model and of the batch allow."""
     model, given = use.model, use.layout
     batch = use.lengths.batch // (given.microbatch or 1)
     for tensor in (1, 2, 4, NODE):

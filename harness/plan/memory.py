@@ -1,14 +1,16 @@
-"""What a model needs of each device's memory, in training and in inference, in bytes.
+"""The memory that a model needs on each device, in training and in inference, in bytes.
 
-States (parameters, gradients, optimizer) are exact for what their parts say; activations are counted in `activations`. What an allocator rounds up, what libraries take for themselves and what fragmentation wastes comes on top.
+States (parameters, gradients, optimizer) follow exactly from the parts of the model; `activations` counts activations. Rounding by the allocator, the memory of
+libraries and fragmentation come on top.
 """
 
 import math
+from collections.abc import Iterator
 from fractions import Fraction
 
 from harness.plan.activations import FORMULA, TALLIES, Kept, Way, kept, output
 from harness.plan.parallelism import check_layout, check_recipe
-from harness.plan.work import Lengths
+from harness.plan.work import HEAD, Lengths
 from harness.records.architecture import Architecture, Cache, Layout, Parts, Per, Recipe, Recompute
 from harness.records.base import Record
 
@@ -25,9 +27,9 @@ ELEMENTS = {
 
 
 def bytes_per_token(model: Architecture, dtype: str = "bfloat16") -> int:
-    """What one token more of one sequence takes while it is inside every window: 2 L k d elements, k heads of keys, d wide; a latent's width where that is kept instead.
+    """The cache of one more token of one sequence, inside every window: 2 L k d elements, for k heads of keys, d wide; or the width of a latent.
 
-    Beside an encoder that is a token of the target.
+    In a model with two stacks it is a token of the target.
     """
     side = _side(model)
     width = sum(cache.layers * cache.width for cache in model.caches if cache.of is side)
@@ -37,7 +39,7 @@ def bytes_per_token(model: Architecture, dtype: str = "bfloat16") -> int:
 def bytes_of(
     model: Architecture, batch: int, tokens: int, dtype: str = "bfloat16", source: int | None = None
 ) -> int:
-    """What `batch` sequences of so many tokens take; layers with a window keep no more than it. A source beside them is as long, if nothing else is said."""
+    """The cache of `batch` sequences of `tokens` each; layers with a window keep no more than it. A source is as long unless its length is given."""
     if _side(model) is Per.TARGET:
         lengths = Lengths(batch, tokens if source is None else source, tokens)
     else:
@@ -46,19 +48,15 @@ def bytes_of(
 
 
 def on_device(model: Architecture, lengths: Lengths, layout: Layout, dtype: str = "bfloat16") -> int:
-    """The fraction of one device of its replica's sequences: heads of keys are split by tensor parallelism, layers by stages; a latent is whole on every device of a stage."""
-    each = sum(
-        (
-            Fraction(_elements(cache, lengths), 1 if _latent(model, cache) else layout.tensor)
-            for cache in model.caches
-        ),
-        start=Fraction(0),
-    )
+    """The part of the cache on one device: tensor parallelism splits heads of keys, stages split layers, a latent is whole on every device of a stage."""
+    each = Fraction(0)
+    for cache in model.caches:
+        each += Fraction(_elements(cache, lengths), 1 if _latent(model, cache) else layout.tensor)
     return math.ceil(ELEMENTS[dtype] * Fraction(lengths.batch, layout.data * layout.pipeline) * each)
 
 
 def _side(model: Architecture) -> Per:
-    """Whose tokens a decoder writes."""
+    """The side whose tokens a decoder writes."""
     return Per.TARGET if any(cache.of is Per.TARGET for cache in model.caches) else Per.SOURCE
 
 
@@ -68,7 +66,7 @@ def _elements(cache: Cache, lengths: Lengths) -> int:
 
 
 def _latent(model: Architecture, cache: Cache) -> bool:
-    """Whether a layer keeps less than the keys and values of its heads."""
+    """Whether a layer keeps less than the keys and values of all its heads."""
     core = model.cores[0]
     return cache.width < model.kv_heads * (core.key_width + core.value_width)
 
@@ -80,8 +78,8 @@ TENSOR = "Shoeybi et al. 2019 (Megatron-LM), arXiv 1909.08053, section 3"
 class Memory(Record, frozen=True):
     """Bytes on one device of one pipeline stage.
 
-    `ends` is what embedding and last norm keep, `temporaries` what lives for a while at the worst moment: a layer that is computed again, the
-    gradient of the logits, casts of weights, a gathered layer. `activations` None: no formula is known, and the total is without them.
+    `ends` is what embedding and last norm keep. `temporaries` are alive at the fullest moment only: a recomputed layer, the gradient of the
+    logits, casts of weights, a gathered layer. `activations` None: no formula is known, and the total is without them.
     """
 
     parameters: int
@@ -102,17 +100,17 @@ class Memory(Record, frozen=True):
 
     @property
     def passing(self) -> int:
-        """What a pass needs beside the states."""
+        """The memory of a pass, without the states."""
         return (self.activations or 0) + self.ends + self.logits + self.temporaries + self.cache
 
     @property
     def total(self) -> int:
-        """All of it at once, as where gradients have buffers that stay."""
+        """The memory if gradients have buffers that stay."""
         return self.states + self.passing
 
     @property
     def peak(self) -> int:
-        """The most at any instant where gradients are freed after each step: they are not there while all activations are, nor the other way round."""
+        """The memory if gradients are freed after each step: all gradients and all activations are never alive together."""
         return self.parameters + self.optimizer + max(self.gradients, self.passing)
 
 
@@ -124,10 +122,10 @@ def memory(
     way: Way = Way.PUBLISHED,
     stage: int = 0,
 ) -> Memory:
-    """What training needs on each device of a pipeline stage, of the first if nothing else is said; `lengths` are of the whole batch.
+    """The memory of training on each device of a pipeline stage; `lengths` are of the whole batch.
 
     Raises:
-        UsageError: the layout or the recipe cannot be.
+        UsageError: the layout or the recipe is not possible.
     """
     check_recipe(recipe)
     check_layout(model, layout, lengths)
@@ -150,7 +148,7 @@ def memory(
 def fullest(
     model: Architecture, recipe: Recipe, layout: Layout, lengths: Lengths, way: Way = Way.PUBLISHED
 ) -> Memory:
-    """That of the first or the last stage, whichever needs more: one has most micro-batches in flight, the other the logits."""
+    """The memory of the first or the last stage, whichever needs more: one has most micro-batches in flight, the other the logits."""
     stages = sorted({0, layout.pipeline - 1})
     return max(
         (memory(model, recipe, layout, lengths, way, stage) for stage in stages), key=lambda need: need.total
@@ -158,10 +156,11 @@ def fullest(
 
 
 def parameters(model: Architecture, layout: Layout, stage: int = 0) -> int:
-    """How many parameters a device of a stage works with, before ZeRO.
+    """The parameters on a device of a stage, before ZeRO.
 
-    Layers are shared out evenly among the stages; embeddings, and what there is once beside layers, are on the first, the head on the last, where a tied one is a second copy of its table. Matrices, experts and the table of tokens are
-    split by tensor parallelism, norms, routers and positions are whole on each device; so are up to `hidden` biases of each part, which for those of queries and keys is a little too much.
+    Layers are divided evenly among the stages. Embeddings, and parts that are there once, are on the first stage; the head is on the last, where a tied
+    one is a second copy of its table. Tensor parallelism splits matrices, experts and the table of tokens; norms, routers and positions are whole on
+    each device. So are up to `hidden` biases of each part, which is slightly too many for queries and keys.
     """
     return math.ceil(sum((_on_stage(part, model, layout, stage) for part in model.parts), start=Fraction(0)))
 
@@ -173,10 +172,10 @@ def inference_memory(
     dtype: str = "bfloat16",
     cache_dtype: str = "",
 ) -> Memory:
-    """What inference needs on each device of the first stage: weights, keys and values of `lengths`, and the activations of reading all of it in one pass.
+    """The memory of inference on each device of the first stage: weights, keys and values, and the activations of one pass over all tokens.
 
     Raises:
-        UsageError: the layout cannot be.
+        UsageError: the layout is not possible.
     """
     over = layout or Layout(flash=True)
     check_layout(model, over, lengths)
@@ -189,8 +188,8 @@ def inference_memory(
         logits=_last_logits(model, over, samples),
         cache=on_device(model, lengths, over, cache_dtype or dtype),
         assumptions=(
-            f"Weights are {dtype}, keys and values {cache_dtype or dtype}; scales of quantised ones are left out.",
-            "Activations are those of the widest operation of one layer while all tokens are read at once; logits are of the last position alone, in float32.",
+            f"Weights are {dtype}, keys and values {cache_dtype or dtype}, without the scales of quantised ones.",
+            "Activations are those of the widest operation of one layer, for all tokens in one pass. Logits are those of the last position, in float32.",
             "Every replica of data parallelism has all weights.",
         ),
     )
@@ -199,16 +198,12 @@ def inference_memory(
 def _on_stage(part: Parts, model: Architecture, layout: Layout, stage: int) -> Fraction:
     """The parameters of a part, or of its copies, on one device of a stage."""
     last, first = stage == layout.pipeline - 1, stage == 0
-    if part.component == "head":
+    if part.component == HEAD:
         table = part.flops // 2
         second = table if layout.pipeline > 1 and part.parameters < table else 0
-        return (
-            part.count * (_split(part, model, layout) + Fraction(second, layout.tensor))
-            if last
-            else Fraction(0)
-        )
+        return int(last) * part.count * (_split(part, model, layout) + Fraction(second, layout.tensor))
     if part.embedding or (part.count == 1 and model.layers > 1):
-        return part.count * _split(part, model, layout) if first else Fraction(0)
+        return int(first) * part.count * _split(part, model, layout)
     return part.count * _split(part, model, layout) / layout.pipeline
 
 
@@ -218,7 +213,7 @@ def _split(part: Parts, model: Architecture, layout: Layout) -> Fraction:
 
 
 def _whole(part: Parts, model: Architecture) -> int:
-    """The parameters of one that every device of tensor parallelism has."""
+    """The parameters of a part that every device of tensor parallelism has."""
     if part.embedding:
         rows = model.vocabulary * model.hidden
         return part.parameters % rows if rows and part.parameters >= rows else part.parameters
@@ -226,12 +221,12 @@ def _whole(part: Parts, model: Architecture) -> int:
         return 0
     if part.component == "router":
         return part.parameters
-    beside = max(0, part.parameters - part.flops // 2)
-    return min(beside, model.hidden) if part.flops else beside
+    biases = max(0, part.parameters - part.flops // 2)
+    return min(biases, model.hidden) if part.flops else biases
 
 
 def _fraction(size: int, layout: Layout, stage: int) -> int:
-    """What a device holds of states that are shared out among replicas from this stage of ZeRO on; the last share is filled up."""
+    """The bytes on a device of states that ZeRO divides among replicas from this stage on, rounded up."""
     return -(-size // layout.data) if layout.zero >= stage else size
 
 
@@ -265,46 +260,45 @@ def _last_logits(model: Architecture, layout: Layout, lengths: Lengths) -> int:
     return -(-4 * scores * lengths.batch // layout.tensor)
 
 
-def _assumptions(model: Architecture, recipe: Recipe, layout: Layout, way: Way, keeps: Kept) -> list[str]:
+def _assumptions(model: Architecture, recipe: Recipe, layout: Layout, way: Way, keeps: Kept) -> Iterator[str]:
     sizes = recipe.bytes
-    said = [
-        f"States: {sizes.weights} bytes a parameter of weights, {sizes.gradients} of gradients, {recipe.optimizer_bytes} of optimizer ({recipe.optimizer}"
-        + (", with a master copy of the weights)." if sizes.master else ")."),
-        *_counting(model, recipe, layout, way, keeps),
-    ]
+    master = ", with a master copy of the weights" if sizes.master else ""
+    yield (
+        f"States: {sizes.weights} bytes a parameter of weights, {sizes.gradients} of gradients,"
+        f" {recipe.optimizer_bytes} of optimizer ({recipe.optimizer}{master})."
+    )
+    yield from _activation_assumptions(model, recipe, layout, way, keeps)
     if sizes.casts:
-        said.append(f"Autocast keeps {sizes.casts} bytes a parameter of cast weights for a step.")
+        yield f"Autocast keeps {sizes.casts} bytes a parameter of cast weights for a step."
     if layout.zero and layout.data > 1:
-        said.append(f"ZeRO {layout.zero} over {layout.data} replicas ({ZERO}).")
+        yield f"ZeRO {layout.zero} over {layout.data} replicas ({ZERO})."
     if layout.tensor > 1:
-        said.append(f"Matrices are split {layout.tensor} ways, norms are whole on each device ({TENSOR}).")
-    if layout.pipeline > 1:
-        full = (
-            "is full"
-            if layout.microbatch is None
-            else "holds as many micro-batches as the batch has, at most one a stage"
-        )
-        said.append(f"The pipeline {full}; one forward pass is followed by one backward pass.")
-    said.append("Allocator rounding, fragmentation and what libraries take for themselves come on top.")
-    return said
+        yield f"Matrices are split {layout.tensor} ways, norms are whole on each device ({TENSOR})."
+    if layout.pipeline > 1 and layout.microbatch is None:
+        yield "The pipeline is full; one forward pass is followed by one backward pass."
+    elif layout.pipeline > 1:
+        yield "The pipeline holds the micro-batches of the batch, at most one a stage; one forward pass is followed by one backward pass."
+    yield "Allocator rounding, fragmentation and the memory of libraries come on top."
 
 
-def _counting(model: Architecture, recipe: Recipe, layout: Layout, way: Way, keeps: Kept) -> list[str]:
+def _activation_assumptions(
+    model: Architecture, recipe: Recipe, layout: Layout, way: Way, keeps: Kept
+) -> Iterator[str]:
+    family = model.family or "this family"
     if keeps.layers is None:
-        kind = model.family or "this family"
-        return [f"Activations are not known: no formula for {kind}; the total is without them."]
+        yield f"Activations are not known: no formula for {family}; the total is without them."
+        return
     if way is Way.PUBLISHED:
-        said = [f"Activations by the published formula ({FORMULA}), {recipe.bytes.compute} bytes an element."]
+        yield f"Activations by the published formula ({FORMULA}), {recipe.bytes.compute} bytes an element."
     elif model.family in TALLIES:
-        said = [f"Activations as {model.family} of transformers 5 keeps them on torch 2.13."]
+        yield f"Activations as {model.family} of transformers 5 keeps them on torch 2.13."
     else:
         block = "Llama's, as it has a gate" if model.gated else "BERT's"
-        said = [f"Activations: blocks of {model.family or 'this family'} are taken to keep what {block} do."]
-    said.append("Dropout keeps masks of a byte." if recipe.dropout else "No dropout.")
-    fused = "are never stored" if layout.flash else "are stored"
-    said.append(f"Attention's probabilities {fused}.")
+        yield f"Activations: blocks of {family} are assumed to keep the same tensors as {block}."
+    yield "Dropout keeps masks of a byte." if recipe.dropout else "No dropout."
     if layout.recompute is Recompute.SELECTIVE:
-        said[-1] = "Attention's core is computed again in the backward pass."
+        yield "Attention's core is computed again in the backward pass."
+        return
+    yield f"Attention's probabilities are {'never ' if layout.flash else ''}stored."
     if layout.recompute is Recompute.FULL:
-        said.append("Every layer is computed again from its input in the backward pass.")
-    return said
+        yield "Every layer is computed again from its input in the backward pass."

@@ -1,4 +1,4 @@
-"""A model as its configuration describes it: what it is made of, before any of it exists."""
+"""A model as its configuration describes it, and how it is trained: parts, precision, layout."""
 
 from enum import StrEnum
 from typing import NamedTuple, cast
@@ -9,10 +9,10 @@ from harness.records.base import Record
 
 
 class Per(StrEnum):
-    """What passes through a part.
+    """The unit that passes through a part.
 
-    Every token of the source (an encoder's, or the only ones there are), of the target (a decoder's that has a source beside it), or each
-    sample once (a pooled head, a convolution over its image).
+    A token of the source (of an encoder, or of a model with one stack), a token of the target (of a decoder that also reads a source), or a sample
+    (a pooled head, a convolution over its image).
     """
 
     SOURCE = "source"
@@ -21,10 +21,10 @@ class Per(StrEnum):
 
 
 class Parts(Record, frozen=True):
-    """So many alike parts of a model: weights, and the matrix FLOPs (a multiply-add is two) of one forward pass through one of them.
+    """Equal parts of a model, `count` of them: the weights of one, and its matrix FLOPs (a multiply-add is two) in a forward pass.
 
-    `parameters` are those of one; `active` of them work on each token (None: all, as everywhere but among experts). `flops` are for each of `per`,
-    of one part. What is looked up, added or normalised does none. A tied head has FLOPs, and no parameters of its own.
+    `active` of the `parameters` work on each token (None: all; fewer among experts). `flops` are for each unit of `per`. Lookups, additions and
+    norms have none. A tied head has FLOPs, and no parameters of its own.
     """
 
     component: str
@@ -37,9 +37,10 @@ class Parts(Record, frozen=True):
 
 
 class Core(Record, frozen=True):
-    """The cores of `count` alike attention layers: queries times keys, and weights times values.
+    """The cores of `count` equal attention layers: queries times keys, and weights times values.
 
-    `key_width` and `value_width` are those of one head. `queries` and `keys` say whose tokens; `window`: no query sees farther back, itself included.
+    `key_width` and `value_width` are those of one head. `queries` and `keys` name the side of their tokens. A query attends to the last `window`
+    tokens, its own included.
     """
 
     count: int
@@ -53,9 +54,9 @@ class Core(Record, frozen=True):
 
 
 class Cache(Record, frozen=True):
-    """What `layers` decoder layers keep of each token: `width` elements in each, of no more than `window` tokens.
+    """The cache of `layers` decoder layers: `width` elements of each token in each layer, of at most `window` tokens.
 
-    `of` says whose tokens: beside an encoder a decoder keeps those of its target, and once those of the source.
+    `of` names the side of the tokens: a decoder that reads a source keeps tokens of both sides.
     """
 
     layers: int
@@ -67,9 +68,9 @@ class Cache(Record, frozen=True):
 class Architecture(Record, frozen=True):
     """A model by its sizes and its parts.
 
-    `layers` are those of the stack that a pipeline cuts (encoder and decoder together where there are both); `intermediate` is the inner width of a feed-forward block, an
-    expert's where there are experts. `context` is the longest sequence it is made for, None where positions have no end. `dtype` is what its
-    configuration stores it in. `tokens` fixes the tokens of a sample that an image has.
+    `layers` are those that a pipeline divides (encoder and decoder together). `intermediate` is the inner width of a feed-forward block, or of an expert.
+    `context` is the longest sequence that it is made for, None where positions have no end. `dtype` is that of the stored weights. `tokens` is the
+    fixed number of tokens of an image.
     """
 
     name: str
@@ -95,24 +96,24 @@ class Architecture(Record, frozen=True):
 
     @property
     def parameters(self) -> int:
-        """All of them; tied ones once."""
+        """Parameters in all; tied ones count once."""
         return sum(part.count * part.parameters for part in self.parts)
 
     @property
     def active_parameters(self) -> int:
-        """Those that work on a token: all but the experts it is not sent to."""
+        """Parameters that work on a token: all but those of experts that it is not sent to."""
         return sum(
             part.count * (part.parameters if part.active is None else part.active) for part in self.parts
         )
 
     @property
     def embedding_parameters(self) -> int:
-        """Those of tables that are looked up: tokens, positions, types. A tied head is among them."""
+        """Parameters of lookup tables: tokens, positions, types. A tied head is one of them."""
         return sum(part.count * part.parameters for part in self.parts if part.embedding)
 
 
 class Recompute(StrEnum):
-    """What a backward pass computes again: nothing, attention's core, or every layer."""
+    """The part that a backward pass computes again: nothing, attention's core, or every layer."""
 
     NONE = "none"
     SELECTIVE = "selective"
@@ -120,7 +121,7 @@ class Recompute(StrEnum):
 
 
 class Precision(NamedTuple):
-    """Bytes of an element: of weights, gradients, a master copy of the weights, one moment of an optimizer; of what is computed; and of copies that are cast for a step."""
+    """Bytes of an element: of weights, gradients, a master copy of weights, a moment of the optimizer, the computation, and copies cast for a step."""
 
     weights: int
     gradients: int
@@ -151,7 +152,7 @@ EIGHT_BITS = "adam8bit"
 
 
 class Recipe(Record, frozen=True):
-    """What training keeps of each parameter, by the name of its precision and of its optimizer.
+    """The training states of each parameter, by the names of its precision and its optimizer.
 
     >>> [Recipe(precision, "adam").per_parameter for precision in ("float32", "mixed", "megatron", "bfloat16")]
     [16, 16, 18, 8]
@@ -170,7 +171,7 @@ class Recipe(Record, frozen=True):
 
     @property
     def optimizer_bytes(self) -> int:
-        """Of each parameter: its moments, and its master copy where there is one."""
+        """Bytes of the moments of a parameter, and of its master copy if there is one."""
         moment = 1 if self.optimizer == EIGHT_BITS else self.bytes.moment
         return self.bytes.master + OPTIMIZERS[self.optimizer] * moment
 
@@ -180,16 +181,16 @@ class Recipe(Record, frozen=True):
         return self.bytes.weights + self.bytes.gradients + self.optimizer_bytes
 
 
-# Stands where a number follows from the others.
+# The default of a number that follows from the others.
 FOLLOWS = cast("int", None)
 
 
 class Layout(Record, frozen=True):
-    """Model and batch over `devices` = data x tensor x pipeline; of `devices` and `data`, what is not given follows.
+    """Model and batch over `devices` = data x tensor x pipeline; `devices` or `data` follows where it is not given.
 
-    `interleave`: chunks of layers on each stage. `zero`: the stage of ZeRO (Rajbhandari et al. 2020, arXiv 1910.02054). `microbatch`: samples that
-    one pass takes on each data-parallel replica; None: all of a replica's fraction of the batch at once. `flash`: attention's probabilities are
-    never stored (Dao et al. 2022, arXiv 2205.14135).
+    `interleave`: chunks of layers on each stage. `zero`: the stage of ZeRO (Rajbhandari et al. 2020, arXiv 1910.02054). `microbatch`: samples of
+    one pass on each replica; None: the replica's whole part of the batch. `flash`: attention's probabilities are never stored (Dao et al. 2022,
+    arXiv 2205.14135).
 
     >>> Layout(devices=64, tensor=8, pipeline=2).data, Layout(tensor=8, data=3).devices, Layout().devices
     (4, 24, 1)
@@ -207,7 +208,7 @@ class Layout(Record, frozen=True):
     flash: bool = False
 
     def __post_init__(self) -> None:
-        """Fills in what follows. What is impossible stays as it is: to refuse it is another's work."""
+        """Computes the numbers that follow. Impossible layouts stay as they are: `check_layout` refuses them."""
         model = self.tensor * self.pipeline
         if self.devices is FOLLOWS:
             replicas = 1 if self.data is FOLLOWS else self.data
@@ -217,5 +218,5 @@ class Layout(Record, frozen=True):
 
     @property
     def sequence_split(self) -> int:
-        """Among how many devices what tensor parallelism leaves whole is shared out."""
+        """The number of devices that divide the tensors which tensor parallelism leaves whole."""
         return self.tensor if self.sequence_parallel else 1

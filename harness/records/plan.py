@@ -1,4 +1,4 @@
-"""What a model needs, as one answer: counts, memory, time, and what was assumed for each. FLOPs, bytes, seconds."""
+"""The demand of a model: counts, memory, time, and the assumptions of each. FLOPs, bytes, seconds."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from harness.records.base import Record
 
 
 class ParameterCount(Record, frozen=True):
-    """Parameters: all, those that work on a token, those of tables that are looked up; and by component."""
+    """Parameters: in all, those that work on a token, those of lookup tables; and by component."""
 
     total: int
     active: int
@@ -17,7 +17,8 @@ class ParameterCount(Record, frozen=True):
 class FlopCount(Record, frozen=True):
     """Matrix FLOPs, a multiply-add being two: exact where a mask is honoured, dense where it is ignored.
 
-    `forward` is of the whole batch, `train_total` of all tokens; `hardware_total` has what is computed again. `beside` is what published conventions make of all tokens.
+    `forward` is of the whole batch, `train_total` of all tokens; `hardware_total` includes recomputation. `conventions` has the training FLOPs of
+    all tokens by published conventions.
     """
 
     forward_per_token: float
@@ -32,9 +33,10 @@ class FlopCount(Record, frozen=True):
 
 
 class MemoryNeed(Record, frozen=True):
-    """Bytes on the fullest device in training. `activations` are those of layers, `ends` those of embedding and last norm; None where no formula is known: the total is without them.
+    """Bytes on the fullest device in training. `activations` are those of layers, `ends` those of embedding and last norm.
 
-    `activations_by_implementation`: as the modules of transformers keep them, where the headline is the published formula, which counts dropout masks and attention's probabilities.
+    `activations` None: no formula is known, and the total is without them. They follow the published formula, which counts dropout masks and
+    attention's probabilities; `activations_by_implementation` are those that the modules of transformers keep.
     """
 
     parameters: int
@@ -49,7 +51,7 @@ class MemoryNeed(Record, frozen=True):
 
 
 class CacheNeed(Record, frozen=True):
-    """Keys and values of inference, in bytes: of one token more, and of the batch at its length."""
+    """Keys and values of inference, in bytes: of one more token, and of the batch at its length."""
 
     bytes_per_token: int
     total: int
@@ -69,9 +71,9 @@ class InferenceNeed(Record, frozen=True):
 
 
 class TimeNeed(Record, frozen=True):
-    """The time of training on all tokens, in seconds, with the interval one should think of; of one step in `step_seconds`.
+    """The time of training on all tokens, in seconds, with its plausible interval; that of one step in `step_seconds`.
 
-    `mfu` is of exact FLOPs; `mfu_dense` of those that ignore the mask, as most published MFU is.
+    `mfu` counts exact FLOPs, `mfu_dense` ignores the mask, as most published MFU does.
     """
 
     seconds: float
@@ -88,7 +90,7 @@ class TimeNeed(Record, frozen=True):
 
 
 class Room(Record, frozen=True):
-    """What fits into a device's memory; None with the reason where nothing does, or nothing can be said."""
+    """The sizes that fit into a device's memory; None with the reason where none fits, or none is known."""
 
     largest_batch: int | None
     longest_context: int | None
@@ -97,7 +99,7 @@ class Room(Record, frozen=True):
 
 
 class TrafficNeed(Record, frozen=True):
-    """Bytes one device sends in a step, by the kind of parallelism; seconds where a link is stated."""
+    """Bytes that one device sends in a step, by the kind of parallelism; seconds where a link is stated."""
 
     data: float
     tensor: float
@@ -106,7 +108,7 @@ class TrafficNeed(Record, frozen=True):
 
 
 class Optimization(Record, frozen=True):
-    """One thing changed: what that makes of the memory and of the training time."""
+    """Memory and training time after a single change."""
 
     name: str
     memory: int | None
@@ -140,9 +142,9 @@ class Plan(Record, frozen=True):
 
 
 class SweepPoint(Record, frozen=True):
-    """What is needed at one value of what is swept; where that cannot be, `reason` says why and there is nothing else.
+    """The demand at one value of a sweep; an impossible point has a `reason` and nothing else.
 
-    `forward` are the FLOPs of a batch, `memory` the bytes of the fullest device in training, `kv_cache` those of all keys and values of the batch.
+    `forward` is the FLOPs of a batch, `memory` the bytes of the fullest device in training, `kv_cache` those of all keys and values of the batch.
     """
 
     value: int
@@ -164,16 +166,16 @@ class SweepPoint(Record, frozen=True):
 
 
 class Growth(Record, frozen=True):
-    """The exponent with which a curve grows: its slope in logarithms between the two lowest points that there are, and between the two highest."""
+    """The exponents of a curve: its slopes in logarithms between the two lowest points, and between the two highest."""
 
     low: float
     high: float
 
 
 class Sweep(Record, frozen=True):
-    """Demand over one quantity: size (of which the values are numbers of layers), tokens, sequence, batch or devices.
+    """Demand over one quantity: size (its values are numbers of layers), tokens, sequence, batch or devices.
 
-    `unit` is what training is counted in: tokens, or samples. `growth` has an exponent for each curve with two points or more.
+    `unit` is the unit of training: tokens or samples. `growth` has the exponents of each curve with two points or more.
     """
 
     model: str
@@ -185,14 +187,14 @@ class Sweep(Record, frozen=True):
 
     @property
     def possible(self) -> tuple[SweepPoint, ...]:
-        """The points that can be."""
+        """The points without a reason against them."""
         return tuple(point for point in self.points if not point.reason)
 
     @property
     def variable(self) -> str:
-        """What curves are drawn over: parameters where the size is swept."""
+        """The quantity on the x axis: parameters in a sweep of the size."""
         return "parameters" if self.over == "size" else self.over
 
     def place(self, point: SweepPoint) -> int:
-        """Where on that a point lies."""
+        """The position of a point on the x axis."""
         return point.parameters or 0 if self.over == "size" else point.value

@@ -1,8 +1,7 @@
-"""A plan, as a person and as a program reads it."""
+"""A plan and the optima of a budget, as a page and as JSON."""
 
 from collections.abc import Iterator
 
-import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -14,15 +13,15 @@ from harness.report.terminal import show_page
 
 
 def show_plan(plan: Plan, console: Console) -> None:
-    """Prints all of it."""
+    """Prints the page of a plan."""
     show_page(page(plan), console)
 
 
 def show_budget(optima: list[Optimum], console: Console) -> None:
-    """Prints what each approach makes of a budget."""
-    found = Table(BUDGET_COLUMNS, tuple(map(_optimum, optima)), "Compute-optimal size and tokens")
-    show_page(Page("What a budget buys", (), (Section("budget", "Budget", (found,)),)), console)
-    console.print(Text("The default is approach-1; the others are what their papers say, and differ."))
+    """Prints the size and the tokens of a budget by each approach."""
+    rows = Table(BUDGET_COLUMNS, tuple(map(_optimum, optima)), "Compute-optimal size and tokens")
+    show_page(Page("Compute budget", (), (Section("budget", "Budget", (rows,)),)), console)
+    console.print(Text("The default is approach-1; the papers of the other approaches differ."))
 
 
 BUDGET_KEYS = (
@@ -38,13 +37,13 @@ BUDGET_KEYS = (
 BUDGET_COLUMNS = (
     *ids("approach"),
     *("parameters", "tokens", "tokens per parameter", "loss", "FLOPs", ""),
-    *texts("by"),
+    *texts("source"),
 )
 
 
 def budget_json(optima: list[Optimum]) -> dict[str, object]:
-    """The same for programs: numbers as they are."""
-    return {"optima": [{key: getattr(one, key) for key in BUDGET_KEYS} for one in optima]}
+    """The same as JSON: numbers without units."""
+    return {"optima": [{key: getattr(optimum, key) for key in BUDGET_KEYS} for optimum in optima]}
 
 
 def _optimum(optimum: Optimum) -> tuple[str, ...]:
@@ -58,32 +57,23 @@ def _optimum(optimum: Optimum) -> tuple[str, ...]:
     return (optimum.approach, *sizes, f"{optimum.flops:.3g}", beyond, optimum.source)
 
 
-def as_json(plan: Plan) -> dict[str, object]:
-    """The same for programs: FLOPs, bytes, seconds."""
-    found: dict[str, object] = msgspec.to_builtins(plan)
-    return found
-
-
 def page(plan: Plan) -> Page:
     """The plan as content."""
+    devices = f"{plan.devices} device{'' if plan.devices == 1 else 's'}"
     about = (
-        f"{plan.parameters.total:,} parameters; a batch of {plan.batch} x {plan.sequence}, {units.count(plan.tokens)} tokens or samples in all, on {plan.devices} device{'' if plan.devices == 1 else 's'}.",
+        f"{plan.parameters.total:,} parameters; a batch of {plan.batch} x {plan.sequence}, "
+        f"{units.count(plan.tokens)} tokens or samples in all, on {devices}."
     )
-    return Page(
-        f"Plan: {plan.model}", about, tuple(section for section in _sections(plan) if section is not None)
-    )
+    return Page(f"Plan: {plan.model}", (about,), tuple(filter(None, _sections(plan))))
 
 
 def _sections(plan: Plan) -> Iterator[Section | None]:
+    components = (*ids("component"), "parameters", "fraction", "forward FLOPs of the batch")
     yield section(
         "counts",
         "Counts",
         (
-            table(
-                (*ids("component"), "parameters", "fraction", "forward FLOPs of the batch"),
-                _components(plan),
-                "Components",
-            ),
+            table(components, _components(plan), "Components"),
             table((*ids("FLOPs"), "exact", "dense"), _flops(plan), "FLOPs"),
         ),
     )
@@ -95,33 +85,27 @@ def _sections(plan: Plan) -> Iterator[Section | None]:
             table(ids("inference", "value"), _inference(plan), "Inference"),
         ),
     )
-    yield section("time", "Time", (table(ids("training", "value"), _time(plan), "Training"),))
-    yield section(
-        "fits",
-        "What fits",
-        (table((*ids("question"), *texts("answer")), _fits(plan), "Into the memory of a device"),),
-    )
-    yield section(
-        "optimizations",
-        "What a change makes of it",
+    for name, title, columns, rows, caption in (
+        ("time", "Time", ids("training", "value"), _time(plan), "Training"),
+        ("fits", "Limits", (*ids("limit"), *texts("value")), _fits(plan), "Limits by the memory of a device"),
         (
-            table(
-                (*ids("change"), "memory", "training time", *texts("why not")),
-                _optimizations(plan),
-                "Optimizations",
-            ),
+            "optimizations",
+            "Single changes",
+            (*ids("change"), "memory", "training time", *texts("reason")),
+            _optimizations(plan),
+            "Optimizations",
         ),
-    )
-    yield section(
-        "traffic",
-        "Communication",
-        (table((*ids("bytes a device sends in a step"), "size"), _traffic(plan), "Traffic"),),
-    )
-    yield section(
-        "assumptions",
-        "Assumptions",
-        (lines(f"{name}: {text}" for name, several in plan.assumptions.items() for text in several),),
-    )
+        (
+            "traffic",
+            "Communication",
+            (*ids("bytes a device sends in a step"), "size"),
+            _traffic(plan),
+            "Traffic",
+        ),
+    ):
+        yield section(name, title, (table(columns, rows, caption),))
+    assumptions = (f"{name}: {text}" for name, several in plan.assumptions.items() for text in several)
+    yield section("assumptions", "Assumptions", (lines(assumptions),))
 
 
 def _components(plan: Plan) -> list[tuple[str, ...]]:
@@ -154,13 +138,13 @@ def _flops(plan: Plan) -> list[tuple[str, ...]]:
             units.total_work(flops.train_total_dense),
         ),
         *(
-            [("with what is computed again", units.total_work(flops.hardware_total), "")]
+            [("with recomputation", units.total_work(flops.hardware_total), "")]
             if flops.hardware_total != flops.train_total
             else []
         ),
         *((f"by {name}", "", units.total_work(total)) for name, total in flops.conventions.items()),
         *(
-            [("tokens for which this size is compute-optimal", units.count(plan.compute_optimal_tokens), "")]
+            [("compute-optimal tokens of this size", units.count(plan.compute_optimal_tokens), "")]
             if plan.compute_optimal_tokens
             else []
         ),
@@ -200,9 +184,9 @@ def _inference(plan: Plan) -> list[tuple[str, ...]]:
     if need.prefill_seconds is not None and need.decode_seconds is not None:
         rows += [
             ("prefill, at least", units.seconds(need.prefill_seconds)),
-            (f"a token more, at least ({need.decode_bound} binds)", units.seconds(need.decode_seconds)),
+            (f"each further token, at least ({need.decode_bound}-bound)", units.seconds(need.decode_seconds)),
             (
-                "batch from which decoding is bound by compute",
+                "smallest batch with compute-bound decoding",
                 f"{need.compute_bound_batch:,}" if need.compute_bound_batch else "none",
             ),
         ]
@@ -210,27 +194,27 @@ def _inference(plan: Plan) -> list[tuple[str, ...]]:
 
 
 def _time(plan: Plan) -> list[tuple[str, ...]]:
-    taken = plan.time
-    if taken is None:
+    time = plan.time
+    if time is None:
         return []
     rows: list[tuple[str, ...]] = [
-        ("on", taken.on),
+        ("on", time.on),
         (
             "all tokens",
-            f"{units.lasting(taken.seconds)} ({units.lasting(taken.low)} - {units.lasting(taken.high)})",
+            f"{units.lasting(time.seconds)} ({units.lasting(time.low)} - {units.lasting(time.high)})",
         ),
-        ("a step", units.seconds(taken.step_seconds)),
-        ("tokens or samples a second", units.count(taken.tokens_per_second)),
-        ("device-hours", f"{taken.device_hours:,.0f}"),
+        ("a step", units.seconds(time.step_seconds)),
+        ("tokens or samples a second", units.count(time.tokens_per_second)),
+        ("device-hours", f"{time.device_hours:,.0f}"),
     ]
-    if taken.mfu is not None:
-        rows.append(("MFU", units.percent(taken.mfu)))
-    if taken.mfu_dense is not None and taken.mfu_dense != taken.mfu:
-        rows.append(("MFU, masks ignored", units.percent(taken.mfu_dense)))
-    if taken.hfu is not None and taken.hfu != taken.mfu:
-        rows.append(("HFU", units.percent(taken.hfu)))
-    if taken.extrapolated:
-        rows.append(("extrapolated", "larger than anything calibrated"))
+    if time.mfu is not None:
+        rows.append(("MFU", units.percent(time.mfu)))
+    if time.mfu_dense is not None and time.mfu_dense != time.mfu:
+        rows.append(("MFU, masks ignored", units.percent(time.mfu_dense)))
+    if time.hfu is not None and time.hfu != time.mfu:
+        rows.append(("HFU", units.percent(time.hfu)))
+    if time.extrapolated:
+        rows.append(("extrapolated", "beyond the calibrated sizes"))
     if plan.energy_joules is not None:
         rows.append(("energy", f"{plan.energy_joules / 3.6e6:,.0f} kWh"))
     if plan.cost is not None:
@@ -242,13 +226,13 @@ def _fits(plan: Plan) -> list[tuple[str, ...]]:
     room = plan.fits
     if room is None:
         return []
-    words = {
+    titles = {
         "largest_batch": "largest batch",
         "longest_context": "longest sequence",
         "fewest_devices": "fewest devices for this batch",
     }
     rows: list[tuple[str, ...]] = []
-    for name, title in words.items():
+    for name, title in titles.items():
         value, reason = getattr(room, name), room.reasons.get(name, "")
         rows.append((title, "; ".join(filter(None, ("none" if value is None else f"{value:,}", reason)))))
     return rows
@@ -273,4 +257,4 @@ def _traffic(plan: Plan) -> list[tuple[str, ...]]:
         for name in ("data", "tensor", "pipeline")
         if getattr(sent, name)
     ]
-    return rows + ([("seconds, nothing hidden", units.seconds(sent.seconds))] if sent.seconds else [])
+    return rows + ([("seconds, without overlap", units.seconds(sent.seconds))] if sent.seconds else [])

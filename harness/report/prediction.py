@@ -1,4 +1,4 @@
-"""The demand of a model, for people and as JSON."""
+"""The predicted demand of a model, as tables and as JSON."""
 
 from rich.console import Console
 from rich.text import Text
@@ -10,16 +10,24 @@ from harness.report.terminal import print_table
 
 COLUMNS = (
     *ids("pass"),
-    *("FLOPs", "dense", "hardware", "elementwise", "bytes moved", "kernels", "memory"),
-    *("at least", "estimated", "90% interval"),
+    "FLOPs",
+    "dense",
+    "hardware",
+    "elementwise",
+    "bytes moved",
+    "kernels",
+    "memory",
+    "lower bound",
+    "estimate",
+    "90% interval",
 )
-# What a narrow terminal leaves out, first to last.
+# The columns that a narrow terminal leaves out, first to last.
 DISPENSABLE = ("kernels", "elementwise", "hardware", "dense", "bytes moved")
 MEMORY = ("parameters", "buffers", "gradients", "optimizer", "activations", "inputs", "temporaries")
 
 
 def show_forecast(forecast: Forecast, console: Console) -> None:
-    """Prints the work of the passes and phases of a step, and its memory."""
+    """Prints the work of the passes and of the phases of a step, and the memory of a step."""
     precision = "bfloat16 autocast" if forecast.dtype == "bfloat16" else forecast.dtype
     batch = ", ".join(f"{count} {unit}" for unit, count in forecast.items.items())
     head = f"{forecast.model}: {forecast.forward.trace.parameters:,} parameters; {precision}, {forecast.optimizer}, {forecast.device}"
@@ -35,34 +43,31 @@ def show_forecast(forecast: Forecast, console: Console) -> None:
         (*ids("part"), "bytes", "size"),
         [(name, f"{memory[name]:,}", units.size(memory[name])) for name in (*MEMORY, "peak")],
     )
-    console.print(
-        Text(f"the {_step(forecast).trace.peak_phase} sets the peak; the parts peak at different moments")
-    )
+    peak = _step(forecast).trace.peak_phase
+    console.print(Text(f"the {peak} sets the peak; the parts peak at different moments"))
     for name in unknown(forecast):
         console.print(Text(f"no formula for the operator {name}: its FLOPs are missing", style="yellow"))
     if forecast.run is None:
-        console.print(
-            Text("no time: there is no run of this machine and device (`plumbline bench` makes one)")
-        )
+        console.print(Text("no time: this machine and device has no run (`plumbline bench` makes one)"))
     else:
-        console.print(Text(f"at least: the roofline of the peaks measured in {forecast.run}"))
+        console.print(Text(f"lower bound: the roofline of the peaks measured in {forecast.run}"))
         console.print(Text(_calibration(forecast)))
 
 
 def _calibration(forecast: Forecast) -> str:
     estimate = _step(forecast).estimate
     if estimate is None:
-        return "no estimated time: no calibration for this number of threads (`plumbline calibrate`)"
-    text = f"estimated: the sum over operators as calibrated in {forecast.calibrated_in}"
+        return "no estimate: no run calibrated this number of threads (`plumbline calibrate`)"
+    text = f"estimate: the sum over operators as calibrated in {forecast.calibrated_in}"
     if estimate.uncalibrated:
         text += f"; without a model of their own: {', '.join(estimate.uncalibrated)}"
     if estimate.extrapolated:
-        text += f"; larger than anything calibrated: {', '.join(estimate.extrapolated)}"
+        text += f"; beyond the calibrated sizes: {', '.join(estimate.extrapolated)}"
     return text
 
 
 def as_json(forecast: Forecast) -> dict[str, object]:
-    """The forecast as JSON values in FLOPs, bytes and seconds."""
+    """The same as JSON: FLOPs, bytes, seconds."""
     return {
         "model": forecast.model,
         "device": forecast.device,
@@ -85,8 +90,8 @@ def unknown(forecast: Forecast) -> list[str]:
     return sorted({**forecast.forward.trace.unknown, **_step(forecast).trace.unknown})
 
 
-def _pass(step: Pass) -> dict[str, object]:
-    cost = step.cost
+def _pass(traced: Pass) -> dict[str, object]:
+    cost, estimate = traced.cost, traced.estimate
     return {
         "flops": cost.flops,
         "flops_dense": cost.flops_dense,
@@ -94,14 +99,14 @@ def _pass(step: Pass) -> dict[str, object]:
         "elementwise_flops": cost.elementwise_flops,
         "bytes_read": cost.bytes_read,
         "bytes_written": cost.bytes_written,
-        "kernels": step.trace.kernels,
+        "kernels": traced.trace.kernels,
         "memory_peak": cost.memory_bytes,
-        "seconds_at_least": step.prediction.seconds,
-        "seconds_expected": step.estimate.seconds if step.estimate else None,
-        "seconds_low": step.estimate.low if step.estimate else None,
-        "seconds_high": step.estimate.high if step.estimate else None,
-        "extrapolated": step.estimate.extrapolated if step.estimate else (),
-        "uncalibrated": step.estimate.uncalibrated if step.estimate else (),
+        "seconds_at_least": traced.prediction.seconds,
+        "seconds_estimate": estimate.seconds if estimate else None,
+        "seconds_low": estimate.low if estimate else None,
+        "seconds_high": estimate.high if estimate else None,
+        "extrapolated": estimate.extrapolated if estimate else (),
+        "uncalibrated": estimate.uncalibrated if estimate else (),
     }
 
 
@@ -125,24 +130,18 @@ def _memory(forecast: Forecast) -> dict[str, int]:
     }
 
 
-def _row(name: str, step: Pass) -> tuple[str, ...]:
-    cost, seconds = step.cost, step.prediction.seconds
+def _row(name: str, traced: Pass) -> tuple[str, ...]:
+    cost, seconds, estimate = traced.cost, traced.prediction.seconds, traced.estimate
     return (
         name,
         *_works(cost.flops, cost.flops_dense, cost.hardware_flops, cost.elementwise_flops),
         units.size(cost.bytes_moved),
-        str(step.trace.kernels),
+        str(traced.trace.kernels),
         units.size(cost.memory_bytes),
         "" if seconds is None else units.seconds(seconds),
-        *_expected(step),
+        "" if estimate is None else units.seconds(estimate.seconds),
+        "" if estimate is None else f"{units.seconds(estimate.low)} - {units.seconds(estimate.high)}",
     )
-
-
-def _expected(step: Pass) -> tuple[str, str]:
-    estimate = step.estimate
-    if estimate is None:
-        return "", ""
-    return units.seconds(estimate.seconds), f"{units.seconds(estimate.low)} - {units.seconds(estimate.high)}"
 
 
 def _phase_rows(step: Pass) -> list[tuple[str, ...]]:

@@ -1,18 +1,16 @@
-"""Demand curves, as a person and as a program reads them."""
+"""Demand curves as a page."""
 
 from collections.abc import Callable
 
-import msgspec
-
 from harness import units
 from harness.records.plan import Plan, Sweep, SweepPoint
-from harness.report.content import Page, Table, ids, lines, section, table, texts
+from harness.report.content import Page, Table, ids, lines, section, table
 
-# What a narrow place leaves out, first to last.
+# The columns that a narrow terminal leaves out, first to last.
 DISPENSABLE = ("tokens/s", "samples/s", "dense", "activations", "low - high", "MFU")
-# What grows, by the name it has in a sweep.
+# The titles of curves, by their names in a sweep.
 GROWING = {
-    "forward_per_token": "forward FLOPs of a {one}",
+    "forward_per_token": "forward FLOPs of a {unit}",
     "forward": "forward FLOPs of a batch",
     "train_total": "training FLOPs",
     "train_total_dense": "training FLOPs, dense",
@@ -23,12 +21,6 @@ GROWING = {
 }
 
 
-def as_json(sweep: Sweep) -> dict[str, object]:
-    """The sweep for programs: FLOPs, bytes, seconds."""
-    found: dict[str, object] = msgspec.to_builtins(sweep)
-    return found
-
-
 def page(sweep: Sweep, plan: Plan) -> Page:
     """The sweep as content; its charts belong to the section "curves"."""
     about = (
@@ -37,7 +29,7 @@ def page(sweep: Sweep, plan: Plan) -> Page:
     )
     sections = (
         section("curves", "Demand", (_points(sweep), lines(_untimed(sweep, plan)))),
-        section("growth", "How it grows", (_growth(sweep),)),
+        section("growth", "Growth", (_growth(sweep),)),
         section("assumptions", "Assumptions", (lines(_assumed(sweep, plan)),)),
     )
     title = f"Plan: {sweep.model} over {sweep.over}"
@@ -45,57 +37,54 @@ def page(sweep: Sweep, plan: Plan) -> Page:
 
 
 def value(sweep: Sweep, point: SweepPoint) -> str:
-    """What is swept, at a point."""
+    """The value of the swept quantity at a point."""
     return units.count(point.value) if sweep.over == "tokens" else f"{point.value:,}"
 
 
 def _points(sweep: Sweep) -> Table | None:
-    """A row for each point; columns that say nothing are left out."""
-    columns = _columns(sweep)
-    rows = [[tell(point) for tell in columns.values()] for point in sweep.points]
-    told = [place for place in range(len(columns)) if any(row[place] for row in rows)]
-    names = [*list(columns)[:-1], *texts("why not")]
-    return table(
-        [names[place] for place in told],
-        [[row[place] for place in told] for row in rows],
-        "Demand",
-        [name for name in DISPENSABLE if name in {names[place] for place in told}],
-    )
+    """A row for each point; empty columns are left out."""
+    columns = {
+        name: cells
+        for name, cell in _columns(sweep).items()
+        if any(cells := [cell(point) for point in sweep.points])
+    }
+    rows = list(zip(*columns.values(), strict=True))
+    return table(list(columns), rows, "Demand", [name for name in DISPENSABLE if name in columns])
 
 
 def _columns(sweep: Sweep) -> dict[str, Callable[[SweepPoint], str]]:
-    per = f"{sweep.unit}/s"
     columns: dict[str, Callable[[SweepPoint], str]] = {
-        "layers" if sweep.over == "size" else sweep.over: lambda one: value(sweep, one)
+        "layers" if sweep.over == "size" else sweep.over: lambda point: value(sweep, point)
     }
     if sweep.over == "size":
-        columns["parameters"] = lambda one: _told(one.parameters, units.count)
+        columns["parameters"] = lambda point: _shown(point.parameters, units.count)
     if sweep.over == "devices":
-        columns["batch"] = lambda one: _told(one.batch, "{:,}".format)
+        columns["batch"] = lambda point: _shown(point.batch, "{:,}".format)
     return columns | {
-        f"forward a {_one(sweep)}": lambda one: _told(one.forward_per_token, units.work),
-        "training": lambda one: _told(one.train_total, units.total_work),
-        "dense": lambda one: _told(one.train_total_dense, units.total_work),
-        "memory": lambda one: _told(one.memory, units.size),
-        "activations": lambda one: _told(one.activations, units.size),
-        "KV cache": lambda one: _told(one.kv_cache or None, units.size),
-        "time": lambda one: _told(one.seconds, units.lasting),
-        "low - high": _interval,
-        per: lambda one: _told(one.tokens_per_second, units.count),
-        "MFU": lambda one: _told(one.mfu, units.percent),
-        "why not": lambda one: one.reason,
+        f"forward a {_unit(sweep)}": lambda point: _shown(point.forward_per_token, units.work),
+        "training": lambda point: _shown(point.train_total, units.total_work),
+        "dense": lambda point: _shown(point.train_total_dense, units.total_work),
+        "memory": lambda point: _shown(point.memory, units.size),
+        "activations": lambda point: _shown(point.activations, units.size),
+        "KV cache": lambda point: _shown(point.kv_cache or None, units.size),
+        "time": lambda point: _shown(point.seconds, units.lasting),
+        "low - high": interval,
+        f"{sweep.unit}/s": lambda point: _shown(point.tokens_per_second, units.count),
+        "MFU": lambda point: _shown(point.mfu, units.percent),
+        "reason": lambda point: point.reason,
     }
 
 
-def _one(sweep: Sweep) -> str:
+def _unit(sweep: Sweep) -> str:
     return sweep.unit.removesuffix("s")
 
 
-def _told(number: float | None, tell: Callable[[float], str]) -> str:
-    return "" if number is None else tell(number)
+def _shown(number: float | None, show: Callable[[float], str]) -> str:
+    return "" if number is None else show(number)
 
 
-def _interval(point: SweepPoint) -> str:
+def interval(point: SweepPoint) -> str:
+    """The plausible interval of the training time at a point; empty where no time is known."""
     if point.low is None or point.high is None:
         return ""
     return f"{units.lasting(point.low)} - {units.lasting(point.high)}"
@@ -105,7 +94,7 @@ def _growth(sweep: Sweep) -> Table | None:
     return table(
         (*ids("demand"), "exponent at the lower end", "at the upper end"),
         [
-            (title.format(one=_one(sweep)), f"{slope.low:.2f}", f"{slope.high:.2f}")
+            (title.format(unit=_unit(sweep)), f"{slope.low:.2f}", f"{slope.high:.2f}")
             for curve, title in GROWING.items()
             if (slope := sweep.growth.get(curve))
         ],
@@ -114,22 +103,22 @@ def _growth(sweep: Sweep) -> Table | None:
 
 
 def _untimed(sweep: Sweep, plan: Plan) -> list[str]:
-    """Why a plan has a time and its sweep none."""
+    """The reason why a plan has a time and its sweep has none."""
     if plan.time is None or any(point.seconds is not None for point in sweep.points):
         return []
-    return [f"No time over {sweep.over}: {plan.time.on} prices one step, that of the plan; name a device."]
+    return [f"No time over {sweep.over}: {plan.time.on} predicts the step of the plan only; name a device."]
 
 
 def _assumed(sweep: Sweep, plan: Plan) -> list[str]:
-    """Those of the sweep, and those of the question it starts from."""
+    """The assumptions of the sweep, and of the question that it starts from."""
     timed = any(point.seconds is not None for point in sweep.points)
     names = ("parameters", "memory", "kv_cache", *(("time", "mfu") if timed else ()))
     return [
         *sweep.assumptions,
         *(
-            f"{name}, as asked: {text}"
+            f"{name}: {text}"
             for name in names
             for text in plan.assumptions.get(name, ())
-            if not text.startswith("activations_by_implementation")  # which a sweep does not tell
+            if not text.startswith("activations_by_implementation")  # which a sweep does not have
         ),
     ]

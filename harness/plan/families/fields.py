@@ -1,4 +1,4 @@
-"""The fields of a configuration, read with care: what is wrong ends in one line that names the file, the field and what is allowed."""
+"""The fields of a configuration. An error is one line with the file, the field, what is wrong and what is allowed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from typing import Any
 
 from harness.errors import UsageError
 
-# Beyond these no model is one: a slip of a digit is met before anything is counted.
+# Above any model, so that a slip of a digit is refused before anything is counted.
 MOST = 1_000_000_000
 MOST_LAYERS = 10_000
-# How much of a wrong value is shown.
+# The characters of a wrong value that are shown.
 SHOWN = 60
 
 
 @dataclass(frozen=True)
 class Fields:
-    """The fields of one configuration and where they stand; `complete` is False for one that relies on defaults by design."""
+    """The fields of one configuration and their file; `complete` is False where missing fields have defaults by design."""
 
     values: Mapping[str, Any]
     where: str
@@ -27,33 +27,32 @@ class Fields:
         return UsageError(f"{self.where}: {' '.join(text.split())}")
 
     def has(self, *names: str) -> bool:
-        """Whether one of these is there, and not null."""
+        """Whether one of these fields has a value that is not null."""
         return any(self.values.get(name) is not None for name in names)
 
     def size(self, *names: str, usual: int, most: int = MOST) -> int:
-        """A size that a configuration has to give, under one of its names.
-
-        `usual` is what the family's published default is: named where it is missing, taken where defaults are meant to be.
-        """
+        """A required size, under one of its names; `usual` is the default of the family, for a configuration that relies on defaults."""
         if self.has(*names):
             return self._whole(names, 1, most)
-        if self.complete or any(name in self.values for name in names):
-            state = "is null" if any(name in self.values for name in names) else "is missing"
-            raise self.fault(f"{named(names)} {state}; a whole number from 1 is needed, such as {usual}")
-        return usual
+        null = any(name in self.values for name in names)
+        if not self.complete and not null:
+            return usual
+        also = f" (or {', '.join(names[1:])})" if len(names) > 1 else ""
+        state = "is null" if null else "is missing"
+        raise self.fault(f"{names[0]}{also} {state}; a whole number from 1 is needed, such as {usual}")
 
     def number(self, *names: str, default: int, least: int = 1, most: int = MOST) -> int:
         """A size with a default; a null stands for the default too."""
         return self._whole(names, least, most) if self.has(*names) else default
 
     def option(self, *names: str, default: int | None = None, least: int = 1) -> int | None:
-        """A size that may be null, which says something else than leaving it out."""
+        """A size that may be null; a null gives None, a missing field the default."""
         if self.has(*names):
             return self._whole(names, least, MOST)
         return None if any(name in self.values for name in names) else default
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """True or false."""
+        """A field that is true or false."""
         value = self.values.get(name)
         if value is None:
             return default
@@ -71,7 +70,7 @@ class Fields:
         return value
 
     def rows(self, name: str) -> list[Any]:
-        """A list; empty where there is none."""
+        """A list; empty where the field is missing."""
         value = self.values.get(name)
         if value is None:
             return []
@@ -81,13 +80,11 @@ class Fields:
 
     def sizes(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
         """A list of sizes, one for each stage."""
-        found = self.rows(name)
-        for value in found:
-            if not _is_whole(value) or not 1 <= value <= MOST:
-                raise self.wrong(name, found, "a list of whole numbers from 1")
-        if name in self.values and not found:
-            raise self.wrong(name, found, "a list of whole numbers from 1")
-        return tuple(found) or default
+        given = self.rows(name)
+        valid = all(_is_whole(value) and 1 <= value <= MOST for value in given)
+        if not valid or (name in self.values and not given):
+            raise self.wrong(name, given, "a list of whole numbers from 1")
+        return tuple(given) or default
 
     def square(self, name: str, default: int) -> tuple[int, int]:
         """Height and width: one number for both, or a list of the two."""
@@ -101,7 +98,7 @@ class Fields:
         return sides[0], sides[1]
 
     def inner(self, name: str) -> "Fields":
-        """A configuration within this one; without fields where it is left out."""
+        """A nested configuration; empty where it is left out."""
         value = self.values.get(name)
         if value is None:
             return Fields({}, f"{self.where}, {name}", complete=False)
@@ -110,7 +107,7 @@ class Fields:
         return Fields(value, f"{self.where}, {name}", complete=False)
 
     def labels(self, default: int = 2) -> int:
-        """How many classes: by `id2label`, as configurations say it, or `num_labels`."""
+        """The number of classes, from `id2label` or `num_labels`."""
         names = self.values.get("id2label")
         if names is None:
             return self.number("num_labels", default=default)
@@ -123,13 +120,13 @@ class Fields:
         return len(names)
 
     def divides(self, name: str, value: int, by_name: str, by: int) -> int:
-        """One size shared out evenly by another."""
+        """A size divided by another, which must leave no rest."""
         if value % by:
             raise self.fault(f"{name} {value} is not divisible by {by_name} {by}")
         return value // by
 
     def wrong(self, name: str, value: object, allowed: str) -> UsageError:
-        """A value that cannot be, and what can."""
+        """The error of a value that is not allowed."""
         shown = repr(value) if not isinstance(value, str) else f'"{value}"'
         if len(shown) > SHOWN:
             shown = shown[:SHOWN] + " ..."
@@ -150,13 +147,8 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def named(names: tuple[str, ...]) -> str:
-    """A field by its name, and others it goes by."""
-    return names[0] if len(names) == 1 else f"{names[0]} (or {', '.join(names[1:])})"
-
-
 class Head(StrEnum):
-    """What a model's last layers are for."""
+    """The purpose of a model's last layers."""
 
     NONE = "the base model"
     LANGUAGE = "a language model's"
@@ -168,7 +160,7 @@ class Head(StrEnum):
     TAUGHT = "classes of an image, and a teacher's"
 
 
-# How the names of transformers' classes end, longer ones first.
+# The ends of the names of transformers' classes, longer ones first.
 ENDINGS = (
     ("ForImageClassificationWithTeacher", Head.TAUGHT),
     ("ForImageClassification", Head.IMAGE),
@@ -185,7 +177,7 @@ ENDINGS = (
 
 
 def head(fields: Fields, usual: Head, *others: Head) -> Head:
-    """Which of those a family has; the usual one where `architectures` is left out."""
+    """The head by `architectures`, of those that a family has; the usual one where the field is left out."""
     names = fields.rows("architectures")
     if not names:
         return usual

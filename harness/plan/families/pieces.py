@@ -1,7 +1,10 @@
 """Pieces of models: products, tables, norms, attention and feed-forward blocks, each with its parameters and matrix FLOPs."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from harness.records.architecture import Parts, Per
 
@@ -9,7 +12,7 @@ from harness.records.architecture import Parts, Per
 def linear(
     component: str, inputs: int, outputs: int, *, count: int = 1, bias: bool = False, per: Per = Per.SOURCE
 ) -> Parts:
-    """A matrix product, and what is added to it.
+    """A matrix product, with or without a bias.
 
     >>> linear("head", 4, 10, bias=True)
     Parts(component='head', count=1, parameters=50, flops=80, active=None, per=<Per.SOURCE: 'source'>, embedding=False)
@@ -18,44 +21,38 @@ def linear(
 
 
 def table(component: str, rows: int, width: int) -> Parts:
-    """A table that is looked up, which costs no product."""
+    """A lookup table, which needs no product."""
     return Parts(component, 1, rows * width, embedding=True)
 
 
 def norm(width: int, count: int = 1) -> Parts:
-    """Norms of so many parameters each."""
+    """Norms of `width` parameters each."""
     return Parts("norms", count, width)
 
 
 def output(inputs: int, outputs: int, *, tied: bool, bias: bool = False, per: Per = Per.SOURCE) -> Parts:
-    """A language model's head: a product with the table of tokens, its own or the one that is tied to it."""
+    """The head of a language model: a product with a table of its own, or with that of the tokens (`tied`)."""
     own = 0 if tied else inputs * outputs
     return Parts("head", 1, own + bias * outputs, 2 * inputs * outputs, per=per)
 
 
 def merged(parts: Iterable[Parts]) -> tuple[Parts, ...]:
-    """Those alike as one entry, in order of their first; those of nothing left out."""
-    counts: dict[tuple[str, int, int, int | None, Per, bool], int] = {}
+    """Equal parts as one entry with the sum of their counts, in order of the first; empty ones are left out."""
+    counts: Counter[Parts] = Counter()
     for part in parts:
         if part.count and (part.parameters or part.flops):
-            key = (part.component, part.parameters, part.flops, part.active, part.per, part.embedding)
-            counts[key] = counts.get(key, 0) + part.count
-    return tuple(
-        Parts(component, count, parameters, flops, active, per, embedding)
-        for (component, parameters, flops, active, per, embedding), count in counts.items()
-    )
+            counts[replace(part, count=1)] += part.count
+    return tuple(replace(part, count=count) for part, count in counts.items())
 
 
 def per_sample(part: Parts) -> Parts:
-    """The same, once for each sample."""
-    return Parts(
-        part.component, part.count, part.parameters, part.flops, part.active, Per.SAMPLE, part.embedding
-    )
+    """The same part, once for each sample."""
+    return replace(part, per=Per.SAMPLE)
 
 
 @dataclass(frozen=True)
 class Attention:
-    """The projections of one attention layer; `bias` is that of queries, keys and values, `extra` what its norms and sinks have."""
+    """The projections of one attention layer; `bias` is that of queries, keys and values, `extra` the parameters of its norms and sinks."""
 
     hidden: int
     heads: int
@@ -67,17 +64,17 @@ class Attention:
 
     @property
     def key_width(self) -> int:
-        """Of one head."""
+        """The width of one head."""
         return self.width
 
     @property
     def value_width(self) -> int:
-        """Of one head."""
+        """The width of one head."""
         return self.width
 
     @property
     def kept(self) -> int:
-        """Elements of a token in a cache: its keys and values."""
+        """Elements of a token in a cache: keys and values."""
         return 2 * self.kv_heads * self.width
 
     def parts(
@@ -99,7 +96,7 @@ class Attention:
 
 @dataclass(frozen=True)
 class LatentAttention:
-    """Multi-head latent attention (DeepSeek-V2, 2405.04434): keys and values come from a short vector, which is all a cache keeps."""
+    """Multi-head latent attention (DeepSeek-V2, 2405.04434): keys and values come from a short vector, and the cache keeps that alone."""
 
     hidden: int
     heads: int
@@ -112,31 +109,31 @@ class LatentAttention:
 
     @property
     def kv_heads(self) -> int:
-        """Each head has its own keys and values, once they are made from the latent."""
+        """As many as heads, once keys and values are made from the latent."""
         return self.heads
 
     @property
     def width(self) -> int:
-        """Of a head's keys."""
+        """The width of the keys of one head: the part without and the part with positions."""
         return self.plain + self.rotary
 
     @property
     def key_width(self) -> int:
-        """Of one head: the part without and the part with positions."""
-        return self.plain + self.rotary
+        """The same: the width of the keys of one head."""
+        return self.width
 
     @property
     def value_width(self) -> int:
-        """Of one head."""
+        """The width of one head."""
         return self.value
 
     @property
     def kept(self) -> int:
-        """Elements of a token in a cache: the latent, and the one key with positions that all heads share."""
+        """Elements of a token in a cache: the latent, and the key with positions that all heads share."""
         return self.rank + self.rotary
 
     def parts(self, count: int) -> tuple[Parts, ...]:
-        """Down to the latents, their norms, up to the heads, and out."""
+        """Projections to the latents, their norms, projections to the heads, and the output."""
         name, inner = "attention", self.heads * self.key_width
         down = (
             (linear(name, self.hidden, inner, count=count),)
@@ -167,22 +164,22 @@ class FeedForward:
 
     @property
     def weights(self) -> int:
-        """Those of its products."""
+        """The weights of its products."""
         return (2 + self.gated) * self.hidden * self.inner
 
     @property
     def parameters(self) -> int:
-        """All of them."""
+        """Weights and biases."""
         return self.weights + self.bias * ((1 + self.gated) * self.inner + self.hidden)
 
     def parts(self, count: int, component: str = "feed-forward", per: Per = Per.SOURCE) -> tuple[Parts, ...]:
-        """Those of `count` layers: 4 h f FLOPs a token, 6 h f with a gate."""
+        """The blocks of `count` layers: 4 h f FLOPs a token, 6 h f with a gate."""
         return (Parts(component, count, self.parameters, 2 * self.weights, per=per),)
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Experts, of which a router sends each token to a few; beside them one that every token passes, of width `shared`."""
+    """Experts, to a few of which a router sends each token; and one of width `shared` that every token passes."""
 
     expert: FeedForward
     experts: int
@@ -193,15 +190,15 @@ class Mixture:
 
     def parts(self, count: int) -> tuple[Parts, ...]:
         """Router 2 h E, experts 6 h f k FLOPs a token."""
-        one, hidden = self.expert, self.expert.hidden
+        expert, hidden = self.expert, self.expert.hidden
         experts = Parts(
             "experts",
             count,
-            self.experts * one.parameters,
-            2 * self.chosen * one.weights,
-            active=self.chosen * one.parameters,
+            self.experts * expert.parameters,
+            2 * self.chosen * expert.weights,
+            active=self.chosen * expert.parameters,
         )
-        everyone = FeedForward(hidden, self.shared, one.gated, one.bias).parts(
+        everyone = FeedForward(hidden, self.shared, expert.gated, expert.bias).parts(
             count if self.shared else 0, "shared expert"
         )
         gate = linear("shared expert", hidden, 1, count=count if self.shared_gate else 0)

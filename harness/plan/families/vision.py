@@ -1,4 +1,4 @@
-"""Vision transformers: an image cut into patches, each a token. The defaults are those of transformers 5.23's configuration classes."""
+"""Models of images: convolutions, and transformers over patches. The defaults are those of transformers 5.23's configuration classes."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ SIDE = 224
 
 @dataclass
 class Canvas:
-    """Parts laid one after the other over an image; its height and width as they stand after the last."""
+    """Parts applied one after the other to an image; height and width are those after the last part."""
 
     height: int
     width: int
@@ -37,7 +37,7 @@ class Canvas:
         self.parts.append(Parts(component, 1, weights + bias * outputs, flops, per=Per.SAMPLE))
 
     def shrink(self, kernel: int, stride: int, padding: int) -> None:
-        """What a window that slides leaves of the image."""
+        """The size of the image after a sliding window."""
         self.height = (self.height + 2 * padding - kernel) // stride + 1
         self.width = (self.width + 2 * padding - kernel) // stride + 1
 
@@ -70,7 +70,7 @@ def resnet(fields: Fields) -> Architecture:
 
 
 def _shortcut(canvas: Canvas, inputs: int, outputs: int, stride: int) -> None:
-    """A 1 x 1 convolution beside a block that changes its shape; the image is what it was before."""
+    """A 1 x 1 convolution parallel to a block that changes the shape; the block starts from the same image."""
     if inputs != outputs or stride != 1:
         before = canvas.height, canvas.width
         canvas.convolution("shortcut", inputs, outputs, 1, stride=stride)
@@ -128,12 +128,12 @@ def convnext(fields: Fields) -> Architecture:
 def _stages(
     fields: Fields, widths: tuple[int, ...], depths: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    found, deep = fields.sizes("hidden_sizes", widths), fields.sizes("depths", depths)
-    if len(found) != len(deep):
-        raise fields.fault(f"hidden_sizes has {len(found)} stages, but depths has {len(deep)}")
+    wide, deep = fields.sizes("hidden_sizes", widths), fields.sizes("depths", depths)
+    if len(wide) != len(deep):
+        raise fields.fault(f"hidden_sizes has {len(wide)} stages, but depths has {len(deep)}")
     if sum(deep) > MOST_LAYERS:
         raise fields.wrong("depths", list(deep), f"{MOST_LAYERS} layers at most")
-    return found, deep
+    return wide, deep
 
 
 def _architecture(fields: Fields, family: str, canvas: Canvas, hidden: int, layers: int) -> Architecture:
@@ -156,12 +156,12 @@ def _architecture(fields: Fields, family: str, canvas: Canvas, hidden: int, laye
 
 
 def vit(fields: Fields) -> Architecture:
-    """ViT: one token more, for the class."""
+    """ViT: one more token, for the class."""
     return _vision(fields, "vit", special=1)
 
 
 def deit(fields: Fields) -> Architecture:
-    """DeiT: two tokens more, for the class and for the teacher's."""
+    """DeiT: two more tokens, for the class and for that of the teacher."""
     return _vision(fields, "deit", special=2)
 
 
@@ -202,7 +202,7 @@ def _vision(fields: Fields, family: str, *, special: int) -> Architecture:
 
 
 def _patches(fields: Fields, hidden: int) -> tuple[int, Parts]:
-    """How many, and the convolution that makes tokens of them."""
+    """The number of patches, and the convolution that makes tokens of them."""
     height, width = fields.square("image_size", 224)
     tall, wide = fields.square("patch_size", 16)
     if tall > height or wide > width:

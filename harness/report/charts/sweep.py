@@ -1,4 +1,4 @@
-"""Demand curves: FLOPs, memory, time and KV cache over what is swept, both axes logarithmic."""
+"""Demand curves as charts: FLOPs, memory, time and KV cache over the swept quantity, both axes logarithmic."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,26 +7,26 @@ import altair as alt
 from altair.utils.schemapi import debug_mode
 
 from harness import units
-from harness.records.plan import Sweep, SweepPoint
+from harness.records.plan import Sweep
 from harness.report.charts.style import DASHED, PALETTE, Chart, chart, data, log_axis, tooltips
-from harness.report.sweep import value
+from harness.report.sweep import interval, value
 
 Rows = list[dict[str, Any]]
 
-# An axis about a curve that is flat still spans more than the widest gap between round numbers, 2 to 5.
+# The axis of a flat curve still spans more than the widest gap between round numbers, 2 to 5.
 _ROOM = 1.6
-# A range narrower than this may hold no round number: then points are its ticks.
+# A narrower range may have no round number: then points are its ticks.
 _NARROW, _TICKS = 10.0, 8
-# Of more points than these none is marked: they would hide the curve.
+# Above this number of points none is marked: marks would hide the curve.
 _MARKED = 60
 _DAY = 86_400.0
 
 
 @debug_mode(arg=False)
 def charts(sweep: Sweep) -> tuple[Chart, ...]:
-    """A chart of each demand of which two points are known."""
+    """A chart of each demand with two known points."""
     drawn = (_flops(sweep), _memory(sweep), _time(sweep), _cache(sweep))
-    return tuple(one for one in drawn if one is not None)
+    return tuple(curve for curve in drawn if curve is not None)
 
 
 def _flops(sweep: Sweep) -> Chart | None:
@@ -43,7 +43,7 @@ def _memory(sweep: Sweep) -> Chart | None:
     activations = _rows(sweep, "activations", units.size, curve="activations")
     return _curves(
         sweep, "Memory of a device", "bytes in training", "B", whole + activations,
-        words="All that the fullest device holds in training, and its activations alone.",
+        words="Memory of the fullest device in training, and its activations alone.",
     )  # fmt: skip
 
 
@@ -63,12 +63,12 @@ def _time(sweep: Sweep) -> Chart | None:
     ]
     return _curves(
         sweep, "Training time", f"{title} of training", "", scaled, form="~r", band=True,
-        words="The line is what is expected, the band reaches from the fastest to the slowest one should think of.",
+        words="The line is the estimate, the band reaches from the lowest to the highest plausible time.",
     )  # fmt: skip
 
 
-def _rows(sweep: Sweep, field: str, tell: Callable[[float], str], *, curve: str) -> Rows:
-    """The points of which the field is known: places of no logarithm are not among them."""
+def _rows(sweep: Sweep, field: str, show: Callable[[float], str], *, curve: str) -> Rows:
+    """The points with a known value of the field, where both coordinates have a logarithm."""
     return [
         {
             "x": sweep.place(point),
@@ -77,18 +77,13 @@ def _rows(sweep: Sweep, field: str, tell: Callable[[float], str], *, curve: str)
             "high": point.high,
             "curve": curve,
             "at": value(sweep, point),
-            "shown": tell(known),
-            "interval": _interval(point),
+            "shown": show(known),
+            "interval": interval(point),
             "parameters": units.count(point.parameters or 0),
         }
         for point in sweep.possible
         if (known := getattr(point, field)) and sweep.place(point)
     ]
-
-
-def _interval(point: SweepPoint) -> str:
-    known = point.low is not None and point.high is not None
-    return f"{units.lasting(point.low or 0.0)} - {units.lasting(point.high or 0.0)}" if known else ""
 
 
 def _curves(  # noqa: PLR0913 - a chart has as many properties
@@ -147,7 +142,7 @@ def _colour(names: Sequence[str]) -> alt.Color:
 
 
 def _dashes(names: Sequence[str]) -> alt.StrokeDash:
-    """The second curve is dashed: where both are one, both are seen."""
+    """The second curve is dashed, so that both are visible where they coincide."""
     return alt.StrokeDash(
         "curve:N", scale=alt.Scale(domain=list(names), range=[[1, 0], DASHED][: len(names)]), legend=None
     )
@@ -158,7 +153,7 @@ def _form(sweep: Sweep) -> str:
 
 
 def _ticks(places: Sequence[int]) -> Sequence[int]:
-    """Points themselves, where round numbers are too far apart."""
+    """The points, where round numbers are too far apart."""
     if places[-1] >= _NARROW * places[0]:
         return ()
     return places[:: -(-len(places) // _TICKS)]

@@ -87,12 +87,12 @@ def test_what_two_depths_say_of_a_third_is_what_that_one_does(architecture: str)
 def test_a_deep_model_is_continued_and_takes_as_long_as_all_of_it() -> None:
     depth = WHOLE + 4
     config = fields("llama", num_hidden_layers=depth)
-    said, continued = step(question(config), config, local(header()))
+    timed, continued = step(question(config), config, local(header()))
     whole = traced(config, depth)
     real = estimate(MODEL, "", whole.trace, whole.operators)
 
     assert continued == depth
-    assert said.seconds == pytest.approx(real.seconds, rel=0.02)
+    assert timed.seconds == pytest.approx(real.seconds, rel=0.02)
 
 
 def test_the_time_of_all_tokens_is_that_of_their_steps() -> None:
