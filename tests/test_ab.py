@@ -461,12 +461,12 @@ def test_a_base_revision_is_checked_out_beside_and_removed_whatever_happens(repo
         assert base.place(here).read_text() == "LEVEL = 4\n"
         assert candidate.place(here).read_text() == "LEVEL = 3\n"
         assert base.launch.directory is not None
-        assert base.launch.path[0] == str(base.there)
-        assert base.launch.directory == base.there
+        assert base.launch.path[0] == str(base.checkout)
+        assert base.launch.directory == base.checkout
         assert str(repository) not in base.launch.path
         assert worktrees(repository)
     assert not worktrees(repository)
-    kept = base.there
+    kept = base.checkout
     assert kept is not None
     assert not kept.parent.exists()
     with pytest.raises(KeyboardInterrupt), sides(Options(base_rev="main"), "cpu", 1):
@@ -481,7 +481,7 @@ def test_what_is_installed_in_the_checkout_but_is_no_part_of_it_stays_where_it_i
     from harness.ab.sides import _own_checkout_first
 
     with worktree(repository, commit_of(repository, "main")) as there:
-        path = _own_checkout_first(replace(side, there=there), there).launch.path
+        path = _own_checkout_first(replace(side, checkout=there), there).launch.path
     assert path == (str(there), str(installed))
 
 
@@ -601,8 +601,8 @@ def test_the_environment_an_install_leaves_behind_is_the_bases(
     monkeypatch.setattr("harness.ab.sides.probed", lambda python: ["/lib of", python])
     made = f"mkdir -p .venv/bin && ln -s {sys.executable} .venv/bin/python"
     with sides(Options(base_rev="main", install=made), "cpu", 1) as (base, candidate):
-        assert base.launch.python == f"{base.there}/.venv/bin/python"
-        assert base.launch.path[:1] == (str(base.there),)
+        assert base.launch.python == f"{base.checkout}/.venv/bin/python"
+        assert base.launch.path[:1] == (str(base.checkout),)
         assert base.launch.path[-2:] == ("/lib of", base.launch.python)
         assert candidate.launch.python == sys.executable
 

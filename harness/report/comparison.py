@@ -75,7 +75,7 @@ def _sections(
         "In short",
         (
             table(
-                ("run", "state", "threads", "torch", "begun", "id", "wrong", "voids"),
+                ("run", "state", "threads", "torch", "begun", "id", "wrong", "invalidating"),
                 [_about(name, run) for name, run in named],
                 "The runs",
             ),
