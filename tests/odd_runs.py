@@ -328,7 +328,7 @@ def odd() -> dict[str, Odd]:
         "many": Odd((many(2000),), ("2000 cases: 2000 measured",)),
         "schema 1": Odd((reference("xeon"),), (reference("xeon").run.header.id,)),
         "two runs": Odd(
-            (base, Source(slower(base.run, 2.0, 1))), ("2 runs compared", "0.50 x", "6", "slower")
+            (base, Source(slower(base.run, 2.0, 1))), ("2 runs compared", "2.00 x", "6", "slower")
         ),
         "three runs": Odd(tuple(labelled), ("machine 100", "machine 101", "machine 102")),
         "twenty runs": Odd((base, *same), ("20 runs compared",)),
@@ -337,7 +337,7 @@ def odd() -> dict[str, Odd]:
         ),
         "no intervals": Odd(
             (base, Source(without_intervals(base.run, 1))),
-            ("1.00 x ?", "? one of the runs states no interval"),
+            ("1.00 x ?", "? a run has no interval"),
         ),
         "nothing at all": Odd(
             (whole(()), Source(in_header(whole(()).run, id="20260102T030405Z-eeeeeeee-000001"))),

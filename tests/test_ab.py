@@ -94,11 +94,11 @@ def compared(machine: Simulated, monkeypatch: pytest.MonkeyPatch, plumbline: Plu
     CHANCE.seed(7)
 
     def command(base: Collected, candidate: Collected, *options: object) -> tuple[int, str, str]:
-        told = {"base": base, "candidate": candidate}
+        workloads = {"base": base, "candidate": candidate}
         monkeypatch.setattr(
             run,
             "collect_on",
-            lambda side, _: {name: collected(name, one) for name, one in told[side.name].items()},
+            lambda side, _: {name: collected(name, work) for name, work in workloads[side.name].items()},
         )
         return plumbline("ab", "--device", "simulated", *options)
 
@@ -125,9 +125,9 @@ def test_five_percent_more_work_is_a_regression_and_five_less_an_improvement(com
     candidate = {**base, "slower": Made(105, 0.003), "faster": Made(95, 0.003)}
     status, output, _ = compared(base, candidate, "--json", "out.json")
     assert status == 1
-    told = decoded(Path("out.json").read_text())
-    decisions = {case["case"]: case for case in told["cases"]}
-    assert "nothing was decided" not in told["verdict"]
+    content = decoded(Path("out.json").read_text())
+    decisions = {case["case"]: case for case in content["cases"]}
+    assert "nothing was decided" not in content["verdict"]
     assert {name: case["decision"] for name, case in decisions.items()} == {
         "slower": "regressed",
         "faster": "improved",
@@ -136,7 +136,7 @@ def test_five_percent_more_work_is_a_regression_and_five_less_an_improvement(com
     assert decisions["slower"]["ratio"] == pytest.approx(1.05, abs=0.005)
     assert decisions["slower"]["low"] < 1.05 < decisions["slower"]["high"]
     assert [name for name, case in decisions.items() if case["fails"]] == ["slower"]
-    assert told["failed"]
+    assert content["failed"]
     assert "FAIL: 1 regressed, 1 improved, 1 equivalent" in output
     assert output.index("slower: regressed: +") < output.index("Cases")
 
@@ -159,7 +159,7 @@ def test_once_is_once(compared: Plumbline) -> None:
     assert len(the_trial().cases[0].pairs) == 8
 
 
-def test_a_noisy_case_informs_until_the_loss_is_beyond_what_noise_does(compared: Plumbline) -> None:
+def test_a_noisy_case_is_informational_until_the_loss_is_beyond_its_noise(compared: Plumbline) -> None:
     base = {"noisy": Made(100, 0.05), "lost": Made(100, 0.05)}
     status, output, _ = compared(
         base, {"noisy": Made(106, 0.05), "lost": Made(150, 0.05)}, "--json", "out.json"
@@ -251,7 +251,7 @@ def test_more_work_fails_though_no_time_was_lost(compared: Plumbline) -> None:
 
 
 @pytest.mark.parametrize(("side", "expected"), [("candidate", 1), ("base", 0)])
-def test_a_case_that_takes_its_process_down_costs_itself_alone(
+def test_a_case_that_ends_its_process_costs_only_itself(
     compared: Plumbline, monkeypatch: pytest.MonkeyPatch, side: str, expected: int
 ) -> None:
     monkeypatch.setattr(
@@ -307,11 +307,11 @@ def test_a_lost_process_is_replaced_and_its_case_measured_again(
 def test_what_was_measured_before_an_interruption_is_kept(
     compared: Plumbline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
+    notes: list[str] = []
 
     def stop(began: float, done: int, pairs: int) -> str:
-        told.append("pair")
-        if len(told) == 3:
+        notes.append("pair")
+        if len(notes) == 3:
             raise KeyboardInterrupt
         return ""
 
@@ -322,7 +322,7 @@ def test_what_was_measured_before_an_interruption_is_kept(
     assert the_trial().finished_at is None
 
 
-def test_what_a_self_test_found_here_widens_the_threshold(compared: Plumbline) -> None:
+def test_the_noise_of_a_self_test_widens_the_threshold(compared: Plumbline) -> None:
     uneven = tuple(0.05 * (-1) ** k for k in range(12))
     kind = KindNoise("compute", "made", 2, 1e-3, 0.05, uneven, uneven, ())
     profile = NoiseProfile(
@@ -358,7 +358,7 @@ def test_the_forms_for_ci_agree(compared: Plumbline, monkeypatch: pytest.MonkeyP
     candidate = {"slow, 1:1": Made(110), "same": Made(100), "unsure": Made(100, 0.06)}
     status, output, _ = compared(base, candidate, "--junit", "out.xml", "--markdown", "out.md", "--json")
     assert status == 1
-    told = decoded(output)
+    content = decoded(output)
     suite = ET.parse("out.xml").getroot().find("testsuite")  # noqa: S314 - our own
     assert suite is not None
     assert suite.attrib | {"name": ""} == {
@@ -370,9 +370,9 @@ def test_the_forms_for_ci_agree(compared: Plumbline, monkeypatch: pytest.MonkeyP
     }
     failing = {test.attrib["name"] for test in suite if test.find("failure") is not None}
     assert failing == {"slow, 1:1", "gone"}
-    assert told["verdict"].startswith("FAIL: 1 regressed")
+    assert content["verdict"].startswith("FAIL: 1 regressed")
     assert summary.read_text() == Path("out.md").read_text()
-    assert told["verdict"] in summary.read_text()
+    assert content["verdict"] in summary.read_text()
 
 
 def test_annotations_are_escaped_as_github_wants_them(
@@ -387,7 +387,7 @@ def test_annotations_are_escaped_as_github_wants_them(
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--pairs", 5], "--pairs 5: out of range; give a number from 6 to 200"),
         (["--threshold", "no"], "--threshold"),
@@ -404,11 +404,11 @@ def test_annotations_are_escaped_as_github_wants_them(
     ],
 )
 def test_bad_input_gets_one_line(
-    machine: Simulated, plumbline: Plumbline, options: list[object], said: str
+    machine: Simulated, plumbline: Plumbline, options: list[object], message: str
 ) -> None:
     status, output, errors = plumbline("ab", "--device", "simulated", *options)
     assert status == 2
-    assert said in errors
+    assert message in errors
     assert output == ""
     assert "Traceback" not in errors
 
@@ -455,18 +455,18 @@ def worktrees(repository: Path) -> list[str]:
     return [line for line in git(repository, "worktree", "list").splitlines() if PREFIX in line]
 
 
-def test_a_base_revision_is_checked_out_beside_and_removed_whatever_happens(repository: Path) -> None:
+def test_a_base_revision_is_checked_out_and_always_removed(repository: Path) -> None:
     with sides(Options(base_rev="main"), "cpu", 1) as (base, candidate):
         here = repository / "pkg" / "part.py"
         assert base.place(here).read_text() == "LEVEL = 4\n"
         assert candidate.place(here).read_text() == "LEVEL = 3\n"
         assert base.launch.directory is not None
-        assert base.launch.path[0] == str(base.there)
-        assert base.launch.directory == base.there
+        assert base.launch.path[0] == str(base.checkout)
+        assert base.launch.directory == base.checkout
         assert str(repository) not in base.launch.path
         assert worktrees(repository)
     assert not worktrees(repository)
-    kept = base.there
+    kept = base.checkout
     assert kept is not None
     assert not kept.parent.exists()
     with pytest.raises(KeyboardInterrupt), sides(Options(base_rev="main"), "cpu", 1):
@@ -481,7 +481,7 @@ def test_what_is_installed_in_the_checkout_but_is_no_part_of_it_stays_where_it_i
     from harness.ab.sides import _own_checkout_first
 
     with worktree(repository, commit_of(repository, "main")) as there:
-        path = _own_checkout_first(replace(side, there=there), there).launch.path
+        path = _own_checkout_first(replace(side, checkout=there), there).launch.path
     assert path == (str(there), str(installed))
 
 
@@ -518,7 +518,7 @@ def test_a_branch_that_is_only_at_origin_is_found(repository: Path, tmp_path: Pa
         merge_base(tmp_path / "both", "main")
 
 
-def test_a_branch_that_was_long_not_pulled_is_no_base(repository: Path, tmp_path: Path) -> None:
+def test_the_merge_base_of_an_old_branch_is_that_at_origin(repository: Path, tmp_path: Path) -> None:
     left = merge_base(repository, "main")
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "-q", "--branch", "change", str(repository), str(clone))
@@ -584,14 +584,14 @@ def test_packages_of_a_checkout_are_known_wherever_they_lie(repository: Path) ->
     assert packages_in(repository) == {"deep", "single"}
 
 
-def test_a_base_that_does_not_install_is_said_and_removed(repository: Path) -> None:
+def test_a_base_that_does_not_install_is_reported_and_removed(repository: Path) -> None:
     wanted = Options(base_rev="main", install="echo before; echo it has no wheel >&2; exit 3")
     with (
-        pytest.raises(UsageError, match=r"main does not install: .* ended with status 3: ") as told,
+        pytest.raises(UsageError, match=r"main does not install: .* ended with status 3: ") as error,
         sides(wanted, "cpu", 1),
     ):
         pass
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
     assert not worktrees(repository)
 
 
@@ -601,8 +601,8 @@ def test_the_environment_an_install_leaves_behind_is_the_bases(
     monkeypatch.setattr("harness.ab.sides.probed", lambda python: ["/lib of", python])
     made = f"mkdir -p .venv/bin && ln -s {sys.executable} .venv/bin/python"
     with sides(Options(base_rev="main", install=made), "cpu", 1) as (base, candidate):
-        assert base.launch.python == f"{base.there}/.venv/bin/python"
-        assert base.launch.path[:1] == (str(base.there),)
+        assert base.launch.python == f"{base.checkout}/.venv/bin/python"
+        assert base.launch.path[:1] == (str(base.checkout),)
         assert base.launch.path[-2:] == ("/lib of", base.launch.python)
         assert candidate.launch.python == sys.executable
 
@@ -634,7 +634,7 @@ def test_mine(workload, bench):
 
 @pytest.mark.worker
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-def test_being_told_to_end_leaves_nothing_behind(
+def test_a_signal_to_end_leaves_nothing_behind(
     repository: Path, tmp_path: Path, sent: signal.Signals
 ) -> None:
     marker = tmp_path / "begun"
@@ -682,16 +682,16 @@ def test_a_slower_commit_does_not_pass_the_gate(repository: Path, tmp_path: Path
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=repository)
     assert done.returncode == 1, done.stderr
-    told = decoded(out.read_text())
-    (case,) = told["cases"]
+    content = decoded(out.read_text())
+    (case,) = content["cases"]
     assert case["ratio"] > 2
     assert {one["metric"]: one["candidate"] / one["base"] for one in case["work_grew"]} == {
         "FLOPs": 6.0,
         "kernels": 6.0,
         "peak memory": 1.5,  # one buffer more than operand and result
     }
-    assert told["base"].startswith("base (main, ")
+    assert content["base"].startswith("base (main, ")
     commit = git(repository, "rev-parse", "--short=8", "HEAD")
-    assert told["candidate"] == f"candidate ({commit} with changes)"
+    assert content["candidate"] == f"candidate ({commit} with changes)"
     assert [path.name.split("-")[1] for path in (tmp_path / "results" / "trials").iterdir()] == [commit]
     assert not worktrees(repository)

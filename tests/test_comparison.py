@@ -83,7 +83,7 @@ def on_another_clock(run: Run, factor: float) -> Run:
 
 
 def steady(*processes: float) -> View:
-    """A view by processes that each read the same all the time."""
+    """A view of processes that each read a constant time."""
     return View("cpu", 1, tuple(_process(seconds) for seconds in processes), StopReason.CONVERGED)
 
 
@@ -95,12 +95,12 @@ def _process(seconds: float) -> ProcessStatistics:
 
 
 def learning_apart(run: Run) -> list[Result]:
-    """What was measured, without the cases that calibrate: models tell of those."""
+    """The measured cases, without those that calibrate."""
     return [result for result in run.measured if not result.case.calibrates]
 
 
 @pytest.mark.parametrize("name", ["made up", "epyc-2-cores-cpu", "xeon-2-cores-cpu"])
-def test_a_run_beside_itself_differs_in_nothing(name: str) -> None:
+def test_a_run_compared_with_itself_differs_in_nothing(name: str) -> None:
     run = made_up.run() if name == "made up" else store.read(REFERENCE / name)
 
     found = compare(run, run)
@@ -127,7 +127,7 @@ def test_half_the_time_is_half_the_ratio(epyc: Run) -> None:
     assert len(narrow) > 100
     assert {case.decision for case in narrow} == {Decision.IMPROVED}
     assert [suite.ratio for suite in found.suites] == pytest.approx([0.5] * len(found.suites))
-    # The cases agree to the last digit; that each knows its own time so badly is in the interval of the suite all the same.
+    # The cases agree exactly; the uncertainty of each is in the interval of the suite.
     for suite in found.suites:
         cases = [case for case in found.cases if case.suite == suite.name]
         own = sorted(math.log(case.high / case.low) / 2 for case in cases if case.low and case.high)
@@ -191,7 +191,7 @@ def holding(bases: list[View], others: list[View]) -> float:
 
 @pytest.mark.parametrize(("sigma", "other_sigma"), [(0.01, 0.01), (0.05, 0.05), (0.01, 0.08), (0.08, 0.01)])
 def test_an_interval_of_two_honest_ones_holds_the_true_speed_up(sigma: float, other_sigma: float) -> None:
-    """Log-normal noise of known size, and views that say by it where a repeat lies: a repeat is off by the root of two more than a view."""
+    """Log-normal noise of known size, and views whose intervals contain a repeat: it errs by the root of two more than a view."""
     chance = random.Random(11)
     bases = [honest(chance, 1e-3 * TRUTH, sigma) for _ in range(DRAWS)]
     others = [honest(chance, 1e-3, other_sigma) for _ in range(DRAWS)]
@@ -208,7 +208,7 @@ def honest(chance: random.Random, truth: float, sigma: float) -> View:
 
 
 def repeated(chance: random.Random, views: list[View], sigma: float) -> float:
-    """How many of the views hold an independent repeat."""
+    """How many of the views contain an independent repeat."""
     repeats = [1e-3 * TRUTH * math.exp(chance.gauss(0.0, sigma)) for _ in views]
     held = [v.interval[0] <= r <= v.interval[1] for v, r in zip(views, repeats, strict=True) if v.interval]
     return sum(held) / len(views)
@@ -253,7 +253,7 @@ def test_a_typical_time_outside_of_its_interval_is_no_distance() -> None:
     assert one.low < 1.0 < one.high
 
 
-def test_one_process_alone_says_nothing_of_a_difference() -> None:
+def test_a_run_of_one_process_decides_nothing() -> None:
     (one,) = compare(many([steady(1e-3)]), many([steady(5e-4, 5e-4)])).cases
 
     assert (one.ratio, one.low, one.high) == (0.5, None, None)
@@ -271,7 +271,7 @@ def test_the_flags_of_both_are_kept() -> None:
     assert (one.base_flags, one.candidate_flags) == ((Flag.NOISY, Flag.DRIFTING), ())
 
 
-def test_what_has_no_counterpart_is_told_with_the_reason() -> None:
+def test_a_case_without_counterpart_has_a_reason() -> None:
     base = made_up.run(tuple(made_up.measured_product(n) for n in (64, 128, 256, 512, 1024)))
     there = (
         made_up.measured_product(64),
@@ -319,24 +319,24 @@ def test_times_of_another_view_are_not_compared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reason"),
     [
         ({"dtype": "bfloat16"}, "dtype is float32 in the base, bfloat16 in the candidate"),
         ({"sizes": {"n": 3}}, "sizes is {'m': 64, 'n': 64, 'k': 64} in the base, {'n': 3} in the candidate"),
         ({"threads": 1}, "threads is None in the base, 1 in the candidate"),
     ],
 )
-def test_other_work_under_the_same_name_is_not_compared(change: dict[str, Any], told: str) -> None:
+def test_different_work_under_the_same_name_is_not_compared(change: dict[str, Any], reason: str) -> None:
     mine = made_up.measured_product(64)
     theirs = msgspec.structs.replace(mine, case=msgspec.structs.replace(mine.case, cost=None, **change))
 
     found = compare(made_up.run((mine,)), made_up.run((theirs,)))
 
     assert (found.cases, found.exact) == ((), ())
-    assert found.missing == ((mine.case.id, f"different work under the same name: {told}"),)
+    assert found.missing == ((mine.case.id, f"different work under the same name: {reason}"),)
 
 
-def test_settings_that_differ_are_told_and_the_cases_pair() -> None:
+def test_settings_that_differ_are_listed_and_the_cases_pair() -> None:
     run = made_up.run()
     sampling = msgspec.structs.replace(made_up.SAMPLING, processes=5)
 
@@ -514,7 +514,7 @@ def test_a_comparison_is_a_record() -> None:
     assert msgspec.json.decode(msgspec.json.encode(found), type=type(found)) == found
 
 
-def test_an_older_run_beside_one_of_today(epyc: Run, xeon: Run) -> None:
+def test_an_older_run_compared_with_a_new_one(epyc: Run, xeon: Run) -> None:
     found, back = compare(xeon, epyc), compare(epyc, xeon)
 
     assert not found.same_machine

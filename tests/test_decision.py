@@ -19,7 +19,7 @@ THRESHOLD = 0.02
 
 
 def decision(log_ratios: list[float], threshold: float = THRESHOLD, alpha: float = 0.05) -> Decision:
-    return decide({"one": effect(log_ratios, alpha)}, {"one": threshold})["one"]
+    return decide({"case": effect(log_ratios, alpha)}, {"case": threshold})["case"]
 
 
 def normal(count: int, centre: float, sigma: float, seed: int) -> list[float]:
@@ -59,7 +59,7 @@ def test_false_discoveries_are_controlled_as_scipy_does_it() -> None:
 
 @pytest.mark.parametrize("count", [6, 10, 20])
 @pytest.mark.parametrize("alpha", [0.05, 0.025])
-def test_an_interval_holds_the_truth_as_often_as_it_says(count: int, alpha: float) -> None:
+def test_an_interval_has_its_nominal_coverage(count: int, alpha: float) -> None:
     chance = random.Random(count)
     held = 0
     for _ in range(1000):
@@ -100,7 +100,7 @@ def test_the_threshold_decides_what_matters() -> None:
     assert decision(values, threshold=0.10) is Decision.EQUIVALENT
 
 
-def test_few_readings_are_told_by_students_t_and_decide_nothing() -> None:
+def test_few_readings_use_students_t_and_decide_nothing() -> None:
     found = effect([0.05, 0.051, 0.049, 0.05], 0.05)
     low, high = scipy.stats.t.interval(0.95, 3, 0.05, stats.deviation([0.05, 0.051, 0.049, 0.05]) / 2)
     assert found.low == pytest.approx(math.exp(low))
@@ -128,7 +128,7 @@ def test_the_detectable_change_is_detected_four_times_of_five() -> None:
     assert found / 1000 == pytest.approx(0.8, abs=0.05)
 
 
-def test_among_many_cases_a_chance_finding_is_none() -> None:
+def test_among_many_cases_chance_decides_nothing() -> None:
     chance = random.Random(4)
     alone = together = 0
     for _ in range(40):

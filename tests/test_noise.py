@@ -1,4 +1,4 @@
-"""The noise profile: what it says of made-up pairs whose truth is known, and the self-test on a simulated device."""
+"""The noise profile of made-up pairs whose truth is known, and the self-test on a simulated device."""
 
 import math
 import random
@@ -77,7 +77,7 @@ def test_what_can_be_detected_follows_from_the_spread_and_the_pairs() -> None:
 
 
 def test_coverage_counts_the_repeats_an_interval_holds() -> None:
-    """Drift of 10 % between repeats whose intervals say 3 %: few are held, until the drift is known."""
+    """Drift of 10% between repeats with intervals of 3%: few are covered, until the drift is known."""
     steady, drifting = kind(drift=0.005), kind(drift=0.10)
 
     assert steady.coverage_without_profile == 1.0
@@ -86,7 +86,7 @@ def test_coverage_counts_the_repeats_an_interval_holds() -> None:
     assert drifting.coverage is not None
     assert drifting.coverage >= 0.9
     assert drifting.half_width > 0.15
-    assert kind(pairs=4).coverage is None  # two others tell no drift
+    assert kind(pairs=4).coverage is None  # two others give no drift
 
 
 def test_the_claims_of_a_profile() -> None:
@@ -95,7 +95,7 @@ def test_the_claims_of_a_profile() -> None:
 
     wrong = {v.claim: v.answer for v in check_trust(profile(kind(0.06), error=0.03))}
     assert wrong["timer"] is Answer.FAILS
-    assert wrong["gate"] is Answer.INCONCLUSIVE  # informs only: nobody's fault
+    assert wrong["gate"] is Answer.INCONCLUSIVE  # not gated, and no fault of the harness
 
 
 def test_work_is_widened_by_the_drift_of_work_like_it() -> None:
@@ -135,7 +135,7 @@ class Made(Workload):
 CHANCE = random.Random(3)
 
 
-def test_the_command_measures_judges_keeps_and_tells(
+def test_the_command_measures_checks_stores_and_prints(
     machine: Simulated, plumbline: Plumbline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steady, uneven = Kind("compute", Made(1000, 0.003), 1), Kind("memory", Made(500, 0.2), 2)
@@ -160,9 +160,9 @@ def test_the_command_measures_judges_keeps_and_tells(
     assert status in {0, 1}  # coverage of eight made-up repeats is a matter of chance
 
     status, output, _ = plumbline("selftest", "--pairs", 5, "--json")
-    told = decoded(output)
-    assert [k["name"] for k in told["kinds"]] == ["compute", "memory"]
-    assert {v["claim"] for v in told["verdicts"]} == {"timer", "gate", "coverage"}
+    content = decoded(output)
+    assert [k["name"] for k in content["kinds"]] == ["compute", "memory"]
+    assert {v["claim"] for v in content["verdicts"]} == {"timer", "gate", "coverage"}
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,17 @@ def test_a_case_of_the_stored_run_that_no_longer_runs_fails_unless_left_out(run:
     assert left_out.ret == 0
 
 
+def test_a_suite_without_any_workload_fails(run: Run, suite: Suite, pytester: pytest.Pytester) -> None:
+    run("1000,")
+    path = suite()
+    path.write_text("def test_nothing(): pass")
+
+    result = pytester.runpytest_inprocess(str(path), *BARE, "--plumbline-compare=latest", "--benchmark-only")
+
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*work-steady-n1000 is in * and no longer runs"])
+
+
 def test_a_run_that_measures_nothing_any_more_fails(run: Run, machine: Simulated) -> None:
     run("1000,")
     path = store.find("latest") / store.CASES

@@ -1,4 +1,4 @@
-"""A suite is a pytest module: it runs by itself, and pytest-benchmark's own options work on it."""
+"""A suite is a pytest module: pytest runs it directly, and the options of pytest-benchmark work."""
 
 import json
 from collections.abc import Callable
@@ -61,7 +61,10 @@ def test_what_cannot_be_done_here_is_a_skip(run: Callable[..., pytest.RunResult]
 def test_benchmark_json_has_the_samples(run: Callable[..., pytest.RunResult], tmp_path: Path) -> None:
     run("--benchmark-json", str(tmp_path / "out.json"))
 
-    entries = json.loads((tmp_path / "out.json").read_text())["benchmarks"]
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert content["plumbline"]["machine"] == "Made-up CPU"
+    assert "plumbline" not in content["machine_info"]  # which pytest-benchmark compares
+    entries = content["benchmarks"]
     results = store.read(recorded()[0]).measured
     for entry, result in zip(entries, results, strict=True):
         assert result.measurement is not None
@@ -179,9 +182,9 @@ def test_what_calibrates_is_spread_between_what_it_is_to_predict(pytester: pytes
     )
     result = pytester.runpytest_subprocess("--collect-only", "-q", "-p", "harness.pytest_plugin")
 
-    told = [line.split("[")[1].split("-")[0] for line in result.outlines if "[" in line]
+    order = [line.split("[")[1].split("-")[0] for line in result.outlines if "[" in line]
     assert (
-        " ".join(told)
+        " ".join(order)
         == "known known operator model operator operator model operator model operator operator"
     )
 

@@ -54,7 +54,7 @@ _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
 @dataclass(frozen=True)
 class SideSetup:
-    """One side: how its processes start, and which folder `there` stands for the checkout `root` here."""
+    """One side: how its processes start, and which folder `checkout` it has in place of `root`."""
 
     name: str
     launch: Launch
@@ -62,15 +62,15 @@ class SideSetup:
     threads: int
     settings: dict[str, str] = field(default_factory=dict)
     root: Path | None = None
-    there: Path | None = None
+    checkout: Path | None = None
 
     def place(self, path: Path) -> Path:
         """The path on that side of a file of this checkout."""
-        if self.root is None or self.there is None or not path.is_relative_to(self.root):
+        if self.root is None or self.checkout is None or not path.is_relative_to(self.root):
             return path
         if path.is_relative_to(sys.prefix):  # installed, if within the checkout
             return path
-        return self.there / path.relative_to(self.root)
+        return self.checkout / path.relative_to(self.root)
 
     def with_settings(self, texts: Sequence[str]) -> "SideSetup":
         """The side with settings: `threads=1`, `device=cuda:1`, or an environment variable.
@@ -122,17 +122,17 @@ def sides(
         return
     root = toplevel(Path.cwd())
     commit = commit_of(root, options.base_rev)
-    with worktree(root, commit) as there:
+    with worktree(root, commit) as checkout:
         revision = options.base_name or options.base_rev
-        python = _installed(there, options.install, revision, note)
+        python = _installed(checkout, options.install, revision, note)
         base = replace(
             _with_interpreter(base, named or python),
             name=f"base ({revision}, {commit[:8]})",
             root=root,
-            there=there,
+            checkout=checkout,
         )
-        candidate = replace(candidate, name=f"candidate ({_state(root)})", root=root, there=root)
-        yield _own_checkout_first(base, there), _own_checkout_first(candidate, root)
+        candidate = replace(candidate, name=f"candidate ({_state(root)})", root=root, checkout=root)
+        yield _own_checkout_first(base, checkout), _own_checkout_first(candidate, root)
 
 
 def _state(root: Path) -> str:
@@ -162,21 +162,21 @@ def _interpreter(python: str | None) -> str | None:
     return os.path.abspath(path)  # noqa: PTH100 - `resolve` would follow the link
 
 
-def _own_checkout_first(side: SideSetup, there: Path) -> SideSetup:
+def _own_checkout_first(side: SideSetup, checkout: Path) -> SideSetup:
     """The side with the modules of its own checkout first on the path, and the same working folder.
 
     Entries that are not part of the checkout, such as an environment of installed packages, stay.
     """
     placed = [(side.place(Path(entry)), entry) for entry in side.launch.path]
     kept = [str(path if path.exists() else entry) for path, entry in placed]
-    first = [str(folder) for folder in (there, there / "src") if folder.is_dir()]
+    first = [str(folder) for folder in (checkout, checkout / "src") if folder.is_dir()]
     directory = side.place(Path.cwd())
     return replace(
         side,
         launch=replace(
             side.launch,
             path=tuple(dict.fromkeys([*first, *kept])),
-            directory=directory if directory.is_dir() else there,
+            directory=directory if directory.is_dir() else checkout,
         ),
     )
 
@@ -204,14 +204,16 @@ def probed(python: str) -> list[str]:
     return [str(entry) for entry in answer["path"]]
 
 
-def _installed(there: Path, command: str | None, revision: str, note: Callable[[str], object]) -> str | None:
+def _installed(
+    checkout: Path, command: str | None, revision: str, note: Callable[[str], object]
+) -> str | None:
     """Prepares a checkout with the user's command; the interpreter in the `.venv` that it creates, if any."""
     if command is None:
         return None
     note(f"preparing the base: {command}")
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", command], cwd=there, stdout=output, stderr=output, start_new_session=True
+            ["/bin/sh", "-c", command], cwd=checkout, stdout=output, stderr=output, start_new_session=True
         )
         try:
             status = process.wait()
@@ -224,7 +226,7 @@ def _installed(there: Path, command: str | None, revision: str, note: Callable[[
     if status:
         last = f": {lines[-1].strip()}" if lines else ""
         raise UsageError(f"{revision} does not install: {command!r} ended with status {status}{last}")
-    python = there / ".venv" / "bin" / Path(sys.executable).name
+    python = checkout / ".venv" / "bin" / Path(sys.executable).name
     python = python if python.exists() else python.with_name("python")
     return str(python) if python.exists() else None
 

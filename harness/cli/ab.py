@@ -56,7 +56,7 @@ def ab(
     json: JsonFile = None,
     results: Results = RESULTS,
 ) -> None:
-    """Measure a base and this checkout, interleaved on this machine, and compare them."""
+    """Measure a base and this checkout, interleaved on this machine, and compare them; without a base the same code runs on both sides."""
     from harness.ab.run import Options
     from harness.report.gate import Outputs
     from harness.units import read_fraction

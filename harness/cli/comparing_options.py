@@ -21,7 +21,7 @@ Suites = Annotated[
 ]
 Models = Annotated[
     list[str] | None,
-    typer.Option("--model", metavar="MODULE:FUNCTION", help="Your own model, measured as a train step."),
+    typer.Option("--model", metavar="MODULE:FUNCTION", help="Your own model to measure."),
 ]
 Device = Annotated[str, typer.Option(help="Device to measure on: auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[

@@ -70,7 +70,7 @@ class RunComparison:
         for item in filter(measures, items):
             self._suites[name_of(item)] = item.path
             self._selected[str(workload_of(item))] = item
-        if self._config.getoption("collectonly") or not self._selected:
+        if self._config.getoption("collectonly"):
             return
         suites = self._base.header.settings.suites
         paths = {Path(name).name: Path(name).expanduser() for name in suites}

@@ -75,7 +75,7 @@ def _sections(
         "In short",
         (
             table(
-                (*ids("run", "state"), "threads", *ids("torch", "begun", "id"), "wrong", "validity"),
+                (*ids("run", "state"), "threads", *ids("torch", "begun", "id"), "wrong", "invalidating"),
                 [_about(name, run) for name, run in named],
                 "The runs",
             ),

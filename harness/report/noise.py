@@ -34,7 +34,7 @@ WORDS = (
 
 
 def show_profile(profile: NoiseProfile, verdicts: Sequence[Verdict], console: Console) -> None:
-    """Prints the table, the verdicts, and what may gate."""
+    """Prints the table, the verdicts, and the kinds that can be gated."""
     pairs = len(profile.kinds[0].same)
     head = f"{profile.machine}, {profile.device}, {profile.threads} threads, torch {profile.torch}"
     console.print(Text(head, style="bold"))

@@ -106,20 +106,20 @@ def _row(suite: str, name: str, called: Sequence[str]) -> str:
 def peaks(runs: Sequence[Run]) -> tuple[Chart, ...]:
     """A chart for each dtype and for the last memory level: the best rate reached on each run's own threads."""
     called = names(runs)
-    found: dict[str, list[dict[str, object]]] = {}
+    rates: dict[str, list[dict[str, object]]] = {}
     for name, run in zip(called, runs, strict=True):
         threads = run.header.settings.threads
-        for dtype in dict.fromkeys(one.dtype for one in run.peaks.compute):
+        for dtype in dict.fromkeys(peak.dtype for peak in run.peaks.compute):
             best = run.peaks.compute_peak(dtype, threads)
             if best is not None:
                 row = {"rate": best.flops_per_second, "label": units.work_rate(best.flops_per_second)}
-                found.setdefault(dtype, []).append({"run": name, "by": best.method, **row})
+                rates.setdefault(dtype, []).append({"run": name, "by": best.method, **row})
         last = run.peaks.levels[-1].name if run.peaks.levels else ""
         memory = run.peaks.bandwidth_peak(last, threads)
         if memory is not None:
             row = {"rate": memory.bytes_per_second, "label": units.bandwidth(memory.bytes_per_second)}
-            found.setdefault(f"{last} bandwidth", []).append({"run": name, "by": memory.method, **row})
-    return tuple(_bars(title, rows) for title, rows in found.items())
+            rates.setdefault(f"{last} bandwidth", []).append({"run": name, "by": memory.method, **row})
+    return tuple(_bars(title, rows) for title, rows in rates.items())
 
 
 def _bars(title: str, rows: Sequence[dict[str, object]]) -> Chart:

@@ -31,7 +31,7 @@ THRESHOLD = 0.05
 
 
 def results(*, slower: dict[int, float] | None = None, **changes: Any) -> tuple[Result, ...]:
-    """Products, some of them slower by a factor; `changes` of each measurement."""
+    """Products, some slower by a factor; `changes` apply to each measurement."""
     found = []
     for n in SIZES:
         result = made_up.measured_product(n)
@@ -66,14 +66,14 @@ def test_the_same_twice_is_equivalent() -> None:
     assert not comparison.failed
 
 
-def test_a_slower_case_fails_and_a_faster_one_is_told() -> None:
+def test_a_slower_case_fails_and_a_faster_one_is_reported() -> None:
     comparison = compare_stored(BASE, a_run(results(slower={256: 1.2, 1024: 0.8})), THRESHOLD)
     assert by_case(comparison) == {
         name(256): Decision.REGRESSED,
         name(512): Decision.EQUIVALENT,
         name(1024): Decision.IMPROVED,
     }
-    assert [one.case for one in comparison.failing] == [name(256)]
+    assert [case.case for case in comparison.failing] == [name(256)]
     (slow,) = comparison.failing
     assert slow.ratio == pytest.approx(1.2)
     assert slow.low is not None
@@ -121,7 +121,7 @@ def test_a_torch_that_lost_a_third_does_not_hide_it_behind_its_own_peak() -> Non
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         (
             {"environment": made_up.environment(model_name="Other CPU")},
@@ -135,12 +135,12 @@ def test_a_torch_that_lost_a_third_does_not_hide_it_behind_its_own_peak() -> Non
         ({"id": BASE.header.id}, "is base and candidate: name two runs"),
     ],
 )
-def test_what_says_nothing_of_each_other_is_refused(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_runs_that_are_not_comparable_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         compare_stored(BASE, a_run(results(), **changes), THRESHOLD)
 
 
-def test_another_torch_is_named_beside_the_verdicts() -> None:
+def test_another_torch_is_listed_with_the_verdicts() -> None:
     here = made_up.environment()
     software = msgspec.structs.replace(
         here.software, torch=msgspec.structs.replace(here.software.torch, version="2.14.0")
@@ -175,7 +175,7 @@ def test_a_missing_case_fails_unless_it_was_not_asked_for() -> None:
     assert gone(Skipped("no room")).missing == ((name(256), "skipped: no room"),)
 
 
-def test_a_new_case_is_told_and_fails_nothing() -> None:
+def test_a_new_case_is_listed_and_fails_nothing() -> None:
     more = (*results(), made_up.measured_product(2048))
     comparison = compare_stored(BASE, a_run(more), THRESHOLD)
     assert comparison.new == (name(2048),)
@@ -192,7 +192,7 @@ def test_metrics_without_noise_gate_exactly() -> None:
     assert set(by_case(more).values()) == {Decision.EQUIVALENT}
 
 
-def test_other_work_under_the_same_name_is_inconclusive() -> None:
+def test_different_work_under_the_same_name_is_inconclusive() -> None:
     found = results()
     other = msgspec.structs.replace(found[0], case=msgspec.structs.replace(found[0].case, dtype="bfloat16"))
     comparison = compare_stored(BASE, a_run((other, *found[1:])), THRESHOLD)
@@ -241,7 +241,7 @@ def kept(folder: Path, run: Run) -> Header:
     return run.header
 
 
-def test_the_command_tells_compares_and_fails(plumbline: Plumbline, tmp_path: Path) -> None:
+def test_the_command_compares_and_fails(plumbline: Plumbline, tmp_path: Path) -> None:
     base = kept(tmp_path / "results", BASE)
     slower = kept(tmp_path / "results", a_run(results(slower={256: 1.2})))
     status, output, _ = plumbline(
