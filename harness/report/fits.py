@@ -1,4 +1,4 @@
-"""The models of `plumbline fit`, for people and as JSON."""
+"""The models of `plumbline fit`, as a person and as a program reads them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,13 +8,14 @@ from rich.text import Text
 
 from harness import units
 from harness.fit.fitted import Fitted
-from harness.fit.groups import Group, printable
+from harness.fit.groups import Group
 from harness.fit.intervals import Expectation
 from harness.fit.models import LONGEST, SHORTEST
 from harness.records import Parameter
 from harness.report.content import ids, texts
 from harness.report.step_tables import FIT_COLUMNS, interval
 from harness.report.terminal import print_table
+from harness.text import visible
 
 MODEL_COLUMNS = (*ids("sweep", "model"), "sizes", "times", "median residual", "worst", *texts("at"))
 # Estimates, and groups without a model, that are shown; --json has all.
@@ -22,23 +23,21 @@ SHOWN = 40
 
 
 def show_fits(groups: Sequence[Group], console: Console) -> None:
-    """Prints the model of each group, its parameters and estimates; then the groups without a model, with the reason."""
+    """Prints the model of each group, its parameters, and what it expects; then the groups without a model, and why."""
     fitted = [(group, group.fitted) for group in groups if group.fitted is not None]
-    print_table(console, "Models", MODEL_COLUMNS, [_model_row(group, fit) for group, fit in fitted])
+    print_table(console, "Models", MODEL_COLUMNS, [_model_row(group, one) for group, one in fitted])
     terms = [
-        (printable(group.name), parameter.name, *interval(parameter))
-        for group, _ in fitted
-        for parameter in group.parameters
+        (visible(group.name), one.name, *interval(one)) for group, _ in fitted for one in group.parameters
     ]
     print_table(console, "Parameters", FIT_COLUMNS, terms)
     expected = [
-        (printable(group.name), row, estimate)
+        (visible(group.name), row, one)
         for group in groups
-        for row, estimate in group.predictions
-        if estimate is not None
+        for row, one in group.predictions
+        if one is not None
     ]
     columns = (*ids("sweep", "work"), "estimated", "95% interval", *ids(""))
-    print_table(console, "Estimates", columns, [_expected_row(*row) for row in expected[:SHOWN]])
+    print_table(console, "Estimates", columns, [_expected_row(*one) for one in expected[:SHOWN]])
     if len(expected) > SHOWN:
         console.print(Text(f"and {len(expected) - SHOWN} more: --json has all"))
     lines = [_caveat(group) for group in groups if group.fitted is None or group.left_out]
@@ -52,12 +51,12 @@ def show_fits(groups: Sequence[Group], console: Console) -> None:
 
 def _caveat(group: Group) -> str:
     if group.fitted is None:
-        return f"{printable(group.name)}: {group.reason}"
-    return f"{printable(group.name)}: {group.left_out} left out: zero, negative or not a number"
+        return f"{visible(group.name)}: {group.reason}"
+    return f"{visible(group.name)}: {group.left_out} left out: zero, negative or not a number"
 
 
 def as_json(groups: Sequence[Group]) -> dict[str, object]:
-    """The groups as JSON values in base units, with relative residuals."""
+    """The same for programs; base units, residuals relative."""
     return {"groups": [_group(group) for group in groups]}
 
 
@@ -72,7 +71,7 @@ def _group(group: Group) -> dict[str, object]:
         "left_out": group.left_out,
         "parameters": {parameter.name: _parameter(parameter) for parameter in group.parameters},
         "residual": _residual(group, fitted) if fitted else None,
-        "predictions": [_prediction(row, estimate) for row, estimate in group.predictions],
+        "predictions": [_prediction(row, one) for row, one in group.predictions],
     }
 
 
@@ -88,26 +87,26 @@ def _parameter(parameter: Parameter) -> dict[str, object]:
 
 
 def _residual(group: Group, fitted: Fitted) -> dict[str, object]:
-    """The size of the median residual, of the worst, and its place."""
+    """The size of the median residual and of the worst; where that is."""
     sizes = np.abs(fitted.residuals)
     worst = int(np.argmax(sizes))
     return {"median": float(np.median(sizes)), "worst": float(sizes[worst]), "worst_at": group.where[worst]}
 
 
-def _prediction(row: Mapping[str, object], estimate: Expectation | None) -> dict[str, object]:
-    if estimate is None:
+def _prediction(row: Mapping[str, object], one: Expectation | None) -> dict[str, object]:
+    if one is None:
         return {**row, "seconds": None, "low": None, "high": None, "extrapolated": None}
-    seconds = {"seconds": estimate.seconds, "low": estimate.low, "high": estimate.high}
+    seconds = {"seconds": one.seconds, "low": one.low, "high": one.high}
     # Neither infinity nor the end of the logarithms is an answer.
     finite = {name: value if _held(value) else None for name, value in seconds.items()}
-    return {**row, **finite, "extrapolated": estimate.extrapolated}
+    return {**row, **finite, "extrapolated": one.extrapolated}
 
 
 def _model_row(group: Group, fitted: Fitted) -> tuple[str, ...]:
     sizes = np.abs(fitted.residuals)
     worst = int(np.argmax(sizes))
     return (
-        printable(group.name),
+        visible(group.name),
         fitted.model,
         str(len(group.where)),
         str(len(fitted.points.values)),
