@@ -35,7 +35,7 @@ def test_the_answer_is_short_and_fits(width: int) -> None:
         assert table - 1 <= MOST_ROWS
         console = Console(file=io.StringIO(), width=width)
         assert sum(len(line.wrap(console, width)) for line in summary_lines(run, console)) <= MOST_LINES
-        assert len(lines) <= table + 4 + MOST_LINES
+        assert len(lines) <= table + 5 + MOST_LINES
 
 
 def test_the_verdict_counts_cases_and_claims() -> None:

@@ -464,7 +464,7 @@ def test_without_a_browser_it_says_what_to_open(
     status, output, errors = plumbline("report", "--html", "a.html", "--open")
 
     assert (status, output) == (0, "")
-    assert errors == "wrote a.html\nno browser could be started: open a.html in one\n"
+    assert errors == "wrote a.html\nno browser could be started: open a.html\n"
 
 
 # Several runs, and the JSON of an earlier report

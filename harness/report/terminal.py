@@ -10,8 +10,8 @@ from rich.text import Text
 from harness.report.content import Column, Kind, Page, Section, Table
 from harness.text import visible
 
-# The least width of a column that folds, in characters.
-_LEAST = 14
+# The least width of a column that folds, and the space between columns, in characters.
+_LEAST, _GAP = 14, 2
 # A pipe has no width: it gets whole lines.
 _ENDLESS = 240
 
@@ -60,7 +60,7 @@ def print_table(
 ) -> None:
     """Prints a table, or nothing where it has no rows. Cells are text, never markup.
 
-    While the table is wider than the terminal, dispensable columns go one after another; then ids fold.
+    While the table is wider than the terminal, dispensable columns go one after another; then the widest ids fold.
     """
     titles = [visible(name) for name in columns]
     cells = [[visible(cell) for cell in row] for row in rows]
@@ -71,10 +71,15 @@ def print_table(
     for name in dispensable:
         if _width(titles, cells, shown) > console.width:
             shown.remove(columns.index(name))
-    folding = {Kind.TEXT} if _width(titles, cells, shown) <= console.width else {Kind.TEXT, Kind.ID}
-    rigid = [index for index in shown if kinds[index] not in folding]
-    if rigid and _width(titles, cells, rigid) + _LEAST * (len(shown) - len(rigid)) > console.width:
-        rigid = []  # nothing may be cut off: then numbers fold too
+    folding = [index for index in shown if kinds[index] is Kind.TEXT]
+    names = [index for index in shown if kinds[index] is Kind.ID]
+    # The widest names fold first; where that is not enough, numbers fold too, as nothing may be cut off.
+    for index in sorted(names, key=lambda column: _width(titles, cells, [column]), reverse=True) + shown:
+        rigid = [column for column in shown if column not in folding]
+        if _width(titles, cells, rigid) + (_LEAST + _GAP) * len(folding) <= console.width:
+            break
+        folding = list({*folding, index})
+    rigid = [column for column in shown if column not in folding]
     grid = Grid(
         title=Text(visible(title)) if title else None,
         title_justify="left",
@@ -96,5 +101,4 @@ def print_table(
 
 
 def _width(columns: Sequence[str], cells: Sequence[Sequence[str]], shown: Sequence[int]) -> int:
-    gap = 2
-    return sum(max(len(columns[i]), *(len(row[i]) for row in cells)) + gap for i in shown) - gap
+    return sum(max(len(columns[i]), *(len(row[i]) for row in cells)) + _GAP for i in shown) - _GAP

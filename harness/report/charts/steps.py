@@ -1,5 +1,7 @@
 """Where the time of a step goes: forward, backward, optimizer."""
 
+from collections.abc import Sequence
+
 import altair as alt
 
 from harness import units
@@ -9,6 +11,7 @@ from harness.report.charts.style import (
     MOST_ROWS,
     PALETTE,
     Chart,
+    Values,
     chart,
     data,
     height_of,
@@ -62,21 +65,8 @@ def footprints(run: Run) -> Chart | None:
         "bytes:Q",
         axis=alt.Axis(title="bytes at the peak", labelExpr="format(datum.value, '~s') + 'B'", tickCount=5),
     )
-    bars = (
-        alt.Chart(data(parts))
-        .mark_bar(height=12, aria=False)
-        .encode(
-            y=rows_axis("step", order),
-            x=x,
-            color=alt.Color(
-                "category:N",
-                sort=used,
-                scale=alt.Scale(domain=used, range=list(PALETTE[: len(used)])),
-                legend=alt.Legend(title=None),
-            ),
-            order="order:O",
-            tooltip=tooltips(case="step", category="category", size="predicted"),
-        )
+    bars = _stacked(parts, order, x, "category", used).encode(
+        tooltip=tooltips(case="step", category="category", size="predicted")
     )
     ticks = (
         alt.Chart(data(peaks))
@@ -134,21 +124,8 @@ def phases(run: Run) -> Chart | None:
         scale=alt.Scale(domain=[0, 1.18], nice=False),
         axis=alt.Axis(title="fraction of the step", format=".0%", values=[0, 0.25, 0.5, 0.75, 1.0]),
     )
-    bars = (
-        alt.Chart(data(parts))
-        .mark_bar(height=12, aria=False)
-        .encode(
-            y=rows_axis("step", order),
-            x=x,
-            color=alt.Color(
-                "phase:N",
-                sort=list(PHASES),
-                scale=alt.Scale(domain=list(PHASES), range=list(PALETTE[: len(PHASES)])),
-                legend=alt.Legend(title=None),
-            ),
-            order="order:O",
-            tooltip=tooltips(case="step", phase="phase", took="took", mfu="MFU", hfu="HFU"),
-        )
+    bars = _stacked(parts, order, x, "phase", PHASES).encode(
+        tooltip=tooltips(case="step", phase="phase", took="took", mfu="MFU", hfu="HFU")
     )
     texts = (
         alt.Chart(data(ends))
@@ -162,3 +139,20 @@ def phases(run: Run) -> Chart | None:
         bars + texts,
         height=height_of(len(order)),
     )
+
+
+def _stacked(parts: Values, order: Sequence[str], x: alt.X, field: str, kinds: Sequence[str]) -> alt.Chart:
+    """A bar for each step, stacked from parts of several kinds."""
+    bars = alt.Chart(data(parts)).mark_bar(height=12, aria=False)
+    coloured: alt.Chart = bars.encode(
+        y=rows_axis("step", order),
+        x=x,
+        color=alt.Color(
+            f"{field}:N",
+            sort=list(kinds),
+            scale=alt.Scale(domain=list(kinds), range=list(PALETTE[: len(kinds)])),
+            legend=alt.Legend(title=None),
+        ),
+        order="order:O",
+    )
+    return coloured
