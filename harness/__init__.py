@@ -2,7 +2,7 @@
 
 from harness.errors import Unsupported
 from harness.models import Subject, build, decoding, forward, training
-from harness.models.precision import precision_of, require_tf32
+from harness.models.training import precision_of, require_tf32
 from harness.records import Cost, Series
 from harness.workload import (
     ITEM_BYTES,

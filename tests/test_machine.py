@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.measure.environment.cpu import read_processor, reported_clock_hertz
-from harness.measure.environment.files import Gaps
+from harness.measure.environment.kernel import Gaps
 from harness.measure.environment.surroundings import read_limits, read_memory, read_state
 from harness.records.environment import ThreadPool
 from harness.records.machine import NumaNode

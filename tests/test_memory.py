@@ -4,7 +4,7 @@ import gc
 
 import torch
 
-from harness.measure.memory import measure_memory_on_cpu
+from harness.measure.devices.cpu import measure_memory_on_cpu
 from harness.workload import Call
 
 

@@ -26,9 +26,8 @@ from harness.measure.peaks.microkernel import (
 from harness.measure.peaks.microkernel import (
     rates as reads,
 )
-from harness.measure.peaks.microkernel.clock import agreed
 from harness.measure.peaks.microkernel.executable import Timed
-from harness.measure.peaks.microkernel.rates import simultaneous
+from harness.measure.peaks.microkernel.rates import agreed, simultaneous
 
 SOURCE = Path(x86_64.__file__).with_name("x86_64.S")
 ROUTINES = {name.lower(): code for name, code in vars(x86_64).items() if isinstance(code, bytes)}

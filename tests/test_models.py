@@ -12,7 +12,7 @@ from torch import nn
 from harness import Unsupported
 from harness.cost.trace import trace
 from harness.errors import UsageError
-from harness.measure.memory import measure_memory_on_cpu
+from harness.measure.devices.cpu import measure_memory_on_cpu
 from harness.models import ARCHITECTURES, Subject, build, decoding, forward, load, training
 from harness.workload import Call, Step
 

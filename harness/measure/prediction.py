@@ -16,10 +16,9 @@ from harness.costmodel import estimate
 from harness.errors import Unsupported, UsageError
 from harness.measure.devices.base import named
 from harness.measure.environment.capture import capture
-from harness.models.configured import configured, depth_of
-from harness.models.precision import precision_of
 from harness.models.suite import Own, OwnTraining
-from harness.models.training import training
+from harness.models.training import precision_of, training
+from harness.models.zoo import configured, depth_of
 from harness.records import (
     Case,
     CostModel,

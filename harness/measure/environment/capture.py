@@ -15,8 +15,8 @@ import pynvml
 import torch
 
 from harness.measure.environment.cpu import read_processor
-from harness.measure.environment.files import Gaps
 from harness.measure.environment.gpu import TorchDevice, read_accelerators
+from harness.measure.environment.kernel import Gaps
 from harness.measure.environment.software import read_numerics, read_software
 from harness.measure.environment.surroundings import read_limits, read_memory, read_state
 from harness.measure.privacy import Redactor, container, host_id, platform_name
