@@ -76,32 +76,33 @@ def test_readings_are_summed_up() -> None:
         Reading(0.1, clock_hertz=3e9, power_watts=None, throttle_reasons=("hw_slowdown",)),
         Reading(0.2, clock_hertz=2e9, power_watts=None, throttle_reasons=None),
     ]
-    told = summary(Sensors(seconds=2.0, cpus=4, other_cpus=0.5), readings)
+    observed = summary(Sensors(seconds=2.0, cpus=4, other_cpus=0.5), readings)
 
-    assert told.clock_hertz == Span(1e9, 2e9, 3e9)
-    assert told.power_watts is None
-    assert told.throttle_reasons == ("hw_slowdown",)
-    assert (told.seconds, told.cpus, told.other_cpus, told.readings) == (2.0, 4, 0.5, 3)
+    assert observed.clock_hertz == Span(1e9, 2e9, 3e9)
+    assert observed.power_watts is None
+    assert observed.throttle_reasons == ("hw_slowdown",)
+    assert (observed.seconds, observed.cpus, observed.other_cpus, observed.readings) == (2.0, 4, 0.5, 3)
     assert summary(Sensors(), []).throttle_reasons is None
 
 
 @pytest.fixture
 def counters(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The kernel's counters, as the test says."""
-    told: dict[str, Any] = {
+    observed: dict[str, Any] = {
         "now": 0.0,
         "cpu": {"user": 0.0, "system": 0.0, "idle": 0.0, "iowait": 0.0, "steal": 0.0, "guest": 0.0},
         "ours": 0.0,
         "throttled": 0.0,
     }
-    monkeypatch.setattr("harness.measure.sensors.time.monotonic", lambda: told["now"])
+    monkeypatch.setattr("harness.measure.sensors.time.monotonic", lambda: observed["now"])
     monkeypatch.setattr(
-        "harness.measure.sensors.psutil.cpu_times", lambda: SimpleNamespace(_asdict=lambda: dict(told["cpu"]))
+        "harness.measure.sensors.psutil.cpu_times",
+        lambda: SimpleNamespace(_asdict=lambda: dict(observed["cpu"])),
     )
     monkeypatch.setattr("harness.measure.sensors.psutil.cpu_count", lambda: 4)
-    monkeypatch.setattr(sensors, "_own_seconds", lambda: told["ours"])
-    monkeypatch.setattr(sensors, "cgroup_throttling", lambda: Throttling(1, 1, told["throttled"]))
-    return told
+    monkeypatch.setattr(sensors, "_own_seconds", lambda: observed["ours"])
+    monkeypatch.setattr(sensors, "cgroup_throttling", lambda: Throttling(1, 1, observed["throttled"]))
+    return observed
 
 
 def test_others_are_what_is_busy_and_not_ours(counters: dict[str, Any]) -> None:
@@ -110,12 +111,12 @@ def test_others_are_what_is_busy_and_not_ours(counters: dict[str, Any]) -> None:
     counters.update(now=10.0, ours=9.0, throttled=0.25)
     counters["cpu"] |= {"user": 10.0, "system": 2.0, "idle": 25.0, "iowait": 1.0, "steal": 2.0, "guest": 5.0}
 
-    told = watch.seen()
+    observed = watch.seen()
 
-    assert told.other_cpus == pytest.approx(0.3)
-    assert told.steal_fraction == pytest.approx(0.05)
-    assert told.quota_throttled_seconds == pytest.approx(0.25)
-    assert told.cpus == 4
+    assert observed.other_cpus == pytest.approx(0.3)
+    assert observed.steal_fraction == pytest.approx(0.05)
+    assert observed.quota_throttled_seconds == pytest.approx(0.25)
+    assert observed.cpus == 4
 
 
 def test_too_short_a_look_tells_nothing(counters: dict[str, Any]) -> None:
