@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.measure.pool import WorkerPool
     from harness.measure.runner import Runner
 
-OWN_MODELS = Path(__file__).resolve().parent / "models" / "suite.py"
+OWN_MODELS = Path(__file__).resolve().parent.parent / "models" / "suite.py"
 # Before the reference of a model of the user's own, where suites are named.
 MODEL = "model:"
 
