@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.errors import Unsupported
-    from harness.models.precision import precision_of, require_tf32
     from harness.models.subject import Subject
-    from harness.models.training import forward, training
+    from harness.models.training import forward, precision_of, require_tf32, training
     from harness.models.zoo import build, decoding
     from harness.records import Cost, Series
     from harness.workload import (
@@ -50,7 +49,7 @@ __all__ = [
 _MODULES = {
     **dict.fromkeys(("Unsupported",), "errors"),
     **dict.fromkeys(("Subject", "build", "decoding", "forward", "training"), "models"),
-    **dict.fromkeys(("precision_of", "require_tf32"), "models.precision"),
+    **dict.fromkeys(("precision_of", "require_tf32"), "models.training"),
     **dict.fromkeys(("Cost", "Series"), "records"),
     "__version__": "version",
 }

@@ -45,7 +45,7 @@ def interruptible() -> None:
 
 
 SUITE = '''
-"""Workloads that take as long as they are told, on a simulated device."""
+"""Workloads that take as long as they are given, on a simulated device."""
 from dataclasses import dataclass
 
 import pytest

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from harness.measure.disturbance import Counters
+from harness.measure.devices.base import MeasuredMemory
 from harness.measure.handler import Handler
-from harness.measure.memory import MeasuredMemory
 from harness.measure.pool import LostError
 from harness.measure.protocol import Note, Reply, Request
+from harness.measure.sensors import Counters
 from harness.records import MemoryLevel
 from harness.workload import Call
 

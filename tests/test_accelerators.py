@@ -11,9 +11,9 @@ import pynvml
 import pytest
 
 from harness.measure.environment import gpu as module
-from harness.measure.environment.files import Gaps
 from harness.measure.environment.gpu import TorchDevice, read_accelerators
-from harness.measure.privacy import salted_hash
+from harness.measure.environment.kernel import Gaps
+from harness.records.base import salted_hash
 from harness.records.machine import Accelerator
 
 UUID = "GPU-8f6d2c1a-0000-1111-2222-333344445555"

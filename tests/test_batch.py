@@ -1,4 +1,4 @@
-"""Chapters on a simulated device, with workers in this process: turns, statistics, losses, limits."""
+"""Batches on a simulated device, with workers in this process: rounds, statistics, losses, limits."""
 
 import itertools
 import random
@@ -238,14 +238,14 @@ def test_a_sensor_is_read_meanwhile_and_summed_up(pool: WorkerPool, monkeypatch:
     Batch(pool, SAMPLING, Card()).measure([one])
 
     assert isinstance(one.outcome, Measurement)
-    told = one.outcome.sensors
-    assert told.clock_hertz is not None
-    assert (told.clock_hertz.low, told.clock_hertz.high) == (1.0e9, 1.8e9)
-    assert told.memory_clock_hertz is None  # absent, not zero
-    assert told.throttle_reasons == ("gpu_idle", "sw_power_cap")
+    observed = one.outcome.sensors
+    assert observed.clock_hertz is not None
+    assert (observed.clock_hertz.low, observed.clock_hertz.high) == (1.0e9, 1.8e9)
+    assert observed.memory_clock_hertz is None  # absent, not zero
+    assert observed.throttle_reasons == ("gpu_idle", "sw_power_cap")
     assert Flag.THROTTLED in one.outcome.flags
     assert one.series is not None
-    assert len(one.series.readings) == told.readings > 0
+    assert len(one.series.readings) == observed.readings > 0
 
 
 def test_energy_per_call_where_the_device_counts_it(pool: WorkerPool, machine: Simulated) -> None:
@@ -335,14 +335,14 @@ def test_a_worker_lost_when_all_is_measured_costs_nothing(machine: Simulated) ->
 
 def replayed(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch, *answers: object) -> tuple[Task, Task]:
     """Two cases of several operators; what comes of each request to replay them, in turn."""
-    told = iter(answers)
+    replies = iter(answers)
     ask = pool.ask
 
     def asked(index: int, request: object, kind: type, limit: float) -> object:
         if not isinstance(request, Replay):
             return ask(index, request, kind, limit)  # type: ignore[arg-type]
         assert limit < SAMPLING.limit_seconds
-        answer = next(told)
+        answer = next(replies)
         if isinstance(answer, Exception):
             raise answer
         return answer

@@ -78,7 +78,7 @@ def test_what_cannot_be_traced_keeps_its_word_and_is_not_judged(tracer: CaseTrac
 
 
 def test_masks_are_ignored_on_both_sides() -> None:
-    """Whether a mask is told of depends on the backend; that pairs are counted does not."""
+    """Whether a mask is known depends on the backend; that pairs are counted does not."""
     said = Cost(flops=10, masked_flops=6, bytes_read=1, bytes_written=1, memory_bytes=1)
     counted = msgspec.structs.replace(said, flops=16, masked_flops=0)
     case = msgspec.structs.replace(made_up.product(8), cost=said, counted=counted)

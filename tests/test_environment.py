@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from harness.measure.environment.capture import Sources, capture, read_code
-from harness.measure.environment.files import Gaps
 from harness.measure.environment.host import parse_cpu_list
+from harness.measure.environment.kernel import Gaps
 from harness.measure.environment.software import read_numerics
 from harness.measure.privacy import Redactor
 from harness.records.environment import Difference, Environment

@@ -10,13 +10,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.measure.environment.cgroup import (
-    cgroup_cpuset,
-    cgroup_memory_left,
-    cgroup_memory_limit,
-    cgroup_throttling,
-    cgroup_version,
-)
 from harness.measure.environment.host import (
     affinity,
     cache_levels,
@@ -26,6 +19,13 @@ from harness.measure.environment.host import (
     online_cpus,
     parse_cpu_list,
     usable_physical_cores,
+)
+from harness.measure.environment.kernel import (
+    cgroup_cpuset,
+    cgroup_memory_left,
+    cgroup_memory_limit,
+    cgroup_throttling,
+    cgroup_version,
 )
 from harness.records.machine import CacheLevel
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.measure.environment.cpu import read_processor, reported_clock_hertz
-from harness.measure.environment.files import Gaps
+from harness.measure.environment.kernel import Gaps
 from harness.measure.environment.surroundings import read_limits, read_memory, read_state
 from harness.records.environment import ThreadPool
 from harness.records.machine import NumaNode
@@ -67,8 +67,8 @@ def test_an_arm_processor_and_a_silent_kernel(tmp_path: Path) -> None:
         "CPU architecture: 8\nCPU part\t: 0xd40\nCPU revision\t: 1",
     )
     gaps = Gaps()
-    told = {"cpu_name": "Neoverse V1", "l1d_cache_size": 65536, "l2_cache_size": 2**20, "sve": True}
-    processor = read_processor(tmp_path, told, gaps)
+    capabilities = {"cpu_name": "Neoverse V1", "l1d_cache_size": 65536, "l2_cache_size": 2**20, "sve": True}
+    processor = read_processor(tmp_path, capabilities, gaps)
     assert (processor.vendor, processor.model_name) == ("0x41", "Neoverse V1")
     assert (processor.family, processor.model, processor.stepping) == (8, 0xD40, 1)
     assert processor.isa == ("asimd", "asimdhp", "bf16", "i8mm", "sve")

@@ -12,8 +12,8 @@ from tests import made_up
 QUIET = made_up.measurement(1e-3)
 
 
-def with_sensors(threads: int = 2, view: str = "cpu", **told: object) -> Measurement:
-    known = {"cpus": 4, "other_cpus": 0.0, **told}
+def with_sensors(threads: int = 2, view: str = "cpu", **values: object) -> Measurement:
+    known = {"cpus": 4, "other_cpus": 0.0, **values}
     return msgspec.structs.replace(
         QUIET,
         threads=threads,

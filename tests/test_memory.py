@@ -5,7 +5,7 @@ import gc
 import pytest
 import torch
 
-from harness.measure.memory import measure_memory_on_cpu
+from harness.measure.devices.cpu import measure_memory_on_cpu
 from harness.workload import Call, phases_of
 from tests.allocations import measured_peaks
 

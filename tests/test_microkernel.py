@@ -26,9 +26,8 @@ from harness.measure.peaks.microkernel import (
 from harness.measure.peaks.microkernel import (
     rates as reads,
 )
-from harness.measure.peaks.microkernel.clock import agreed
 from harness.measure.peaks.microkernel.executable import Timed
-from harness.measure.peaks.microkernel.rates import simultaneous
+from harness.measure.peaks.microkernel.rates import agreed, simultaneous
 
 pytestmark = pytest.mark.instructions
 

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from harness import ITEM_BYTES, Cost, Unsupported, Workload
 from harness.cost.operators import Operand, OperatorCall, work_of
 from harness.cost.trace import trace
-from harness.measure.memory import measure_memory_on_cpu
+from harness.measure.devices.cpu import measure_memory_on_cpu
 from suites import attention, bandwidth, conv, data, elementwise, matmul, normalization
 from suites.attention import Attention
 from suites.conv import Conv1d, Conv2d, Conv3d, Convolution, ConvTranspose2d

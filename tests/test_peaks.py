@@ -124,15 +124,15 @@ def test_a_small_round_on_this_cpu_fills_the_hierarchy(monkeypatch: pytest.Monke
     monkeypatch.setattr(streams, "LEAST_MAIN_BYTES", 2**22)
     monkeypatch.setattr(Cpu, "memory_levels", lambda _: (MemoryLevel("L1", 2**15), MemoryLevel("DRAM", None)))
     device = Cpu(1)
-    heard: list[str] = []
+    notes: list[str] = []
 
-    found = peaks.measure_peaks(device, heard.append, device.thread_counts())
+    found = peaks.measure_peaks(device, notes.append, device.thread_counts())
 
     peak_levels = {c.peak_level for c in found.compute_hierarchy("float32", 1)}
     assert {PeakLevel.PEER, PeakLevel.TORCH} <= peak_levels
     assert {b.level for b in found.bandwidth} == {"L1", "DRAM"}
     assert all(math.isfinite(c.flops_per_second) and c.flops_per_second > 1e6 for c in found.compute)
-    assert heard == ["compute peaks, 1 threads", "bandwidth peaks, 1 threads"]
+    assert notes == ["compute peaks, 1 threads", "bandwidth peaks, 1 threads"]
 
 
 def test_each_thread_count_is_measured_with_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The runner's hold on its workers, where they do not come up or say what they should not."""
+"""The worker pool when workers do not start, or send wrong replies."""
 
 import sys
 from collections.abc import Callable
@@ -52,18 +52,18 @@ class Scripted:
 
 
 def asked(*replies: Message) -> Free:
-    heard.clear()
-    pool = WorkerPool("cpu", 1, heard.append, _start=lambda: Scripted(*replies))
+    notes.clear()
+    pool = WorkerPool("cpu", 1, notes.append, _start=lambda: Scripted(*replies))
     pool.grow(1)
     return pool.ask(0, AskFree(), Free, 1.0)
 
 
-heard: list[str] = []
+notes: list[str] = []
 
 
 def test_notes_come_before_the_reply() -> None:
     assert asked(Note("compute peaks"), Note("bandwidth"), Free(7)) == Free(7)
-    assert heard == ["compute peaks", "bandwidth"]
+    assert notes == ["compute peaks", "bandwidth"]
 
 
 def test_each_other_reply_means_what_it_says() -> None:

@@ -9,9 +9,9 @@ from harness.cost.trace import Traced, trace
 from harness.costmodel import estimate
 from harness.errors import UsageError
 from harness.measure.prediction import DEEPER, SHALLOW, WHOLE, extrapolated, local, step, time_here
-from harness.models.configured import configured, depth_of
 from harness.models.shapes import configuration
 from harness.models.training import training
+from harness.models.zoo import configured, depth_of
 from harness.plan.answer import flops_of
 from harness.plan.config import described
 from harness.plan.options import Question, lengths_of

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.measure.privacy import REMOVED, Redactor, container, host_id, platform_name, salted_hash
+from harness.measure.privacy import REMOVED, Redactor, container, host_id, platform_name
+from harness.records.base import salted_hash
 
 REDACTOR = Redactor(home="/data/home/ada", user="ada", host="lovelace.example.org")
 MACHINE_ID = "0123456789abcdef0123456789abcdef"

@@ -40,8 +40,8 @@ def test_old_uses_are_forgotten_without_changing_any_distance() -> None:
 def test_memory_that_was_let_go_last_is_taken_first() -> None:
     reuse = Reuse()
     first, second = reuse.slot(64), reuse.slot(64)
-    reuse.let_go(first, 64)
-    reuse.let_go(second, 64)
+    reuse.free(first, 64)
+    reuse.free(second, 64)
 
     assert [reuse.slot(64), reuse.slot(64)] == [second, first]
     assert reuse.slot(128) not in {first, second}

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +12,17 @@ import pytest
 
 from harness.measure import sensors
 from harness.measure.devices.cpu import Rapl
-from harness.measure.environment.cgroup import Throttling
-from harness.measure.sensors import HostWatch, NvidiaCard, card_of, summary
-from harness.records import Reading, Sensors, Span
+from harness.measure.environment.kernel import Throttling
+from harness.measure.sensors import (
+    Counters,
+    HostWatch,
+    NvidiaCard,
+    ProcessCounters,
+    card_of,
+    disturbance_between,
+    summary,
+)
+from harness.records import Disturbance, Reading, Samples, Sensors, Span
 
 
 class Nvml:
@@ -67,32 +76,33 @@ def test_readings_are_summed_up() -> None:
         Reading(0.1, clock_hertz=3e9, power_watts=None, throttle_reasons=("hw_slowdown",)),
         Reading(0.2, clock_hertz=2e9, power_watts=None, throttle_reasons=None),
     ]
-    told = summary(Sensors(seconds=2.0, cpus=4, other_cpus=0.5), readings)
+    observed = summary(Sensors(seconds=2.0, cpus=4, other_cpus=0.5), readings)
 
-    assert told.clock_hertz == Span(1e9, 2e9, 3e9)
-    assert told.power_watts is None
-    assert told.throttle_reasons == ("hw_slowdown",)
-    assert (told.seconds, told.cpus, told.other_cpus, told.readings) == (2.0, 4, 0.5, 3)
+    assert observed.clock_hertz == Span(1e9, 2e9, 3e9)
+    assert observed.power_watts is None
+    assert observed.throttle_reasons == ("hw_slowdown",)
+    assert (observed.seconds, observed.cpus, observed.other_cpus, observed.readings) == (2.0, 4, 0.5, 3)
     assert summary(Sensors(), []).throttle_reasons is None
 
 
 @pytest.fixture
 def counters(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The kernel's counters, as the test says."""
-    told: dict[str, Any] = {
+    observed: dict[str, Any] = {
         "now": 0.0,
         "cpu": {"user": 0.0, "system": 0.0, "idle": 0.0, "iowait": 0.0, "steal": 0.0, "guest": 0.0},
         "ours": 0.0,
         "throttled": 0.0,
     }
-    monkeypatch.setattr("harness.measure.sensors.time.monotonic", lambda: told["now"])
+    monkeypatch.setattr("harness.measure.sensors.time.monotonic", lambda: observed["now"])
     monkeypatch.setattr(
-        "harness.measure.sensors.psutil.cpu_times", lambda: SimpleNamespace(_asdict=lambda: dict(told["cpu"]))
+        "harness.measure.sensors.psutil.cpu_times",
+        lambda: SimpleNamespace(_asdict=lambda: dict(observed["cpu"])),
     )
     monkeypatch.setattr("harness.measure.sensors.psutil.cpu_count", lambda: 4)
-    monkeypatch.setattr(sensors, "_own_seconds", lambda: told["ours"])
-    monkeypatch.setattr(sensors, "cgroup_throttling", lambda: Throttling(1, 1, told["throttled"]))
-    return told
+    monkeypatch.setattr(sensors, "_own_seconds", lambda: observed["ours"])
+    monkeypatch.setattr(sensors, "cgroup_throttling", lambda: Throttling(1, 1, observed["throttled"]))
+    return observed
 
 
 def test_others_are_what_is_busy_and_not_ours(counters: dict[str, Any]) -> None:
@@ -101,12 +111,12 @@ def test_others_are_what_is_busy_and_not_ours(counters: dict[str, Any]) -> None:
     counters.update(now=10.0, ours=9.0, throttled=0.25)
     counters["cpu"] |= {"user": 10.0, "system": 2.0, "idle": 25.0, "iowait": 1.0, "steal": 2.0, "guest": 5.0}
 
-    told = watch.seen()
+    observed = watch.seen()
 
-    assert told.other_cpus == pytest.approx(0.3)
-    assert told.steal_fraction == pytest.approx(0.05)
-    assert told.quota_throttled_seconds == pytest.approx(0.25)
-    assert told.cpus == 4
+    assert observed.other_cpus == pytest.approx(0.3)
+    assert observed.steal_fraction == pytest.approx(0.05)
+    assert observed.quota_throttled_seconds == pytest.approx(0.25)
+    assert observed.cpus == 4
 
 
 def test_too_short_a_look_tells_nothing(counters: dict[str, Any]) -> None:
@@ -146,3 +156,71 @@ def test_package_energy_adds_up_over_a_wrap_and_is_absent_where_it_cannot_be_rea
     assert package.joules() == pytest.approx(9.0)
     (zone / "energy_uj").write_text("1000000")
     assert package.joules() == pytest.approx(11.0)
+
+
+def thread(tasks: Path, name: str, delay_nanoseconds: int) -> None:
+    (tasks / name).mkdir(parents=True, exist_ok=True)
+    (tasks / name / "schedstat").write_text(f"123456 {delay_nanoseconds} 7\n")
+
+
+def test_the_delay_of_a_sample_is_that_of_the_thread_that_waited_longest(tmp_path: Path) -> None:
+    thread(tmp_path, "1", 1_000)
+    thread(tmp_path, "2", 2_000)
+    thread(tmp_path, "3", 9_000_000)
+    counters = ProcessCounters(tmp_path)
+    before = counters.read()
+
+    thread(tmp_path, "1", 4_000)
+    thread(tmp_path, "2", 7_000)
+    thread(tmp_path, "4", 8_000_000)  # began meanwhile: what it waited before is unknown
+    (tmp_path / "3" / "schedstat").unlink()
+    (tmp_path / "3").rmdir()
+    after = counters.read()
+
+    assert disturbance_between([(before, after)]).run_delay_seconds == pytest.approx((5e-6,))
+    counters.close()
+
+
+def test_a_system_that_does_not_tell_gives_none(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+
+    assert ProcessCounters(tmp_path).read().run_delay_seconds is None
+
+
+def test_differences_are_columns_in_the_order_of_the_samples() -> None:
+    readings = [Counters(t, int(t), int(10 * t), {"1": t / 4, "2": t / 8}) for t in (0.0, 1.0, 3.0)]
+    pairs = list(pairwise(readings))
+
+    assert disturbance_between(pairs) == Disturbance((1.0, 2.0), (1, 2), (10, 20), (0.25, 0.5))
+
+
+def test_one_unknown_delay_makes_the_column_unknown() -> None:
+    pairs = [(Counters(0, 0, 0, {"1": 0.0}), Counters(1, 0, 0, None))]
+
+    assert disturbance_between(pairs).run_delay_seconds is None
+
+
+def test_a_sample_is_clean_up_to_half_a_percent_and_two_microseconds_of_waiting() -> None:
+    seconds = (1e-3, 1e-3, 1e-3)
+    waited = Disturbance((0, 0, 0), (0, 0, 0), (0, 0, 0), (0.0, 11.9e-6, 12.1e-6))
+
+    # Two calls a sample: 2 ms, so 10 us and 2 us are allowed.
+    assert Samples(2, seconds, (3,), waited).clean == (True, True, False)
+    assert Samples(2, seconds, (3,)).clean == (True, True, True)
+
+
+def test_without_delays_a_sample_is_clean_if_nobody_took_its_core() -> None:
+    switched = Disturbance((0, 0, 0), (0, 2, 0), (0, 0, 0), None)
+
+    assert Samples(1, (1e-3, 1e-3, 1e-3), (3,), switched).clean == (True, False, True)
+
+
+def test_this_process_has_counters() -> None:
+    counters = ProcessCounters()
+    before = counters.read()
+    sum(range(100_000))
+    after = counters.read()
+
+    assert after.cpu_seconds > before.cpu_seconds
+    assert (after.run_delay_seconds or {}).keys() >= (before.run_delay_seconds or {}).keys()
+    counters.close()

@@ -11,7 +11,7 @@ import torch
 from harness import store
 from harness.check.judge import judge
 from harness.cost import roofline
-from harness.measure.memory import measure_memory_on_cpu
+from harness.measure.devices.cpu import measure_memory_on_cpu
 from harness.records import (
     Answer,
     Case,

@@ -59,7 +59,7 @@ def test_the_queue_is_held_so_that_no_gap_of_the_host_is_measured() -> None:
     assert held.host_bound == (False,) * 20
     assert min(free.seconds) > 9e-6
     assert free.host_bound is not None
-    assert sum(free.host_bound) > 15  # and it is told
+    assert sum(free.host_bound) > 15  # and it is marked
 
 
 def test_what_takes_too_long_to_launch_is_not_held_and_told_of() -> None:

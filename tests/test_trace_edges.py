@@ -10,7 +10,7 @@ from torch import nn
 
 from harness import store
 from harness.cost.trace import Traced, trace
-from harness.measure.memory import measure_memory_on_cpu
+from harness.measure.devices.cpu import measure_memory_on_cpu
 from harness.workload import Call
 from tests.simulated import Simulated
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import msgspec
 import torch
 
+from harness.cost.trace import Traced
 from harness.cost.trace.live import LiveCount
-from harness.cost.trace.tracer import Traced
 from harness.errors import UsageError, one_line
 from harness.measure.batch import Order
 from harness.measure.devices import base as devices
@@ -301,7 +301,7 @@ class Roof(NamedTuple):
 def roof_of(count: LiveCount, place: Place, results: Path) -> Roof:
     """The measured peaks of the newest run of this machine, else a peak that is measured now, in a fraction of a second."""
     trace = count.trace
-    stored = _machine(results, place, _newest(results))
+    stored = _machine(results, place, trace.dtype or "float32", _newest(results))
     if stored is not None and stored.run is not None:
         traced = Traced(trace, count.operators)
         found = stored.bounded(Pass(traced.cost, trace), count.operators).prediction
@@ -324,12 +324,12 @@ def _newest(results: Path) -> str:
 
 
 @lru_cache
-def _machine(results: Path, place: Place, newest: str) -> "Machine | None":
+def _machine(results: Path, place: Place, dtype: str, newest: str) -> "Machine | None":
     if not newest:
         return None
     from harness.measure.prediction import Machine  # noqa: PLC0415 - loads pytest, which most notebooks do without
 
-    return Machine(results, place.device, place.threads)
+    return Machine(results, place.device, place.threads, dtype)
 
 
 @lru_cache

@@ -16,9 +16,8 @@ from harness.errors import Unsupported, UsageError
 from harness.measure.devices.base import named
 from harness.measure.prediction import Machine
 from harness.models.own import subject_of
-from harness.models.precision import precision_of
 from harness.models.subject import Subject
-from harness.models.training import forward, training
+from harness.models.training import forward, precision_of, training
 from harness.records import Pass
 from harness.store import DEFAULT_RESULTS
 from harness.workload import Call
@@ -186,7 +185,7 @@ def predict(  # noqa: PLR0913 - the options of a prediction, each once
         )
     name = type(model).__name__
     place, threads = named(device or _device_of(model), torch.get_num_threads())
-    machine = Machine(Path(results), place, threads)
+    machine = Machine(Path(results), place, threads, dtype)
 
     def prepared(make: Callable[[Subject, torch.device], Call]) -> PassPrediction:
         def prepare(where: torch.device) -> Call:

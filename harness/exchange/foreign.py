@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from harness.errors import RecordError
-from harness.measure.privacy import salted_hash
 from harness.records import Header
-from harness.records.base import Record
+from harness.records.base import Record, salted_hash
 from harness.store.table import Row, machine_of
 
 

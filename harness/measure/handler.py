@@ -14,10 +14,9 @@ import torch
 from harness.cost.trace import trace
 from harness.errors import PlumblineError, one_line
 from harness.measure.devices import base as devices
-from harness.measure.devices.base import Device, impossible
+from harness.measure.devices.base import Device, MeasuredMemory, impossible
 from harness.measure.environment import capture as environment
 from harness.measure.environment.host import on_cpu, usable_physical_cores
-from harness.measure.memory import MeasuredMemory
 from harness.measure.peaks import compute as peaks
 from harness.measure.pickling import load_workload, modules_below, packages_beside
 from harness.measure.protocol import (

@@ -16,10 +16,9 @@ from harness.costmodel import estimate
 from harness.errors import Unsupported, UsageError
 from harness.measure.devices.base import named
 from harness.measure.environment.capture import capture
-from harness.models.configured import configured, depth_of
-from harness.models.precision import precision_of
 from harness.models.suite import Own, OwnTraining
-from harness.models.training import training
+from harness.models.training import precision_of, training
+from harness.models.zoo import configured, depth_of
 from harness.records import (
     Case,
     CostModel,
@@ -52,7 +51,7 @@ def forecast(
         UsageError: no such model, optimizer or precision, or a model that cannot be followed without computing.
     """
     name, threads = named(device)
-    machine = Machine(results, name, threads)
+    machine = Machine(results, name, threads, dtype)
     step = OwnTraining(reference, dtype, optimizer)
     inference = _pass(Own(reference, dtype), name, reference)
     try:
@@ -84,7 +83,7 @@ def _pass(workload: Workload, device: str, reference: str) -> tuple[Pass, tuple[
 class Machine:
     """What earlier runs tell of this machine and device: the peaks of the latest, and the latest cost model."""
 
-    def __init__(self, results: Path, device: str, threads: int) -> None:
+    def __init__(self, results: Path, device: str, threads: int, dtype: str) -> None:
         host = capture(device).host.id if results.is_dir() else ""
         self.threads = threads
 
@@ -92,10 +91,17 @@ class Machine:
             settings = header.settings
             return (header.environment.host.id, settings.device) == (host, device) and bool(header.peaks)
 
+        def covers(header: Header) -> bool:
+            """A run of few cases measures only the peaks that these need."""
+            peaks = envelope(header.peaks)
+            bandwidths = (peaks.bandwidth_peak(level.name, threads) for level in peaks.levels)
+            return here(header) and all(bandwidths) and peaks.compute_peak(dtype, threads) is not None
+
         def calibrated(header: Header) -> bool:
             return here(header) and header.settings.threads == threads and header.cost_model is not None
 
-        latest, learned = store.latest(results, here), store.latest(results, calibrated)
+        latest = store.latest(results, covers) or store.latest(results, here)
+        learned = store.latest(results, calibrated)
         self.run = latest.id if latest else None
         self.peaks = envelope(latest.peaks) if latest else Peaks()
         self.model: CostModel | None = learned.cost_model if learned else None

@@ -5,7 +5,6 @@ the command line, loses credentials, home directories, user name, host name and 
 """
 
 import getpass
-import hashlib
 import os
 import re
 import socket
@@ -13,15 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.measure.environment.files import read
+from harness.measure.environment.kernel import read
+from harness.records.base import salted_hash
 
-_SALT = "plumbline host 1"
 _RUNTIMES = ("docker", "podman", "kubepods", "containerd", "lxc")
-
-
-def salted_hash(text: str) -> str:
-    """16 hex digits that stand for `text` and do not show it."""
-    return hashlib.sha256(f"{_SALT}\n{text}".encode()).hexdigest()[:16]
 
 
 def host_id(root: Path = Path("/"), gpu_uuids: Iterable[str] = ()) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from harness import stats
-from harness.measure.disturbance import Counters, disturbance_between
+from harness.measure.sensors import Counters, disturbance_between
 from harness.records import Samples
 
 # A point on a timeline: seconds on a CPU, an event on a GPU. Only its device can read it.

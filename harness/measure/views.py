@@ -13,8 +13,7 @@ import msgspec
 
 from harness import stats
 from harness.errors import Unsupported, one_line
-from harness.measure.devices.base import Device
-from harness.measure.devices.host_clock import HostTimed
+from harness.measure.devices.base import Device, HostTimed
 from harness.measure.timer import CallTime, Timer
 from harness.records import Samples
 from harness.workload import Call, phases_of

@@ -1,4 +1,4 @@
-"""Whole models with what they are fed: from kept libraries with random weights, or the user's own."""
+"""Whole models and their inputs: from maintained libraries with random weights, or the user's own."""
 
 from harness.models.own import load
 from harness.models.subject import Subject

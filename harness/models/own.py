@@ -19,7 +19,7 @@ WANTED = "return a model and its inputs (a tensor, a tuple, or a dict by name), 
 
 
 def load(reference: str) -> Callable[[], Subject]:
-    """What makes the model and its inputs; each call makes them anew.
+    """A function that makes the model and its inputs; each call makes new ones.
 
     Raises:
         UsageError: the reference names nothing that can be imported and called.
@@ -41,7 +41,7 @@ def subject_of(function: Callable[[], Any], reference: str) -> Subject:
     Raises:
         UsageError: it returns something else, or fails.
     """
-    import torch  # noqa: PLC0415 - the front door loads none
+    import torch  # noqa: PLC0415 - the public API loads no torch
 
     try:
         returned = function()
@@ -70,7 +70,7 @@ def subject_of(function: Callable[[], Any], reference: str) -> Subject:
 
 
 def _is_ours(error: BaseException) -> bool:
-    """An error by which the trace says that something cannot be told without computing."""
+    """Whether an error is the tracer's: something depends on computed values."""
     from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: PLC0415
 
     return isinstance(error, UsageError) or type(error).__module__ == FakeTensorMode.__module__

@@ -1,6 +1,6 @@
-"""The configurations of the models that are measured here, by architecture and sizes, in the fields of transformers: what is built from them, and what is planned.
+"""Configurations of the bundled models by architecture and sizes, in the fields of transformers.
 
-Images are of 1000 classes; text has heads of 64 and no dropout, as large models are trained.
+Images have 1000 classes; text models have heads of size 64 and no dropout, as large models are trained.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ Sizes = Mapping[str, int]
 
 
 def configuration(architecture: str, sizes: Sizes) -> dict[str, Any] | None:
-    """The fields of a model's config.json; None for an architecture that is none of transformers'."""
+    """The fields of a model's config.json; None for an architecture that transformers lacks."""
     made = SHAPES.get(architecture)
     return None if made is None else made(sizes)
 

@@ -1,4 +1,4 @@
-"""A model and one batch of inputs: what a training step or an inference call is made of."""
+"""A model and one batch of inputs, for a training step or an inference call."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Subject:
 
     def to(self, device: torch.device) -> Subject:
         """The same on a device."""
-        import torch  # noqa: PLC0415 - the front door loads none
+        import torch  # noqa: PLC0415 - the public API loads no torch
         from torch.utils._pytree import tree_map_only  # noqa: PLC0415
 
-        def round_spread(value: Any) -> Any:
-            # A copy, also where they are there already: what another library allocated is in nobody's account.
+        def moved(value: Any) -> Any:
+            # Always a copy: memory that another library allocated would not be counted.
             return tree_map_only(torch.Tensor, lambda tensor: tensor.to(device, copy=True), value)
 
-        self.inputs, self.named = round_spread(tuple(self.inputs)), round_spread(dict(self.named))
+        self.inputs, self.named = moved(tuple(self.inputs)), moved(dict(self.named))
         if any(tensor.device != device for tensor in chain(self.model.parameters(), self.model.buffers())):
             self.model.to(device)
         return self
@@ -57,7 +57,7 @@ class Subject:
         return self.model(*self.inputs, **self.named)
 
     def loss_of(self, output: Any) -> torch.Tensor:
-        """What is trained on: the given loss of the output; else its own `loss`, a scalar itself, or the mean of its squares."""
+        """The loss: the given one of the output, or its own `loss`, or a scalar output, or the mean of its squares."""
         if self.loss is not None:
             return _scalar(self.loss(output))
         own = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
@@ -97,7 +97,7 @@ def first_tensor(output: Any, *, floating: bool = False) -> torch.Tensor:
 
 def _tensors(output: Any) -> list[torch.Tensor]:
     """All tensors in nested lists, dicts and dataclasses."""
-    import torch  # noqa: PLC0415 - the front door loads none
+    import torch  # noqa: PLC0415 - the public API loads no torch
     from torch.utils._pytree import tree_leaves  # noqa: PLC0415
 
     if isinstance(output, Mapping):

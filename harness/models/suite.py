@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from harness.models.own import load
-from harness.models.precision import precision_of
 from harness.models.subject import Subject
-from harness.models.training import forward, training
+from harness.models.training import forward, precision_of, training
 from harness.workload import Bench, Call, Sweep, Workload
 
 
@@ -27,7 +26,7 @@ class Own(Workload):
 
     @property
     def family(self) -> str:
-        """What is done with the model."""
+        """The use of the model."""
         return "inference"
 
     def __str__(self) -> str:
@@ -36,12 +35,12 @@ class Own(Workload):
         return "-".join([self.family, *words])
 
     def items(self) -> dict[str, int]:
-        """Known once the model was made."""
+        """The items of a batch; known once the model was made."""
         return self._made.get(self.reference, ({}, False))[0]
 
     @property
     def fused(self) -> bool:
-        """Known once the model was made: whether that is a compiled one."""
+        """Whether the model is compiled; known once it was made."""
         return self._made.get(self.reference, ({}, False))[1]
 
     def context(self) -> AbstractContextManager[object]:
@@ -49,7 +48,7 @@ class Own(Workload):
         return precision_of(self.dtype)
 
     def subject(self, device: torch.device) -> Subject:
-        """The model and its inputs on a device, made where the function says or on the device given."""
+        """The model and its inputs on a device, made on the device that the function or the caller names."""
         with torch.device(device):
             made = load(self.reference)()
         compiled = isinstance(made.model, torch._dynamo.OptimizedModule)  # noqa: SLF001 - what torch.compile returns
@@ -71,7 +70,7 @@ class OwnTraining(Own):
 
     @property
     def family(self) -> str:
-        """What is done with the model."""
+        """The use of the model."""
         return "train"
 
     def __str__(self) -> str:
@@ -106,12 +105,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_model(workload: Own, bench: Bench) -> None:
-    """Measures it."""
+    """Measures one model."""
     bench(workload)
 
 
 def check(references: tuple[str, ...]) -> None:
-    """Refuses what names no model, before anything is measured.
+    """Rejects references that name no model, before anything is measured.
 
     Raises:
         UsageError: it cannot be imported, or returns something else than a model and its inputs.

@@ -1,16 +1,16 @@
-"""A training step and an inference call of a model."""
+"""A training step and an inference call of a model, and the precision they compute in. Loads torch when called."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UsageError
+from harness.errors import Unsupported, UsageError
 from harness.models.subject import Subject, first_tensor
 from harness.workload import Call, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     import torch
 
@@ -26,7 +26,7 @@ def optimizer_of(name: str, parameters: Iterable[torch.nn.Parameter]) -> torch.o
     Raises:
         UsageError: no such optimizer.
     """
-    import torch  # noqa: PLC0415 - the front door loads none
+    import torch  # noqa: PLC0415 - the public API loads no torch
 
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     makers: dict[str, Callable[[], torch.optim.Optimizer]] = {
@@ -66,7 +66,7 @@ def training(
 ) -> Step:
     """Forward and loss, backward, optimizer: one whole step, as a call in three phases. It returns the loss.
 
-    Gradients of the step before are let go when a step begins. One step is made at once, so that the optimizer has its
+    A step first frees the gradients of the one before. One step runs at once, so that the optimizer has its
     state.
     """
     subject.model.train()
@@ -110,7 +110,7 @@ def forward(subject: Subject, *, dtype: str = "float32") -> Call:
 
 
 def narrowed(subject: Subject, dtype: str) -> None:
-    """Brings the weights and the floating-point inputs of a model to a precision.
+    """Converts the weights and the floating-point inputs of a model to a precision.
 
     Raises:
         UsageError: another dtype.
@@ -137,3 +137,41 @@ def _without_loss(output: Any) -> Any:
     if "loss" in getattr(output, "keys", tuple)():
         return {name: value for name, value in output.items() if name != "loss"}
     return output
+
+
+@contextmanager
+def float32_precision(precision: str) -> Iterator[None]:
+    """Sets float32 precision to "ieee" or "tf32", and restores the settings at the end.
+
+    torch's own default is "ieee" for products and "tf32" for what cuDNN does.
+    """
+    import torch  # noqa: PLC0415
+
+    cudnn: Any = torch.backends.cudnn
+    switches: list[Any] = [torch.backends.cuda.matmul, cudnn, cudnn.conv, cudnn.rnn]
+    before = [switch.fp32_precision for switch in switches]
+    for switch in switches:
+        switch.fp32_precision = precision
+    try:
+        yield
+    finally:
+        for switch, was in zip(switches, before, strict=True):
+            switch.fp32_precision = was
+
+
+def precision_of(dtype: str) -> AbstractContextManager[object]:
+    """The precision context of a dtype: float32 means IEEE, tf32 is float32 with a narrower multiplier."""
+    precision = {"float32": "ieee", "tf32": "tf32"}.get(dtype)
+    return float32_precision(precision) if precision else nullcontext()
+
+
+def require_tf32(device: torch.device) -> None:
+    """Refuses a device that would silently compute in float32 instead.
+
+    Raises:
+        Unsupported: not an NVIDIA GPU of compute capability 8.0 or later.
+    """
+    import torch  # noqa: PLC0415
+
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0):
+        raise Unsupported("TF32 needs an NVIDIA GPU of compute capability 8.0 or later")

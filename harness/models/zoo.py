@@ -1,4 +1,4 @@
-"""Models of kept libraries, by name and size, with random weights; nothing is downloaded.
+"""Models of maintained libraries, by name and size, with random weights; nothing is downloaded.
 
 Images: AlexNet ("One weird trick", arXiv 1404.5997), VGG-16 (1409.1556) and Inception-v3 (1512.00567) from pytorchcv; ResNet
 (1512.03385) and ViT (2010.11929) from transformers. Text: BERT (1810.04805), GPT-2, T5 (1910.10683), Llama (2307.09288)
@@ -12,15 +12,16 @@ import os
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import Unsupported, UsageError, pip_install
+from harness.errors import Unsupported, UsageError, one_line, pip_install
 from harness.models.shapes import CLASSES, Sizes, configuration
 from harness.models.subject import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import torch
 
+    from harness.plan.work import Lengths
     from harness.workload import Call
 
 
@@ -34,7 +35,7 @@ def build(architecture: str, sizes: Sizes, device: torch.device, *, loss: str = 
         UsageError: no such architecture.
         Unsupported: its library is not installed.
     """
-    import torch  # noqa: PLC0415 - the front door loads none
+    import torch  # noqa: PLC0415 - the public API loads no torch
 
     if architecture not in ARCHITECTURES:
         raise UsageError(f"unknown architecture {architecture!r}: one of {', '.join(ARCHITECTURES)}")
@@ -75,7 +76,7 @@ def _transformers() -> Any:
     try:
         library = importlib.import_module("transformers")
     except ImportError as error:
-        raise Unsupported(f"it needs transformers: {pip_install('models')}") from error
+        raise Unsupported(f"needs transformers: {pip_install('models')}") from error
     library.utils.logging.set_verbosity_error()  # random weights are meant
     return library
 
@@ -84,7 +85,7 @@ def _pytorchcv(module: str) -> Any:
     try:
         return importlib.import_module(f"pytorchcv.models.{module}")
     except ImportError as error:
-        raise Unsupported(f"it needs pytorchcv: {pip_install('models')}") from error
+        raise Unsupported(f"needs pytorchcv: {pip_install('models')}") from error
 
 
 def _mlp(sizes: Sizes, loss: str = "cross_entropy") -> Subject:
@@ -188,3 +189,80 @@ ARCHITECTURES: dict[str, Callable[[Sizes], Subject]] = {
     "llama": _text("llama"),
     "mixtral": _text("mixtral"),
 }
+
+
+# The names of the number of layers.
+DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+# Its names for a decoder, where an encoder has its own.
+SECOND_DEPTHS = ("num_decoder_layers", "decoder_layers")
+_HEADS = (
+    "AutoModelForCausalLM",
+    "AutoModelForSeq2SeqLM",
+    "AutoModelForMaskedLM",
+    "AutoModelForImageClassification",
+)
+
+
+def depth_of(config: Mapping[str, Any]) -> int | None:
+    """The number of layers; None where the configuration has none under a known name."""
+    return next((int(config[name]) for name in DEPTHS if isinstance(config.get(name), int)), None)
+
+
+def configured(
+    config: Mapping[str, Any], lengths: Lengths, depth: int | None = None
+) -> Callable[[], Subject]:
+    """A function that makes the model of a configuration, with random weights and a random batch.
+
+    `depth` replaces the number of layers.
+
+    Raises:
+        UsageError: transformers is not installed, or does not know such a model.
+    """
+    try:
+        library = _transformers()
+    except Unsupported as error:
+        raise UsageError(f"cannot estimate a time on this machine: {error}") from error
+    # Training starts from weights in float32, whatever the stored dtype.
+    values = {name: value for name, value in config.items() if name not in {"dtype", "torch_dtype"}}
+    values |= {"use_cache": False}
+    kind = str(values.pop("model_type", ""))
+    if depth is not None:
+        values |= {name: depth for name in (*DEPTHS, *SECOND_DEPTHS) if name in values}
+    try:
+        described = library.AutoConfig.for_model(kind, **values)
+    except Exception as error:
+        raise UsageError(f"transformers cannot read this configuration: {one_line(error)}") from error
+    return lambda: _subject(library, described, lengths)
+
+
+def _subject(library: Any, described: Any, lengths: Lengths) -> Subject:
+    import torch  # noqa: PLC0415 - the public API loads no torch
+
+    model = _model(library, described)
+    if getattr(described, "image_size", None) or hasattr(described, "hidden_sizes"):
+        side = getattr(described, "image_size", None) or 224
+        pixels = torch.randn(lengths.batch, getattr(described, "num_channels", 3), side, side)
+        labels = torch.randint(described.num_labels, (lengths.batch,))
+        return Subject(model, (), {"pixel_values": pixels, "labels": labels}, training_only=("labels",))
+    ids = torch.randint(described.vocab_size, (lengths.batch, lengths.source))
+    named = {"input_ids": ids, "labels": ids}
+    if described.is_encoder_decoder:
+        target = torch.randint(described.vocab_size, (lengths.batch, lengths.target))
+        named = {"input_ids": ids, "decoder_input_ids": target, "labels": target}
+    return Subject(model, (), named, training_only=("labels",))
+
+
+def _model(library: Any, described: Any) -> Any:
+    """By its own class where the configuration names one, else by the first head that there is one of."""
+    names = [*(described.architectures or ()), *_HEADS]
+    for name in names:
+        kind = getattr(library, name, None)
+        if kind is None:
+            continue
+        try:
+            made = kind(described) if not name.startswith("Auto") else kind.from_config(described)
+        except ValueError:
+            continue  # no such head for this family
+        else:
+            return made
+    raise UsageError(f"transformers has no model with a head for {described.model_type!r}")

@@ -214,7 +214,7 @@ class Environment(Record, frozen=True):
 
         Left out: what no two captures agree in (`state`, the command, free memory, the momentary
         state of a PCIe link, processes on a GPU) and reasons in `unavailable`. Sizes of main memory
-        agree within 1 %: the kernel keeps a part of its own, which changes with its version.
+        agree within 1%: the kernel keeps a part of its own, which changes with its version.
         """
         here, there = dict(_leaves(self)), dict(_leaves(other))
         fields = [*here, *(field for field in there if field not in here)]

@@ -1,4 +1,4 @@
-"""What each aten operator costs: one small function per operator, from shapes alone.
+"""The cost of each aten operator, by one small function from shapes alone.
 
 Sources: a product of (m, k) and (k, n) is mkn multiply-adds, two FLOPs each (Golub and Van Loan, Matrix
 Computations); what else is counted, and where other tools count otherwise, stands with each formula.
@@ -11,7 +11,6 @@ from harness.cost.operators import (  # noqa: F401 - each fills the table
     elementwise,
     indexing,
     matrix,
-    optimizer,
     reductions,
 )
 from harness.cost.operators.attention import causal_pairs
@@ -35,7 +34,7 @@ def is_free(name: str) -> bool:
 
 
 def work_of(call: OperatorCall) -> Work | None:
-    """What a call does; None where no formula covers it, and its FLOPs are not known.
+    """The work of a call; None where no formula covers the operator.
 
     An operator that works element by element and has no formula of its own counts one elementwise FLOP
     for each element it writes.

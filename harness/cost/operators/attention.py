@@ -54,7 +54,7 @@ def core(
     backward: bool = False,
     count: Callable[[int, int], int] = causal_pairs,
 ) -> Work:
-    """The work of fused attention; `count` says how many pairs of queries and keys a causal mask leaves."""
+    """The work of fused attention; `count` gives the pairs of queries and keys that a causal mask leaves."""
     everything = shape.heads * shape.queries * shape.keys
     pairs = shape.heads * count(shape.queries, shape.keys) if causal else everything
     both = 2 * (shape.depth + shape.value_depth) * (2 if backward else 1)

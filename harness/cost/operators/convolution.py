@@ -1,7 +1,7 @@
 """Convolutions in one to three dimensions: stride, padding, dilation, groups, transposed.
 
 Padded taps count as work, as every tool counts them; at the border of small maps that is more than is
-needed (a 3x3 kernel on 7x7: 18 % too much). An algorithm with fewer multiplications (Winograd: Lavin and Gray,
+needed (a 3x3 kernel on 7x7: 18% too much). An algorithm with fewer multiplications (Winograd: Lavin and Gray,
 arXiv 1509.09308) can exceed a peak in these FLOPs.
 """
 
@@ -52,7 +52,7 @@ def transposed(call: OperatorCall) -> Work:
 
 @FORMULAS.of("convolution_backward", "convolution_backward_overrideable")
 def backward(call: OperatorCall) -> Work:
-    """As much again for the gradient of the input, and for that of the weight, where each is asked for.
+    """The forward FLOPs once for the gradient of the input, and once for that of the weight, if requested.
 
     Neither stride nor groups change that: each multiply-add of the forward pass has one counterpart in each.
     The weight is read for the gradient of the input, the input for that of the weight.

@@ -110,7 +110,7 @@ def linear(call: OperatorCall) -> Work:
 
 @FORMULAS.of("linear_backward", "mkldnn_linear_backward")
 def linear_backward(call: OperatorCall) -> Work:
-    """As much again for the gradient of the input, and for that of the weight, where each is asked for."""
+    """The forward FLOPs once for the gradient of the input, and once for that of the weight, if requested."""
     to_input, to_weight, to_bias = call["output_mask"]
     gradient: Operand = call["grad_output"]
     forward = 2 * gradient.numel * call["weight"].shape[-1]
@@ -238,7 +238,7 @@ def cudnn(call: OperatorCall) -> Work:
 
 @FORMULAS.of("_cudnn_rnn_backward", "miopen_rnn_backward")
 def cudnn_backward(call: OperatorCall) -> Work:
-    """Its backward; the weights' gradients are the last that can be asked for."""
+    """Its backward; the weights' gradients are the last in the output mask."""
     forward, to_weights = cudnn(call), call["output_mask"][-1]
     return Work((1 + to_weights) * forward.flops, 2 * forward.elementwise_flops)
 

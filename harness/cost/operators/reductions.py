@@ -152,7 +152,7 @@ def fourier(call: OperatorCall) -> Work:
 
 
 def _affine(call: OperatorCall) -> int:
-    """How many of weight and bias there are."""
+    """The number of affine parameters: weight, bias."""
     return sum(call.get(name) is not None for name in ("weight", "bias"))
 
 
@@ -173,7 +173,7 @@ def layer_norm(call: OperatorCall) -> Work:
 
 @FORMULAS.of("native_layer_norm_backward", "native_group_norm_backward")
 def layer_norm_backward(call: OperatorCall) -> Work:
-    """Its backward."""
+    """The backward of layer norm."""
     return _backward(call, call["input"].numel)
 
 

@@ -1,4 +1,4 @@
-"""The mode under which a call is traced: it sees each operator, and lets fake tensors stand for real ones."""
+"""The dispatch mode of a trace: it receives each operator and runs it on fake tensors."""
 
 import math
 import sys
@@ -42,22 +42,22 @@ class HostCalls:
         self._skipped: dict[str, bool] = {}
 
     def take(self) -> int:
-        """The calls since it was asked last."""
+        """The calls since the last `take`."""
         count, self._count = self._count, 0
         return count
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Counts meanwhile."""
+        """Counts calls in the context."""
         before = sys.getprofile()
         self._count = 0
-        sys.setprofile(self._hear)
+        sys.setprofile(self._profile)
         try:
             yield
         finally:
             sys.setprofile(before)
 
-    def _hear(self, frame: FrameType, event: str, argument: Any) -> None:
+    def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
         del argument
         if event not in {"call", "c_call"}:
             return
@@ -84,16 +84,16 @@ class NotCounted:
         return isinstance(getattr(self._before, "__self__", None), HostCalls)
 
 
-# Integer tensors up to this many elements are computed for real: token ids, positions, lengths, masks.
+# Integer tensors up to this many elements are computed on real values: token ids, positions, lengths, masks.
 MOST_REAL = 1 << 20
 
-# What makes a table of numbers, which code looks at: the rates of layers, a causal mask.
+# Operators that make tables of numbers, whose values code reads: rates of layers, a causal mask.
 TABLES = (torch.ops.aten.full.default, torch.ops.aten.linspace.default)
 
 _KEY = torch._C.DispatchKey  # noqa: SLF001 - it has no public name
 
 Seen = Callable[[Any, dict[str, Any], Any], None]
-"""Hears of an operator, its arguments by name, and its result."""
+"""A callback that receives an operator, its arguments by name, and its result."""
 
 
 class WeakTensors:
@@ -135,7 +135,7 @@ class FakeMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func.namespace == "prim":  # questions to a tensor, not operators
             return func(*args, **kwargs)
         if is_composite(func):
-            # The others it is made of are what runs. Autograd takes it apart before, inference does not.
+            # Its parts run instead. Autograd decomposes it before, inference does not.
             with self:
                 return decomposed(func, args, kwargs)
         result = self._run(func, args, kwargs)
@@ -147,7 +147,7 @@ class FakeMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if tensors and not any(isinstance(tensor, FakeTensor) for tensor in tensors):
             tables = any(tensor in self._tables for tensor in tensors)
             if tables or all(_stays_real(tensor) for tensor in tensors):
-                made = self._foreseen(func, args, kwargs)
+                made = self._fake_results(func, args, kwargs)
                 if all(_stays_real(tensor) or (tables and tensor.numel() <= MOST_REAL) for tensor in made):
                     result = func(*args, **kwargs)
                     return self._table(result) if tables else result
@@ -161,8 +161,8 @@ class FakeMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return self._table(func(*args, **kwargs))
         return result
 
-    def _foreseen(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
-        """What an operator would make, before memory is taken for it; nothing where only values tell."""
+    def _fake_results(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
+        """The results of an operator, before memory is allocated; empty where they depend on values."""
         try:
             with self._fake:
                 made = func(*args, **kwargs)
@@ -220,7 +220,7 @@ def named(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str,
 
 @contextmanager
 def easy_initialization() -> Iterator[None]:
-    """Lets models be made of fake tensors where torch looks at values, or at where they are.
+    """Lets models be made of fake tensors where torch reads values or addresses.
 
     `trunc_normal_` draws again until all values lie within bounds: here it does nothing. A module that changes its dtype
     swaps tensors, and a copy of a module copies memory: both do so for fake ones by other means.

@@ -1,4 +1,4 @@
-"""One operator as it was seen: its operands, and what it costs."""
+"""One operator of a trace: its operands and its cost."""
 
 from bisect import bisect_right
 from collections.abc import Callable
@@ -72,7 +72,7 @@ def _is_causal(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 
 def operator_of(func: Any, arguments: dict[str, Any], result: Any, phase: str, *, again: bool) -> Operator:
-    """The operator as a record, with what one call of it costs."""
+    """The operator as a record, with the cost of one call."""
     name = func._schema.name.removeprefix("aten::")  # noqa: SLF001 - the name formulas go by
     call = _call_of(name, func, arguments, result)
     kernel = touches(func)

@@ -1,4 +1,4 @@
-"""Hears of each operator, parameter and optimizer while a call is traced, and adds them up."""
+"""Records each operator, parameter and optimizer of a traced call, and sums them up."""
 
 import gc
 import weakref
@@ -29,7 +29,7 @@ FORWARD, BACKWARD, OPTIMIZER = PHASES
 
 @dataclass
 class Recorder:
-    """Hears of each operator and each parameter, and adds them up."""
+    """The record of a trace in progress."""
 
     timeline: Timeline = field(default_factory=Timeline)
     counts: Counter[Operator] = field(default_factory=Counter)
@@ -47,7 +47,7 @@ class Recorder:
     optimizers: list[Any] = field(default_factory=list)
 
     def hooks(self) -> Iterable[Any]:
-        """The hooks of torch that tell of parameters, buffers and optimizers; to be removed."""
+        """Registers torch's hooks for parameters, buffers and optimizers; the caller removes them."""
 
         def keep(module: torch.nn.Module, *_: object) -> None:
             self.modules.add(module)
@@ -64,7 +64,7 @@ class Recorder:
         yield register_optimizer_step_post_hook(self._optimizer_ends)
 
     def _optimizer_begins(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
-        if all(optimizer is not one for one in self.optimizers):
+        if all(optimizer is not known for known in self.optimizers):
             self.optimizers.append(optimizer)
         self._claim()  # now the gradients are there
         self.in_optimizer = True
@@ -73,7 +73,7 @@ class Recorder:
         self.in_optimizer = False
 
     def _claim(self) -> None:
-        """Says what the tensors are that torch or a module told us of."""
+        """Sets the categories of the tensors of modules and optimizers."""
         with NotCounted():
             self._claim_all()
 
@@ -88,7 +88,7 @@ class Recorder:
         self.timeline.claim((leaf for leaf in states if isinstance(leaf, torch.Tensor)), "optimizer")
 
     def _parameters(self) -> list[torch.Tensor]:
-        """Those of modules and of optimizers, and any other that an operator met."""
+        """The parameters of modules and optimizers, and further ones that an operator used."""
         groups = [group["params"] for optimizer in self.optimizers for group in optimizer.param_groups]
         return [
             *self._of_modules("_parameters"),
@@ -97,12 +97,12 @@ class Recorder:
         ]
 
     def _of_modules(self, kind: str) -> list[torch.Tensor]:
-        """Their own parameters or buffers, as they are now."""
+        """The modules' own parameters or buffers at this moment."""
         tensors = [tensor for module in self.modules for tensor in getattr(module, kind).values()]
         return [tensor for tensor in tensors if tensor is not None]
 
     def saved_by(self, call: Call) -> int:
-        """Runs a call, and adds up what its forward pass saves for the backward one, in bytes."""
+        """Runs a call, and returns the bytes that its forward pass saves for the backward one."""
         pieces = {}
 
         def pack(tensor: torch.Tensor) -> torch.Tensor:
@@ -125,7 +125,7 @@ class Recorder:
         )
 
     def begin(self) -> None:
-        """The traced call begins."""
+        """Starts the traced call."""
         self._claim()
         self.in_optimizer = False
         gc.collect(1)  # what was made since is young
@@ -134,7 +134,7 @@ class Recorder:
         self.recording = True
 
     def end(self) -> None:
-        """It is over, and its output still there."""
+        """Ends the traced call, while its output is alive."""
         self.host_calls[self.timeline.phase or FORWARD] += self.host.take()
         self._claim()
         if self.timeline.phase == FORWARD:
@@ -179,7 +179,7 @@ class Recorder:
         return self.timeline.uses(_spans(read), _spans([result]))
 
     def _made(self, func: Any, result: Any) -> int:
-        """Takes note of what an operator made; tells how much of it was mapped anew."""
+        """Records the results of an operator; returns how many of their bytes were newly mapped."""
         mapped = 0
         for leaf in tree_leaves(result):
             if isinstance(leaf, torch.Tensor) and (_makes(func) or self.timeline.knows(leaf)):
@@ -196,7 +196,7 @@ class Recorder:
             inside = self.in_optimizer and not torch.is_grad_enabled()
             return (OPTIMIZER if inside else FORWARD), False
         # Where even the first operator of a backward pass may have a gradient (create_graph), all of them may: then nothing
-        # is computed again. Else only what checkpointing runs once more.
+        # is recomputed. Otherwise only checkpointed operators are.
         all_of_it = self.whole_backward.setdefault(task, torch.is_grad_enabled())
         return BACKWARD, torch.is_grad_enabled() and not all_of_it
 
@@ -241,7 +241,7 @@ class Recorder:
 
 
 def _makes(func: Any) -> bool:
-    """Whether an operator makes memory. A view of something never seen is of a real tensor's stand-in."""
+    """Whether an operator allocates memory; a view of an unknown tensor is of a real tensor's fake."""
     return not func.is_view or func is torch.ops.aten.lift_fresh.default
 
 

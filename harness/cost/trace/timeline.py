@@ -1,4 +1,4 @@
-"""Memory over the course of a trace: when each piece was made and let go, and of which category it is.
+"""The memory of a trace over time: when each piece was allocated and freed, and its category.
 
 A piece is a storage. Python lets go of a fake tensor when it would let go of a real one, so the timeline is that of the real
 call, apart from what a kernel takes for itself while it runs.
@@ -12,7 +12,7 @@ import torch
 
 from harness.records import PHASES, Footprint
 
-# So many uses at first, before those that count no more are thrown out.
+# Initial number of uses before outdated ones are discarded.
 LEAST_ROOM = 1 << 12
 
 
@@ -27,16 +27,16 @@ class Reuse:
         self._tree = [0] * (LEAST_ROOM + 1)
 
     def slot(self, nbytes: int) -> int:
-        """Memory for a new tensor: the piece of this size that was let go last, as an allocator does it, or a new one."""
+        """Memory for a new tensor: the piece of this size that was freed last, as by an allocator, or a new one."""
         free = self._free.get(nbytes)
         return free.pop() if free else next(self._slots)
 
-    def let_go(self, slot: int, nbytes: int) -> None:
-        """A tensor is gone; its memory is there for another."""
+    def free(self, slot: int, nbytes: int) -> None:
+        """Frees the memory of a tensor for another one."""
         self._free.setdefault(nbytes, []).append(slot)
 
     def use(self, slot: int, nbytes: int) -> int | None:
-        """Touches memory; tells the distance in bytes, None at its first use."""
+        """Records a use of memory; returns the reuse distance in bytes, None at its first use."""
         distance = None
         known = self._last.pop(slot, None)
         if known is not None:
@@ -51,7 +51,7 @@ class Reuse:
         return distance
 
     def _forget(self) -> None:
-        """Numbers the last uses anew: only the last of each slot counts."""
+        """Renumbers the last uses: only the last of each slot counts."""
         order = sorted(self._last.items(), key=lambda item: item[1][0])
         self._tree = [0] * (max(LEAST_ROOM, 4 * len(order)) + 1)
         self._now = self._total = 0
@@ -116,13 +116,13 @@ class Timeline:
         self._events: list[tuple[str | None, Piece, int]] = []
 
     def knows(self, tensor: torch.Tensor) -> bool:
-        """Whether its storage was seen before, and is there."""
+        """Whether its storage is known and alive."""
         return tensor.untyped_storage()._cdata in self._alive  # noqa: SLF001 - the storage's identity
 
     def saw(self, tensor: torch.Tensor, *, made: bool = False) -> Piece:
-        """The piece a tensor lies in; a new one where its storage was not seen before.
+        """The piece a tensor lies in; a new one for an unknown storage.
 
-        What no operator `made` under our eyes was there before, and is foreign.
+        A tensor that no traced operator `made` existed before, and is foreign.
         """
         storage = tensor.untyped_storage()
         key = storage._cdata  # noqa: SLF001 - the storage's identity
@@ -146,12 +146,12 @@ class Timeline:
         if self._alive.get(key) is piece and not self._over:
             del self._alive[key]
             self._events.append((self.phase, piece, -piece.nbytes))
-            self.reuse.let_go(piece.slot, piece.nbytes)
+            self.reuse.free(piece.slot, piece.nbytes)
 
     def uses(self, read: Spans, written: Spans) -> Uses:
-        """An operator touches these tensors, so many bytes of each; as in `Operator.reuse`.
+        """Records that an operator touches these tensors, with the bytes of each; as in `Operator.reuse`.
 
-        What was never used before was made before everything that is alive now.
+        A tensor without an earlier use counts as older than everything alive.
         """
         totals: dict[int, tuple[int, int]] = {}
         spans: dict[int, tuple[int, int]] = {}
@@ -173,20 +173,20 @@ class Timeline:
         return totals
 
     def claim(self, tensors: Iterable[torch.Tensor], category: str) -> None:
-        """Says what tensors are; the first word counts."""
+        """Sets the category of tensors; the first one counts."""
         for tensor in tensors:
             piece = self.saw(tensor)
             piece.category = piece.category or category
 
     def begin(self) -> None:
-        """The call begins: what is alive was made before it."""
+        """Starts the call: what is alive was made before it."""
         self.phase = PHASES[0]
         self._events = [(self.phase, piece, piece.nbytes) for piece in self._alive.values()]
         for piece in self._alive.values():
             piece.born = None
 
     def enter(self, phase: str) -> None:
-        """A phase goes on, or begins: one that makes nothing has a peak all the same."""
+        """Enters a phase, if it is not the current one; a phase that allocates nothing has a peak too."""
         if phase != self.phase:
             self.phase = phase
             self._events.append((phase, Piece(0, phase), 0))
@@ -202,11 +202,11 @@ class Timeline:
             piece.outlived_forward = True
 
     def stop(self) -> None:
-        """The call is over: what happens from now on is not part of it."""
+        """Ends the call: later events are not part of it."""
         self._over = True
 
     def foreign_bytes(self) -> int:
-        """What was there before anything was prepared, and lives on."""
+        """The bytes that existed before `prepare` and are still alive."""
         return sum(piece.nbytes for piece in self._alive.values() if piece.foreign)
 
     def peaks(self) -> dict[str, int]:
@@ -221,7 +221,7 @@ class Timeline:
         return peaks
 
     def at_peak(self) -> Footprint:
-        """What was alive when most was."""
+        """The bytes of each category at the peak."""
         held = dict.fromkeys(CATEGORIES, 0)
         best, total, highest = dict(held), 0, -1
         for _, piece, change in self._events:

@@ -4,19 +4,34 @@ A device never sees a workload. Anything that implements `Device` fits; the test
 simulated one, so every path of an asynchronous device is tested without one.
 """
 
+import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 
 from harness.errors import Unsupported, UsageError
 from harness.measure.environment.host import usable_physical_cores
-from harness.measure.memory import MeasuredMemory
-from harness.measure.timer import Clock
+from harness.measure.timer import Clock, Mark
 from harness.records import MemoryLevel
 from harness.workload import Call
 
 MAIN_MEMORY = "DRAM"
+
+
+class MeasuredMemory(NamedTuple):
+    """A call that ran once, its output, and the peak of tensor bytes that were alive during it.
+
+    `phases` holds the peak of each phase. `allocated_bytes` is the peak as a caching allocator rounds it, and
+    `reserved_bytes` is what the allocator took from the device.
+    """
+
+    call: Call
+    output: object
+    peak_bytes: int | None
+    phases: dict[str, int]
+    allocated_bytes: int | None = None
+    reserved_bytes: int | None = None
 
 
 class Device(Clock, Protocol):
@@ -63,6 +78,35 @@ class Device(Clock, Protocol):
 
     def use_threads(self, threads: int) -> None:
         """Sets the number of threads for the work from here on."""
+
+
+class HostTimed:
+    """Common base of the host's processor and of accelerators without a timeline of their own."""
+
+    batch = 1
+    asynchronous = False
+
+    def host_seconds(self) -> float:
+        """The host's clock."""
+        return time.perf_counter()
+
+    def seconds_between(self, start: float, end: float) -> float:
+        """Wall time."""
+        return end - start
+
+    def delay_queue(self, seconds: float) -> None:
+        """Does nothing: there is no queue, or the wait for the host is part of the measurement."""
+
+    def reached(self, mark: Mark) -> bool:
+        """Always: a mark waits for earlier work."""
+        del mark
+        return True
+
+    def spend(self, seconds: float) -> None:
+        """Spins on the host."""
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            pass
 
 
 def named(name: str, threads: int | None = None) -> tuple[str, int]:

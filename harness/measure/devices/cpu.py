@@ -1,22 +1,24 @@
 """The host's processor as the device under test."""
 
+import gc
+import os
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import psutil
 import torch
+from torch.autograd.profiler import profile, record_function
 
 from harness.errors import Unsupported
-from harness.measure.devices.base import MAIN_MEMORY
-from harness.measure.devices.host_clock import HostTimed
-from harness.measure.disturbance import Counters, ProcessCounters
-from harness.measure.environment.cgroup import cgroup_memory_left
-from harness.measure.environment.files import read, read_integer
+from harness.measure.devices.base import MAIN_MEMORY, HostTimed, MeasuredMemory
 from harness.measure.environment.host import cache_levels, usable_physical_cores
-from harness.measure.memory import MeasuredMemory, measure_memory_on_cpu
+from harness.measure.environment.kernel import cgroup_memory_left, read, read_integer
+from harness.measure.sensors import Counters, ProcessCounters
 from harness.records import MemoryLevel
-from harness.workload import Call
+from harness.workload import Call, phases_of
 
 _ZONES = "sys/class/powercap"
 
@@ -118,3 +120,39 @@ class Cpu(HostTimed):
         """Sets torch's intra-op threads."""
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
+
+
+# CPU: the profiler's allocation events give the peak of tensor bytes exactly. They agree with a malloc-level tracer
+# within 0.04% on whole training steps; resident-set methods were off by up to 32%.
+_WINDOW = "plumbline: a phase whose memory is measured: "
+
+
+def measure_memory_on_cpu(prepare: Callable[[torch.device], Call]) -> MeasuredMemory:
+    """Runs a call once under the profiler; its inputs count, tensors made before `prepare` do not."""
+    # The profiler's library reports its start and stop on standard error otherwise.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    gc.collect()  # memory that is freed in the window must have been allocated in it
+    # Not `torch.profiler.profile`: it loads torch's compiler, which takes seconds.
+    with profile(use_kineto=True, profile_memory=True) as profiler:
+        call = prepare(torch.device("cpu"))
+        gc.collect(1)
+        output = None
+        for name, phase in phases_of(call).items():
+            with record_function(_WINDOW + name):
+                result = phase()
+            output = output if result is None else result
+            del result
+    events = profiler.kineto_results.events() if profiler.kineto_results else []
+    changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
+    times = [at for at, _ in changes]
+    alive = list(accumulate((size for _, size in changes), initial=0))
+    phases = {
+        event.name().removeprefix(_WINDOW): max(
+            alive[bisect_left(times, event.start_ns()) : bisect_right(times, event.end_ns()) + 1]
+        )
+        for event in events
+        if event.name().startswith(_WINDOW)
+    }
+    return MeasuredMemory(
+        call, output, max(phases.values()), {name: phases[name] for name in phases_of(call)}
+    )

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 import pynvml
 import torch
 
-from harness.measure.devices.base import MAIN_MEMORY
-from harness.measure.disturbance import Counters
-from harness.measure.memory import MeasuredMemory, measure_memory_on_cuda
+from harness.measure.devices.base import MAIN_MEMORY, MeasuredMemory
+from harness.measure.sensors import Counters
 from harness.records import MemoryLevel
-from harness.workload import Call
+from harness.workload import Call, phases_of
 
 # A spin of this many clock cycles, some milliseconds, measures their rate.
 CALIBRATION_CYCLES = 10_000_000
@@ -154,3 +153,27 @@ def _energy_counter(uuid: str) -> Callable[[], float | None]:
             return None
 
     return joules
+
+
+# The caching allocator's own peak of requested bytes, before rounding to blocks.
+def measure_memory_on_cuda(prepare: Callable[[torch.device], Call], device: torch.device) -> MeasuredMemory:
+    """Runs a call once; its inputs count, tensors made before `prepare` do not."""
+
+    def read(what: str) -> int:
+        return int(torch.cuda.memory_stats(device).get(what, 0))
+
+    requested, allocated = read("requested_bytes.all.current"), read("allocated_bytes.all.current")
+    call = prepare(device)
+    output = None
+    phases, blocks, reserved = {}, 0, 0
+    for name, phase in phases_of(call).items():
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        result = phase()
+        output = output if result is None else result
+        del result
+        torch.cuda.synchronize(device)
+        phases[name] = read("requested_bytes.all.peak") - requested
+        blocks = max(blocks, read("allocated_bytes.all.peak") - allocated)
+        reserved = max(reserved, read("reserved_bytes.all.peak"))
+    return MeasuredMemory(call, output, max(phases.values()), phases, blocks, reserved)

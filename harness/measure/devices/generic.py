@@ -13,10 +13,8 @@ import psutil
 import torch
 
 from harness.errors import Unsupported
-from harness.measure.devices.base import MAIN_MEMORY
-from harness.measure.devices.host_clock import HostTimed
-from harness.measure.disturbance import Counters
-from harness.measure.memory import MeasuredMemory
+from harness.measure.devices.base import MAIN_MEMORY, HostTimed, MeasuredMemory
+from harness.measure.sensors import Counters
 from harness.records import MemoryLevel
 from harness.workload import Call
 

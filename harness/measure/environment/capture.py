@@ -17,8 +17,8 @@ import pynvml
 from harness import cache
 from harness.errors import DISTRIBUTION
 from harness.measure.environment.cpu import read_processor
-from harness.measure.environment.files import Gaps
 from harness.measure.environment.gpu import TorchDevice, read_accelerators
+from harness.measure.environment.kernel import Gaps
 from harness.measure.environment.surroundings import read_limits, read_memory, read_state
 from harness.measure.privacy import Redactor, container, host_id, platform_name
 from harness.records.base import Record

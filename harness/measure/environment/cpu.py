@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from harness.measure.environment.files import Gaps, fields, read, read_integer
 from harness.measure.environment.host import affinity, cache_levels, cores, online_cpus
+from harness.measure.environment.kernel import Gaps, fields, read, read_integer
 from harness.records.machine import CacheLevel, NumaNode, Processor
 
 _CPUS = "sys/devices/system/cpu"

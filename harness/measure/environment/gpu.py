@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import pynvml
 
-from harness.measure.environment.files import Gaps, read_integer
-from harness.measure.privacy import salted_hash
+from harness.measure.environment.kernel import Gaps, read_integer
+from harness.records.base import salted_hash
 from harness.records.machine import Accelerator
 
 _COMPUTE_MODES = {0: "default", 1: "exclusive thread", 2: "prohibited", 3: "exclusive process"}

@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 import psutil
 
-from harness.measure.environment.cgroup import cgroup_cpu_quota
-from harness.measure.environment.files import read, read_integer
+from harness.measure.environment.kernel import cgroup_cpu_quota, read, read_integer
 from harness.records.machine import CacheLevel
 
 __all__ = [

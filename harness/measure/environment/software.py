@@ -12,7 +12,7 @@ from typing import Any
 import threadpoolctl
 import torch
 
-from harness.measure.environment.files import Gaps, fields
+from harness.measure.environment.kernel import Gaps, fields
 from harness.measure.privacy import Redactor
 from harness.records.environment import Numerics, Software, ThreadPool, Torch
 

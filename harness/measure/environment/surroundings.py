@@ -9,16 +9,19 @@ from pathlib import Path
 
 import psutil
 
-from harness.measure.environment.cgroup import (
+from harness.measure.environment.cpu import reported_clock_hertz
+from harness.measure.environment.host import affinity, format_cpu_list, usable_physical_cores
+from harness.measure.environment.kernel import (
+    Gaps,
     cgroup_cpu_quota,
     cgroup_cpuset,
     cgroup_memory_limit,
     cgroup_throttling,
     cgroup_version,
+    fields,
+    read,
+    read_integer,
 )
-from harness.measure.environment.cpu import reported_clock_hertz
-from harness.measure.environment.files import Gaps, fields, read, read_integer
-from harness.measure.environment.host import affinity, format_cpu_list, usable_physical_cores
 from harness.records.environment import State, ThreadPool
 from harness.records.machine import Limits, Memory
 

@@ -31,7 +31,7 @@ from harness.measure.peaks.bandwidth import (
 )
 from harness.measure.protocol import PeakScope
 from harness.measure.timer import QuickTiming, Timer
-from harness.models.precision import float32_precision, require_tf32
+from harness.models.training import float32_precision, require_tf32
 from harness.records import BandwidthPeak, ComputePeak, MemoryLevel, PeakLevel, Peaks
 
 DTYPES = ("float32", "bfloat16", "float16", "tf32", "float8_e4m3fn")

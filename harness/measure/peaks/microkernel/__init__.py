@@ -6,9 +6,8 @@ are run. Where that is impossible there is a reason, never an error.
 """
 
 from harness.measure.peaks.microkernel.catalogue import Kernel, kernels, unusable
-from harness.measure.peaks.microkernel.clock import Clock, clock_hz
 from harness.measure.peaks.microkernel.executable import unavailable_reason
-from harness.measure.peaks.microkernel.rates import Rate, bandwidth, peak, reader
+from harness.measure.peaks.microkernel.rates import Clock, Rate, bandwidth, clock_hz, peak, reader
 
 __all__ = [
     "Clock",

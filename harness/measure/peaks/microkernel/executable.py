@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from harness.measure.environment.files import read
+from harness.measure.environment.kernel import read
 from harness.measure.peaks.microkernel import catalogue as x86_64
 
 # arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA): Documentation/arch/x86/xstate.rst.
