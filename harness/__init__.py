@@ -12,6 +12,7 @@ from harness.workload import (
     Sweep,
     Workload,
     check_dtype,
+    check_one_of,
     check_positive,
     powers_of_two,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "Workload",
     "build",
     "check_dtype",
+    "check_one_of",
     "check_positive",
     "decoding",
     "forward",

@@ -24,6 +24,7 @@ from harness import (
     Unsupported,
     Workload,
     check_dtype,
+    check_one_of,
     check_positive,
     powers_of_two,
     precision_of,
@@ -68,8 +69,7 @@ class Attention(Workload):
             ("mask", MASKS),
             ("swept", SWEPT),
         ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"unknown {name} {getattr(self, name)!r}: one of {', '.join(allowed)}")
+            check_one_of(name, getattr(self, name), allowed)
         if self.heads % self.kv_heads:
             raise ValueError(f"{self.heads} heads cannot share {self.kv_heads} heads of keys and values")
 

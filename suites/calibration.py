@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from harness import Bench, Call, Sweep, Workload, check_dtype, check_positive, precision_of
+from harness import Bench, Call, Sweep, Workload, check_dtype, check_one_of, check_positive, precision_of
 
 aten: Any = torch.ops.aten
 YES, NO = True, False  # for operators that take them by place
@@ -42,8 +42,7 @@ class Calibration(Workload):
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
         check_positive(self)
-        if self.temperature not in TEMPERATURES:
-            raise ValueError(f"unknown temperature {self.temperature!r}: one of {', '.join(TEMPERATURES)}")
+        check_one_of("temperature", self.temperature, TEMPERATURES)
 
     @property
     def family(self) -> str:

@@ -23,6 +23,7 @@ from harness import (
     Sweep,
     Workload,
     check_dtype,
+    check_one_of,
     powers_of_two,
     precision_of,
 )
@@ -54,8 +55,8 @@ class Convolution(Workload):
 
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
-        _check_one_of("direction", self.direction, DIRECTIONS)
-        _check_one_of("layout", self.layout, LAYOUTS if self.dimensions > 1 else LAYOUTS[:1])
+        check_one_of("direction", self.direction, DIRECTIONS)
+        check_one_of("layout", self.layout, LAYOUTS if self.dimensions > 1 else LAYOUTS[:1])
         for name, value in self.sizes.items():
             least = 0 if name == "padding" else 1
             if value < least:
@@ -219,11 +220,6 @@ class ConvTranspose2d(Convolution):
         return functional.conv_transpose2d(
             x, weight, None, self.stride, self.padding, 0, self.groups, self.dilation
         )
-
-
-def _check_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"unknown {name} {value!r}: one of {', '.join(allowed)}")
 
 
 def over(shape: Convolution, **changes: tuple[object, ...]) -> list[Workload]:

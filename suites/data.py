@@ -23,6 +23,7 @@ from harness import (
     Sweep,
     Unsupported,
     Workload,
+    check_one_of,
     check_positive,
 )
 
@@ -47,8 +48,7 @@ class Transfer(Workload):
     def __post_init__(self) -> None:
         check_positive(self)
         for name, allowed in (("direction", DIRECTIONS), ("memory", MEMORIES)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"unknown {name} {getattr(self, name)!r}: one of {', '.join(allowed)}")
+            check_one_of(name, getattr(self, name), allowed)
 
     def cost(self) -> Cost:
         """What crosses the link, once; memory is that of the device."""

@@ -21,6 +21,7 @@ from harness import (
     Sweep,
     Workload,
     check_dtype,
+    check_one_of,
     check_positive,
 )
 
@@ -162,8 +163,7 @@ class AdamW(Workload):
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
         check_positive(self)
-        if self.kernel not in {"foreach", "fused"}:
-            raise ValueError(f"unknown kernel {self.kernel!r}: one of foreach, fused")
+        check_one_of("kernel", self.kernel, ("foreach", "fused"))
 
     def cost(self) -> Cost:
         """14 FLOPs a parameter: 3 and 4 for the moments, 3 for the root's denominator, 3 for the step, 1 for decay.

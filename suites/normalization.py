@@ -21,6 +21,7 @@ from harness import (
     Sweep,
     Workload,
     check_dtype,
+    check_one_of,
     check_positive,
 )
 
@@ -37,8 +38,7 @@ class Differentiable(Workload):
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
         check_positive(self)
-        if self.direction not in DIRECTIONS:
-            raise ValueError(f"unknown direction {self.direction!r}: one of {', '.join(DIRECTIONS)}")
+        check_one_of("direction", self.direction, DIRECTIONS)
 
     @property
     def item_bytes(self) -> int:

@@ -22,6 +22,7 @@ from harness import (
     Unsupported,
     Workload,
     build,
+    check_one_of,
     check_positive,
     precision_of,
     training,
@@ -45,8 +46,7 @@ class TrainStep(Workload):
     stateful = True
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ValueError(f"unknown mode {self.mode!r}: one of {', '.join(MODES)}")
+        check_one_of("mode", self.mode, MODES)
         check_positive(self)
 
     @property

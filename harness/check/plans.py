@@ -1,4 +1,4 @@
-"""Are the counts of a plan those of the model that really ran? From its configuration alone against its trace and its measured peak."""
+"""Checks the counts of a plan: those from a configuration against the trace and the measured peak of the same model."""
 
 from collections.abc import Iterator
 
@@ -13,12 +13,12 @@ from harness.records import Answer, Result, Run, Verdict
 from harness.records.architecture import Architecture, Layout, Per, Recipe
 
 CLAIM = "plan"
-# Activations from a formula are known to so much; allocators and buffers of kernels are in no formula.
+# Relative error of the planned peak that counts as agreement: no formula includes allocators and buffers of kernels.
 CLOSE = 0.10
 
 
 def check_plans(run: Run) -> Iterator[Verdict]:
-    """A verdict for each training step of a model that a configuration describes."""
+    """Yields a verdict for each training step of a model that a configuration describes."""
     for result in run.measured:
         known = planned(result)
         if known is not None:
@@ -26,18 +26,12 @@ def check_plans(run: Run) -> Iterator[Verdict]:
 
 
 def planned(result: Result) -> tuple[Architecture, Lengths] | None:
-    """The model and the batch of a case, where it is such a step, whole and eager."""
+    """The model and the batch of a case that is an eager training step; None for other cases."""
     case = result.case
-    words = case.id.split("-")
-    if (
-        case.family != "train"
-        or case.trace is None
-        or len(words) < 2
-        or case.fused
-        or "checkpointed" in words
-    ):
+    checkpointed = case.parameters.get("mode") == "checkpointed"
+    if case.family != "train" or case.trace is None or case.fused or checkpointed:
         return None
-    fields = configuration(words[1], case.sizes)
+    fields = configuration(str(case.parameters.get("architecture", "")), case.sizes)
     if fields is None:
         return None
     if "image" in case.sizes:
@@ -52,25 +46,30 @@ def _judged(result: Result, model: Architecture, lengths: Lengths) -> Verdict:
     trace, measurement = result.case.trace, result.measurement
     if trace is None or measurement is None:
         raise ValueError(result.case.id)
-    # A mask that is added as a tensor is not known to an operator as one: then the trace counts all pairs.
+    # A mask that is added as a tensor is not visible to the operator: the trace then counts all pairs.
     done, traced = work.forward(model, lengths), trace.phase("forward").flops
     counts = f"{model.parameters:,} parameters and {units.work(done.flops)} forward planned from the configuration alone"
     if model.parameters != trace.parameters or not done.flops <= traced <= done.flops_dense:
-        told = f"{counts}; the model that ran has {trace.parameters:,} and {units.work(traced)}"
-        return Verdict(CLAIM, result.case.id, Answer.FAILS, told)
+        reason = f"{counts}; the model that ran has {trace.parameters:,} and {units.work(traced)}"
+        return Verdict(CLAIM, result.case.id, Answer.FAILS, reason)
     peak = measurement.peak_memory_bytes
     if peak is None or "optimizer" not in measurement.phase_peak_bytes:
-        return Verdict(CLAIM, result.case.id, Answer.HOLDS, f"{counts}, as many as ran")
-    words = result.case.id.split("-")
+        return Verdict(CLAIM, result.case.id, Answer.HOLDS, f"{counts}, equal to the trace")
     precision = "autocast" if result.case.dtype == "bfloat16" else "float32"
-    need = fullest(model, Recipe(precision, words[3]), Layout(flash=True), lengths, Way.IMPLEMENTATION)
+    need = fullest(
+        model,
+        Recipe(precision, str(result.case.parameters["optimizer"])),
+        Layout(flash=True),
+        lengths,
+        Way.IMPLEMENTATION,
+    )
     if need.activations is None:
         return Verdict(
             CLAIM,
             result.case.id,
             Answer.HOLDS,
-            f"{counts}, as many as ran; of its memory no formula is known",
+            f"{counts}, equal to the trace; no formula for its activations",
         )
     off = need.peak / peak - 1.0
-    told = f"{counts}, as many as ran; {units.size(need.peak)} at the peak planned, {units.size(peak)} measured ({units.signed_percent(off)})"
-    return Verdict(CLAIM, result.case.id, Answer.HOLDS if abs(off) <= CLOSE else Answer.INCONCLUSIVE, told)
+    reason = f"{counts}, equal to the trace; peak {units.size(peak)}, planned {units.size(need.peak)} ({units.signed_percent(off)})"
+    return Verdict(CLAIM, result.case.id, Answer.HOLDS if abs(off) <= CLOSE else Answer.INCONCLUSIVE, reason)

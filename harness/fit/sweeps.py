@@ -10,21 +10,21 @@ import numpy as np
 from harness.fit.exponents import free_exponent, growth, rivals
 from harness.fit.fitted import FEWEST, Fitted, fit
 from harness.fit.points import Points
-from harness.records import Cost, Fit, FitPoint, Flag, Parameter, Peaks, Result, Run, Series
+from harness.records import Case, Cost, Fit, FitPoint, Flag, Parameter, Peaks, Result, Run, Scalar, Series
 
-# A time grows with size as theory says when its exponent lies within this fraction of it: cache edges and kernel switches bend
-# real curves by 10-30 %, which over two decades of work is this much of a slope.
+# A time grows as predicted when its exponent lies within this fraction of the predicted one. Cache edges and kernel switches
+# bend measured curves by 10-30%, which over two decades of work changes the slope by this fraction.
 TOLERANCE = 0.05
-# It certainly does not only beyond this, by the work that is counted. A library that changes to a kernel of twice the
-# rate in the middle of a sweep bends it by a seventh (seen: bfloat16 on AMX); bandwidth that neighbours move by
-# a factor of two, by a quarter.
+# A deviation is certain only beyond this fraction, by the kind of work. A library that switches to a kernel of twice the
+# rate in the middle of a sweep bends it by a seventh (measured: bfloat16 on AMX). Neighbours that change the bandwidth
+# by a factor of two bend it by a quarter.
 CERTAIN = {"flops": 0.15, "bytes": 0.25}
 SLIVER = 1.001
 
 
 @dataclass(frozen=True)
 class Size:
-    """One size of a sweep: its work by column (flops, bytes, threads), the median time of each process in seconds, the level that serves it."""
+    """One size of a sweep: work by column (flops, bytes, threads), median seconds of each process, memory level."""
 
     size: int
     work: dict[str, float]
@@ -35,9 +35,9 @@ class Size:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Sizes of one workload. `exponent` is what theory says of the growth of work with size.
+    """Sizes of one workload. `exponent` is the theoretical growth of work with size.
 
-    `unmeasured`: the sizes of the sweep that have no time, and their work.
+    `unmeasured` holds the sizes of the sweep without a time, with their work.
     """
 
     series: str
@@ -48,32 +48,32 @@ class Sweep:
 
     @property
     def column(self) -> str:
-        """What theory speaks of: FLOPs where there are any, else bytes; threads in a sweep of those."""
+        """The work that the theoretical exponent is of: FLOPs, bytes where there are none, threads in a sweep of threads."""
         return next(iter(self.sizes[0].work))
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """The memory levels that serve it, where bytes are what it does; empty where one model is enough."""
+        """The memory levels of a sweep in bytes; empty where one model is enough."""
         if self.column != "bytes":
             return ()
-        told = tuple(dict.fromkeys(size.level for size in self.sizes))
-        return told if len(told) > 1 else ()
+        levels = tuple(dict.fromkeys(size.level for size in self.sizes))
+        return levels if len(levels) > 1 else ()
 
     def columns(self, sizes: tuple[Size, ...]) -> dict[str, list[float]]:
-        """The work of some sizes by column, with the place of the level where there are several."""
-        found = {name: [size.work[name] for size in sizes] for name in self.sizes[0].work}
+        """The work of some sizes by column, with the index of the level where there are several."""
+        work = {name: [size.work[name] for size in sizes] for name in self.sizes[0].work}
         if self.levels:
-            found["level"] = [float(self.levels.index(size.level)) for size in sizes]
-        return found
+            work["level"] = [float(self.levels.index(size.level)) for size in sizes]
+        return work
 
     @property
     def points(self) -> Points:
-        """What a model is fitted to."""
+        """The points that a model is fitted to."""
         return Points.of(self.columns(self.sizes), [size.seconds for size in self.sizes])
 
 
 def fit_sweep(sweep: Sweep) -> Fit | None:
-    """The model of a sweep, what else was tried, and what the sizes say of the exponent; None where they are too few."""
+    """The model of a sweep, its rivals, and the fitted exponent; None where there are too few sizes."""
     fitted = fit(sweep.points, sweep.levels) if len(sweep.sizes) >= FEWEST else None
     if fitted is None:
         return None
@@ -88,9 +88,15 @@ def fit_sweep(sweep: Sweep) -> Fit | None:
         parameters=parameters(sweep, fitted),
         points=tuple(
             FitPoint(
-                one.size, one.work[column], float(measured), said.seconds, one.flagged, said.low, said.high
+                size.size,
+                size.work[column],
+                float(measured),
+                fit_value.seconds,
+                size.flagged,
+                fit_value.low,
+                fit_value.high,
             )
-            for one, measured, said in zip(
+            for size, measured, fit_value in zip(
                 sweep.sizes, fitted.measured, fitted.expect(points.columns), strict=True
             )
         ),
@@ -103,9 +109,9 @@ def fit_sweep(sweep: Sweep) -> Fit | None:
 
 
 def _powers(sweep: Sweep, grown: float) -> tuple[float, ...]:
-    """The powers of the work to compare: just inside the tolerance and just beyond what is certain.
+    """The powers of the work to compare: just inside the tolerance and just beyond the certain deviation.
 
-    Theory's own too, where the work does not grow with it.
+    The theoretical power is added where the work does not grow with it.
     """
     scale, certain = sweep.exponent / grown, CERTAIN[sweep.column]
     steps = (-SLIVER * certain, -TOLERANCE / SLIVER, TOLERANCE / SLIVER, SLIVER * certain)
@@ -113,12 +119,12 @@ def _powers(sweep: Sweep, grown: float) -> tuple[float, ...]:
 
 
 def parameters(sweep: Sweep, fitted: Fitted) -> tuple[Parameter, ...]:
-    """Those of the model; the work at half of the rate as a size; the best rate in items of a batch."""
+    """The parameters of the model; the work at half the rate as a size; the best rate in items of a batch."""
     half = {"flops": "F_half", "bytes": "B_half"}.get(sweep.column)
     found = [
         _as_size(sweep, parameter) if parameter.name == half else parameter for parameter in fitted.parameters
     ]
-    found = [one for one in found if not one.name.endswith(("F_half", "B_half"))]
+    found = [parameter for parameter in found if not parameter.name.endswith(("F_half", "B_half"))]
     if sweep.variable == "batch":
         found += [_per_item(sweep, parameter) for parameter in fitted.parameters if parameter.name == "P"]
     return tuple(found)
@@ -133,10 +139,10 @@ def _as_size(sweep: Sweep, half: Parameter) -> Parameter:
 
 
 def _size_of(sweep: Sweep, work: float) -> float:
-    """The size that has so much work, between the sizes of the sweep or beyond them."""
-    ordered = sorted(sweep.sizes, key=lambda one: one.size)
-    known = np.log([one.work[sweep.column] for one in ordered])
-    sizes = np.log([one.size for one in ordered])
+    """The size with a given work, interpolated between the sizes of the sweep or extrapolated."""
+    ordered = sorted(sweep.sizes, key=lambda size: size.size)
+    known = np.log([size.work[sweep.column] for size in ordered])
+    sizes = np.log([size.size for size in ordered])
     wanted = math.log(work)
     if known[0] <= wanted <= known[-1]:
         return math.exp(float(np.interp(wanted, known, sizes)))
@@ -147,19 +153,19 @@ def _size_of(sweep: Sweep, work: float) -> float:
 def _per_item(sweep: Sweep, rate: Parameter) -> Parameter:
     if rate.value is None or rate.low is None or rate.high is None:
         return Parameter("Rmax", "1/s", why=rate.why)
-    largest = max(sweep.sizes, key=lambda one: one.size)
+    largest = max(sweep.sizes, key=lambda size: size.size)
     each = largest.work["flops"] / largest.size
     return Parameter("Rmax", "1/s", rate.value / each, rate.low / each, rate.high / each)
 
 
-# The variable of a sweep that does the same work on more and more threads.
+# The variable of a sweep that does the same work on an increasing number of threads.
 THREADS = "threads"
 
 
 def fit_sweeps(run: Run) -> tuple[Fit, ...]:
     """A fit for each sweep with enough sizes, in the order the sweeps first appear."""
-    fits = (fit_sweep(sweep) for sweep in sweeps(run))
-    return tuple(found for found in fits if found is not None)
+    fits = map(fit_sweep, sweeps(run))
+    return tuple(fitted for fitted in fits if fitted is not None)
 
 
 class _Member(NamedTuple):
@@ -173,17 +179,17 @@ class _Member(NamedTuple):
 def sweeps(run: Run) -> Iterator[Sweep]:
     """The sweeps of a run with two measured sizes or more.
 
-    A sweep whose cases do matrix FLOPs is fitted in FLOPs, and in bytes too where memory bounds one of them by the roofline of
-    the machine's peaks. Any other is fitted in bytes with a rate for each memory level; working sets at the edge of a
-    level, which no one rate serves, are left out. A sweep of threads is fitted in threads, as many as there are cores. Training steps of one kind that differ in more than their batch form a
-    sweep in 6ND, six FLOPs for each parameter and token.
+    A sweep with matrix FLOPs is fitted in FLOPs, and also in bytes where memory bounds a case by the roofline. Any other
+    sweep is fitted in bytes with a rate for each memory level, without working sets at the edge of a level. A sweep
+    of threads is fitted in threads, up to the number of cores. Training steps of one kind with models of several sizes
+    form a sweep in 6ND: six FLOPs per parameter and token.
     """
-    found: dict[str, list[_Member]] = {}
+    by_series: dict[str, list[_Member]] = {}
     for result in run.results:
         series, cost = result.case.series, result.case.cost
         if series and series.size > 0 and cost:
-            found.setdefault(series.name, []).append(_Member(series, cost, result))
-    for members in found.values():
+            by_series.setdefault(series.name, []).append(_Member(series, cost, result))
+    for members in by_series.values():
         sweep = _sweep(members, run.peaks)
         if len(sweep.sizes) > 1:
             yield sweep
@@ -209,11 +215,11 @@ def _sweep(members: list[_Member], peaks: Peaks) -> Sweep:
         for member in members
         if by_flops or not peaks.between_levels(member.result.case.working_set_bytes or 0)
     ]
-    return _gathered(series, [_size(one, columns) for one in inside])
+    return _gathered(series, [_size(member, columns) for member in inside])
 
 
 def _oversubscribed(member: _Member) -> bool:
-    """Whether threads had to share cores: no model of scaling is about that."""
+    """Whether threads had to share cores, which no scaling model describes."""
     return bool(member.result.measurement and Flag.OVERSUBSCRIBED in member.result.measurement.flags)
 
 
@@ -224,7 +230,7 @@ def _gathered(series: Series, members: list[Size]) -> Sweep:
         kept = sizes if member.seconds else absent
         kept[member.size] = _together(kept[member.size], member) if member.size in kept else member
     ordered = tuple(sizes[size] for size in sorted(sizes))
-    left = tuple(one for size, one in sorted(absent.items()) if size not in sizes)
+    left = tuple(member for size, member in sorted(absent.items()) if size not in sizes)
     return Sweep(series.name, series.variable, series.exponent, ordered, left)
 
 
@@ -244,13 +250,14 @@ def _size(member: _Member, columns: list[str]) -> Size:
     )
 
 
-def _together(size: Size, other: Size) -> Size:
-    return Size(size.size, size.work, size.seconds + other.seconds, size.level, size.flagged or other.flagged)
+def _together(size: Size, more: Size) -> Size:
+    return Size(size.size, size.work, size.seconds + more.seconds, size.level, size.flagged or more.flagged)
 
 
 def _by_parameters_and_tokens(run: Run) -> Iterator[Sweep]:
-    """Training steps of one kind of model, against the 6 N D FLOPs that theory gives them."""
-    kinds: dict[str, dict[int, Size]] = {}
+    """Sweeps of training steps of one kind of model, by their 6ND FLOPs."""
+    kinds: dict[tuple[Scalar, ...], dict[int, Size]] = {}
+    parameters: dict[tuple[Scalar, ...], set[int]] = {}
     for result in run.measured:
         case, measurement = result.case, result.measurement
         if measurement is None or case.trace is None or not case.trace.phase("backward").flops:
@@ -258,30 +265,21 @@ def _by_parameters_and_tokens(run: Run) -> Iterator[Sweep]:
         size = 6 * case.trace.parameters * case.items.get("tokens", 0)
         if size:
             seconds = tuple(process.median for process in measurement.view.processes)
-            one = Size(size, {"flops": float(size)}, seconds, flagged=bool(measurement.flags))
-            known = kinds.setdefault(_kind(result), {})
-            known[size] = _together(known[size], one) if size in known else one
-    series = {result.case.series.name for result in run.measured if result.case.series}
-    for name, sizes in kinds.items():
-        if len(sizes) >= FEWEST and name not in series and _varied(run, name):
-            yield Sweep(name, "6ND", 1.0, tuple(sizes[size] for size in sorted(sizes)))
+            step = Size(size, {"flops": float(size)}, seconds, flagged=bool(measurement.flags))
+            known = kinds.setdefault(_kind(case), {})
+            known[size] = _together(known[size], step) if size in known else step
+            parameters.setdefault(_kind(case), set()).add(case.trace.parameters)
+    for kind, sizes in kinds.items():
+        # Models of one number of parameters differ in their batch alone, and have a sweep of that.
+        if len(sizes) >= FEWEST and len(parameters[kind]) > 1:
+            yield Sweep(
+                "-".join(str(word) for word in kind if word != ""),
+                "6ND",
+                1.0,
+                tuple(sizes[size] for size in sorted(sizes)),
+            )
 
 
-def _kind(result: Result) -> str:
-    """The id of a case without its sizes: model, dtype, optimizer, mode."""
-    sizes = {f"{name}{value}" for name, value in result.case.sizes.items()}
-    return "-".join(part for part in result.case.id.split("-") if part not in sizes)
-
-
-def _varied(run: Run, name: str) -> bool:
-    """Whether the models of a kind differ in their parameters: else its sweep over batches says it all."""
-    return (
-        len(
-            {
-                result.case.trace.parameters
-                for result in run.measured
-                if result.case.trace and _kind(result) == name
-            }
-        )
-        > 1
-    )
+def _kind(case: Case) -> tuple[Scalar, ...]:
+    """All that cases of different sizes have in common: family, parameters such as model and optimizer, dtype."""
+    return (case.family, *case.parameters.values(), case.dtype)

@@ -72,6 +72,17 @@ _RENAMED = {
     b"typical": b"median",
     b"vector_flops": b"elementwise_flops",
 }
+# The parameters in the ids of schema 2, by family: the words that are neither family, dtype nor sizes. Ids of
+# other families have no known parameters.
+_PARAMETERS = {
+    "adamw": ("kernel",),
+    "attention": ("direction", "backend", "mask"),
+    "train": ("architecture", "optimizer", "mode", "loss"),
+    "transfer": ("direction", "memory"),
+    **dict.fromkeys(("classify", "decode", "prefill"), ("architecture",)),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d", "convtranspose2d"), ("direction", "layout")),
+    **dict.fromkeys(("batchnorm", "crossentropy", "layernorm", "rmsnorm", "softmax"), ("direction",)),
+}
 _OLD_FIELD = re.compile(b'"(' + b"|".join(_RENAMED) + b')":')
 
 _Kind = TypeVar("_Kind", bound=Record)
@@ -333,7 +344,7 @@ def read(folder: Path) -> Run:
         damage.append(f"{CASES}: the last line is cut off; its case counts as not measured")
     for number, line in enumerate(lines, start=1):
         try:
-            result = msgspec.json.decode(upgraded(line, version), type=Result)
+            result = _with_parameters(msgspec.json.decode(upgraded(line, version), type=Result), version)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             damage.append(f"{CASES}: line {number} is unreadable ({error}); left out")
         else:
@@ -383,6 +394,17 @@ def upgraded(content: bytes, version: int) -> bytes:
     if version >= SCHEMA_VERSION:
         return content
     return _OLD_FIELD.sub(lambda match: b'"' + _RENAMED[match[1]] + b'":', content)
+
+
+def _with_parameters(result: Result, version: int) -> Result:
+    """A result of schema 2 with the parameters of its case, which only its id contains there."""
+    case = result.case
+    if version >= SCHEMA_VERSION or case.family not in _PARAMETERS:
+        return result
+    known = {case.family, case.dtype, *(f"{name}{size}" for name, size in case.sizes.items())}
+    words = [word for word in case.id.split("-") if word not in known]
+    parameters = dict(zip(_PARAMETERS[case.family], words, strict=False))
+    return msgspec.structs.replace(result, case=msgspec.structs.replace(case, parameters=parameters))
 
 
 def _load_header(path: Path) -> tuple[Header, int]:
