@@ -208,7 +208,6 @@ class Case(Record, frozen=True):
     family: str
     dtype: str
     sizes: dict[str, int]
-    parameters: dict[str, Scalar] = msgspec.field(default_factory=dict)
     cost: Cost | None = None
     working_set_bytes: int | None = None
     series: Series | None = None
@@ -220,6 +219,7 @@ class Case(Record, frozen=True):
     counted: Cost | None = None
     threads: int | None = None
     source: str | None = None
+    parameters: dict[str, Scalar] = msgspec.field(default_factory=dict)
 
     @property
     def several(self) -> bool:
