@@ -11,7 +11,7 @@ from harness.check.findings import findings, unmeasured, voids
 from harness.check.findings.optimizations import OPTIMIZATIONS
 from harness.check.findings.trust import BAD, FINE, UNKNOWN
 from harness.check.judge import judge
-from harness.costmodel.optimizations import WORDS
+from harness.costmodel.optimizations import DECISIONS
 from harness.records import (
     Answer,
     BandwidthPeak,
@@ -425,7 +425,7 @@ def test_half_of_a_datasheet_is_too_little() -> None:
 
 
 def test_every_optimization_says_how_it_is_pulled() -> None:
-    assert {name for name, _, _ in WORDS} == set(OPTIMIZATIONS)
+    assert {name for name, _, _ in DECISIONS} == set(OPTIMIZATIONS)
 
 
 def test_a_optimization_that_pays_is_advice() -> None:

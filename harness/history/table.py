@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from harness.errors import UsageError
 from harness.history.change_points import CONFIRMED, HISTORY, boundaries, steps
 from harness.records.history import Boundary, History, Point
 from harness.stats import median
-from harness.store.table import Row
+from harness.store.table import Row, in_utc
 
 VALUE, TIME, BUILD = "value", "time", "build"
 DELIMITERS = ",;\t"
@@ -177,7 +177,7 @@ def seconds(time: str | None) -> float | None:
             told = datetime.fromisoformat(time)
         except ValueError:
             return None
-        found = (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+        found = in_utc(told).timestamp()
     return found if math.isfinite(found) else None
 
 
