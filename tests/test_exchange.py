@@ -178,7 +178,7 @@ def test_only_cases_with_a_measurement_are_told(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "otava"])
 @pytest.mark.parametrize("count", [2, 3])
 def test_several_runs_where_one_fits_are_one_clear_line(name: str, count: int) -> None:
-    with pytest.raises(UsageError, match=rf"{name} holds one run and these are {count}: only otava"):
+    with pytest.raises(UsageError, match=rf"{name} takes one run, not {count}: only otava"):
         exported(name, [made_up.run()] * count)
 
 

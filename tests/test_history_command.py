@@ -292,7 +292,7 @@ def test_more_than_can_be_looked_through_is_listed(
     monkeypatch.setattr("harness.cli.history.MOST_POINTS", 10)
     status, output, _ = plumbline("history", "--store", "kept")
     assert status == 0
-    assert "1 series, 12 points: name a case to see its steps" in output
+    assert "1 series, 12 points: name a case to see its change points" in output
     _, output, _ = plumbline("history", "--store", "kept", "--json")
     assert decoded(output)["listed"][0]["points"] == 12
 
@@ -334,7 +334,7 @@ def test_options_that_a_table_cannot_heed_are_refused(plumbline: Plumbline, tmp_
     (tmp_path / "x.csv").write_text("value\n1\n2\n")
     for option in (("--host", "a"), ("--since", "2026"), ("--metric", "flops"), ("--fleet",)):
         status, _, errors = plumbline("history", "--csv", "x.csv", *option)
-        assert (status, "leave out CASE and all options but --json" in errors) == (2, True)
+        assert (status, "--csv takes no CASE and no other option but --json" in errors) == (2, True)
     status, output, _ = plumbline("history", "--csv", "x.csv")
     assert status == 0
     assert "no step was seen" not in output
