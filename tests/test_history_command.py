@@ -196,7 +196,7 @@ def test_a_renamed_case_and_one_whose_code_changed_are_series_of_their_own() -> 
         (["history"], "no run in results: `plumbline bench` makes one"),
         (["history", "--store", "nowhere"], "no data set in nowhere"),
         (["history", "--csv", "nothing.csv"], "nothing.csv"),
-        (["history", "a", "--csv", "nothing.csv"], "--csv is a series of its own"),
+        (["history", "a", "--csv", "nothing.csv"], "--csv takes no CASE"),
         (["compact"], "results"),
         (["import", "nothing"], "nothing"),
         (["export", "latest", "--format", "otava"], "no run in results"),
