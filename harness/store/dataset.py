@@ -22,6 +22,7 @@ import msgspec
 from harness.errors import RecordError, StorageError, UsageError, one_line
 from harness.records import Scalar
 from harness.records.base import Record
+from harness.store.runs import write_whole
 from harness.store.table import NAMES, Row, kinds
 
 SCHEMA = "schema=1"
@@ -76,7 +77,7 @@ class Place:
             plain = isinstance(error, ImportError | ValueError)
             reason = " ".join(str(error).split()) if plain else one_line(error)
             raise UsageError(f"cannot reach {self.title}: {reason}") from error
-        self.local = "file" in self.system.protocol
+        self.local = isinstance(self.system, needed("fsspec.implementations.local").LocalFileSystem)
 
     def files(self) -> list[str]:
         """The paths of the data set's files, sorted.
@@ -102,8 +103,11 @@ class Place:
         temporary = f"{folder}/.{name}.{secrets.token_hex(5)}"
         with self._errors(f"write {name}"):
             self.system.makedirs(folder, exist_ok=True)
-            self.system.pipe_file(temporary, content)
-            self.system.mv(temporary, f"{folder}/{name}")
+            if not self.local:
+                self.system.pipe_file(temporary, content)
+                self.system.mv(temporary, f"{folder}/{name}")
+        if self.local:
+            write_whole(Path(folder, name), content)
 
     @contextlib.contextmanager
     def _errors(self, action: str) -> Iterator[None]:
