@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Sweep,
         Workload,
         check_dtype,
+        check_one_of,
         check_positive,
         powers_of_two,
     )
@@ -37,6 +38,7 @@ __all__ = [
     "__version__",
     "build",
     "check_dtype",
+    "check_one_of",
     "check_positive",
     "decoding",
     "forward",

@@ -1,4 +1,4 @@
-"""Modules in files: loaded under a name, with what lies beside them within reach."""
+"""Loads modules from files; modules in the same folder can be imported by them."""
 
 import importlib.util
 import os
@@ -14,9 +14,9 @@ BUNDLED_SUITES = _INSTALLED_SUITES if _INSTALLED_SUITES.is_dir() else _HARNESS.p
 
 
 def reach_beside(file: Path) -> None:
-    """Has modules looked for in the folder of a file and of the package that it is part of, before anywhere else; in the current folder, where they are nowhere.
+    """Puts the folder of a file, and that of its package, first in the module path, and the current folder last.
 
-    A suite finds what a script finds, and what a test of pytest does. What comes with the harness needs nothing beside it.
+    A suite can then import the same modules as a script or a test of pytest. Bundled suites need no such path.
     """
     if file.parent == BUNDLED_SUITES or file.is_relative_to(_HARNESS):
         return
@@ -35,34 +35,34 @@ def root_of(file: Path) -> Path:
 
 
 def at_odds(files: Iterable[Path]) -> str | None:
-    """The first module that was found beside one of some files, and lies beside another too: only one of them can be loaded."""
+    """The reason why files cannot be loaded together: a loaded module of one folder also exists in another; else None."""
     own = {file for file in files if file.parent != BUNDLED_SUITES}
     folders = sorted({file.parent for file in own})
     for name, module in tuple(sys.modules.items()):
         loaded = Path(getattr(module, "__file__", None) or "")
-        found = loaded.parent.parent if loaded.name == "__init__.py" else loaded.parent
-        if "." in name or loaded in own or found not in folders:
+        home = loaded.parent.parent if loaded.name == "__init__.py" else loaded.parent
+        if "." in name or loaded in own or home not in folders:
             continue
-        for other in folders:
-            if other != found and (
-                (other / f"{name}.py").exists() or (other / name / "__init__.py").exists()
+        for folder in folders:
+            if folder != home and (
+                (folder / f"{name}.py").exists() or (folder / name / "__init__.py").exists()
             ):
-                return f"{name!r} lies in {found} and in {other}, and only one of them can be loaded: name these suites apart"
+                return f"{name!r} lies in {home} and in {folder}, and only one of them can be loaded: rename one of them"
     return None
 
 
 def load_file(name: str, path: Path) -> ModuleType:
-    """The module in a file, by a name of its own; loaded anew where another file is loaded under that name.
+    """Loads a module from a file under a name; a module of another file under that name is replaced.
 
     Raises:
-        ImportError: it is no Python module. Whatever its own code raises, too.
+        ImportError: the file is not a Python module. Errors of its own code pass through.
     """
     loaded = sys.modules.get(name)
     if loaded is not None and loaded.__file__ == str(path):
         return loaded
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python module")
+        raise ImportError(f"{path} is not a Python module")
     reach_beside(path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # before it runs: dataclasses look their module up

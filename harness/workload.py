@@ -1,4 +1,4 @@
-"""What can be measured, and what it should cost. Never sees a time, and loads no torch."""
+"""Workloads: what can be measured, and its cost. This module contains no time and imports no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from functools import cache
 from textwrap import dedent
 from typing import TYPE_CHECKING, ClassVar, Protocol, overload
 
-from harness.records import Case, Cost, Series
+from harness.records import Case, Cost, Scalar, Series
 
 if TYPE_CHECKING:
     import torch
@@ -23,23 +23,23 @@ Call = Callable[[], "torch.Tensor"]
 
 
 class Step:
-    """A call of several phases, one after the other, such as forward, backward and optimizer.
+    """A call of several phases in order, such as forward, backward and optimizer.
 
-    Each is timed and weighed apart from the others too. The output is the last that a phase returns.
+    Each phase is also timed and counted separately. The output is the last one that a phase returns.
     """
 
     def __init__(self, **phases: Callable[[], torch.Tensor | None]) -> None:
-        """The phases in their order, by name."""
+        """Takes the phases by name, in their order."""
         self.phases = phases
 
     def __call__(self) -> torch.Tensor:
-        """All of them."""
+        """Runs all phases and returns the output."""
         outputs = [phase() for phase in self.phases.values()]
         return next(output for output in reversed(outputs) if output is not None)
 
 
 def phases_of(call: Call) -> dict[str, Callable[[], torch.Tensor | None]]:
-    """The phases of a call; one that has none is a phase of its own."""
+    """The phases of a call; a call without phases is one phase named `call`."""
     return call.phases if isinstance(call, Step) else {"call": call}
 
 
@@ -51,45 +51,63 @@ ITEM_BYTES = {"float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2, "float8_e4m3
 
 @dataclass(frozen=True)
 class Workload(ABC):
-    """One operator at one size. A subclass adds its sizes as fields and says what a call costs.
+    """One operator at one size. A subclass adds sizes and parameters as fields.
 
-    Only `prepare` is required: where there is no `cost`, a call is traced before it runs, and costs what its
-    operators cost.
+    Only `prepare` is required. Without `cost`, a call is traced before it runs; its cost is the sum over its operators.
+    Integer fields are sizes. All other fields but `dtype` are parameters, `bool` included.
     """
 
     capturable: ClassVar[bool] = True
-    """Whether a call can be captured into a graph; one that waits for the device cannot."""
+    """Whether a call can be captured into a graph; a call that waits for the device cannot."""
 
     stateful: ClassVar[bool] = False
-    """Whether a call depends on what Python remembers of the one before, such as an optimizer's step or the length of
-    a cache: it cannot be captured into a graph, and is not repeated on further sets of tensors."""
+    """Whether a call depends on Python state of the call before, such as an optimizer's step or the length of a cache.
+    Such a call is not captured into a graph, and not repeated on further sets of tensors."""
 
     calibrates: ClassVar[bool] = False
-    """Whether the cost model learns from it. Whole models never do: they are what it is tried on."""
+    """Whether the cost model is calibrated with it. Whole models are held out: they validate the cost model."""
 
     effort: ClassVar[float] = 1.0
-    """The fraction of a profile's sampling time that is spent on it."""
+    """The fraction of a profile's sampling time that is spent on this workload."""
 
     @property
     def family(self) -> str:
-        """The operator's name, first part of the id: the class name in lower case."""
+        """The operator's name and first part of the id; by default the class name in lower case."""
         return type(self).__name__.lower()
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The integer fields, in the order of their declaration."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), int)}
+        """The integer fields, in the order of their declaration; `bool` is a parameter."""
+        return {
+            f.name: value
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), int) and not isinstance(value, bool)
+        }
+
+    @property
+    def parameters(self) -> dict[str, Scalar]:
+        """The fields that are neither sizes nor `dtype`, by name; without those that do not take part in comparison."""
+        values = {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.compare and f.name not in self.sizes and f.name != "dtype"
+        }
+        return {
+            name: value if isinstance(value, bool | float) else str(value) for name, value in values.items()
+        }
 
     def __str__(self) -> str:
-        """The stable id: family, dtype and other words, then sizes, joined by dashes.
+        """The stable id: family, dtype and parameters, then sizes, joined by dashes.
 
-        It needs no quoting in `pytest -k`: no `=`, no spaces.
+        It contains no `=` and no spaces, so that `pytest -k` takes it without quotes.
         """
-        words = [str(v) for f in fields(self) if not isinstance(v := getattr(self, f.name), int)]
-        return "-".join([self.family, *words, *(f"{name}{value}" for name, value in self.sizes.items())])
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        words = [str(value) for value in values.values() if not isinstance(value, int)]
+        named = [f"{name}{value}" for name, value in values.items() if isinstance(value, int)]
+        return "-".join([self.family, *words, *named])
 
     def without(self, size: str) -> str:
-        """The id without one size: what the cases of a sweep in that size have in common."""
+        """The id without one size: the common name of the cases of a sweep in that size."""
         value = f"{size}{self.sizes[size]}"
         return "-".join(part for part in str(self).split("-") if part != value)
 
@@ -99,48 +117,55 @@ class Workload(ABC):
 
         Fill inputs with random data: zeros draw less power and run faster on a GPU.
 
+        Args:
+            device: where the tensors are made and the call runs.
+
+        Returns:
+            A function without arguments that returns its output tensor.
+
         Raises:
-            Unsupported: the device cannot do this; recorded as skipped, with the reason.
+            Unsupported: the device cannot run this workload; the case is recorded as skipped, with the reason.
         """
 
     def cost(self) -> Cost | None:
-        """What one call costs in closed form."""
+        """The cost of one call in closed form; None: the call is traced."""
         return None
 
     @property
     def fused(self) -> bool:
-        """Whether a compiler may fuse operators: their traffic and their temporaries then bound nothing."""
+        """Whether a compiler may fuse operators; their traffic and temporaries are then no lower bounds."""
         return False
 
     def items(self) -> dict[str, int]:
-        """What one call processes, by unit, where its rate is worth telling: samples, tokens."""
+        """Numbers of items that one call processes, by unit such as samples or tokens; their rates are reported."""
         return {}
 
     def working_set_bytes(self) -> int | None:
-        """The bytes a call touches again and again: decides which memory level bounds it."""
+        """The bytes that a call uses repeatedly; they decide which memory level bounds it."""
         cost = self.cost()
         return None if cost is None else cost.bytes_moved
 
     def series(self) -> Series | None:
-        """The sweep this size belongs to, with the exponent theory gives it."""
+        """The sweep that this size belongs to, with its theoretical exponent."""
         return None
 
     def on_threads(self) -> int | None:
-        """The threads it wants, whatever those of the run are; None: those of the run."""
+        """The number of threads of this workload; None: that of the run."""
         return None
 
     def context(self) -> AbstractContextManager[object]:
-        """What must hold while calls run, such as a precision switch."""
+        """A context in which the calls run, such as a precision switch."""
         return nullcontext()
 
     def describe(self, suite: str) -> Case:
-        """The workload as a fact to store."""
+        """The record of the workload that is stored."""
         return Case(
             id=str(self),
             suite=suite,
             family=self.family,
             dtype=str(getattr(self, "dtype", "")),
             sizes=self.sizes,
+            parameters=self.parameters,
             cost=self.cost(),
             working_set_bytes=self.working_set_bytes(),
             series=self.series(),
@@ -154,9 +179,9 @@ class Workload(ABC):
 
 @cache
 def source_of(kind: type[Workload]) -> str | None:
-    """16 hex digits that stand for the code of a workload's class and of those it inherits from, up to `Workload`.
+    """Hash (16 hex digits) of the code of a workload's class and its base classes up to `Workload`.
 
-    Of the syntax tree: neither comments nor layout matter. None where there is no source to read.
+    The syntax tree is hashed, so that comments and layout do not matter. None where the source cannot be read.
     """
     kinds = kind.__mro__[: kind.__mro__.index(Workload)]
     try:
@@ -167,9 +192,9 @@ def source_of(kind: type[Workload]) -> str | None:
 
 
 class Sweep(Sequence[Workload]):
-    """The workloads of a suite in three profiles; each profile adds to the one before it.
+    """The workloads of a suite in three profiles; each profile includes the profile before it.
 
-    Iterating gives all of them, so it stands where a list stands in `pytest.mark.parametrize`.
+    It is a sequence of all workloads, for `pytest.mark.parametrize`.
     """
 
     def __init__(
@@ -178,7 +203,7 @@ class Sweep(Sequence[Workload]):
         standard: Iterable[Workload] = (),
         full: Iterable[Workload] = (),
     ) -> None:
-        """Later profiles may repeat workloads of earlier ones: the earliest counts."""
+        """Takes the workloads that each profile adds; a repeated workload belongs to its first profile."""
         self._profile: dict[Workload, str] = {}
         for profile, workloads in zip(PROFILES, (quick, standard, full), strict=True):
             for workload in workloads:
@@ -196,19 +221,19 @@ class Sweep(Sequence[Workload]):
         return self._workloads[index]
 
     def includes(self, workload: Workload, profile: str) -> bool:
-        """Whether a profile measures this workload."""
+        """Whether a profile measures a workload."""
         return PROFILES.index(self._profile[workload]) <= PROFILES.index(profile)
 
 
 class Bench(Protocol):
-    """The `bench` fixture: measures a workload, records it, and hands the samples to pytest-benchmark."""
+    """The `bench` fixture: measures a workload, records it, and passes the samples to pytest-benchmark."""
 
     def __call__(self, workload: Workload) -> None:
-        """Skips or fails the test where there is nothing to hand over."""
+        """Measures a workload; skips or fails the test where it has no measurement."""
 
 
 def check_positive(workload: Workload) -> None:
-    """Refuses sizes below one; for `__post_init__`.
+    """Refuses sizes below 1; for `__post_init__`.
 
     Raises:
         ValueError: names the field, its value and what is allowed.
@@ -219,13 +244,25 @@ def check_positive(workload: Workload) -> None:
 
 
 def check_dtype(dtype: str) -> None:
-    """Refuses a dtype the harness has no size for; for `__post_init__`.
+    """Refuses a dtype of unknown element size; for `__post_init__`.
 
     Raises:
-        ValueError: names the dtype and those that are known.
+        ValueError: names the dtype and the known dtypes.
     """
-    if dtype not in ITEM_BYTES:
-        raise ValueError(f"unknown dtype {dtype!r}: one of {', '.join(ITEM_BYTES)}")
+    check_one_of("dtype", dtype, ITEM_BYTES)
+
+
+def check_one_of(name: str, value: object, allowed: Iterable[object]) -> None:
+    """Refuses a value that is not among those allowed; for `__post_init__`.
+
+    >>> check_one_of("mask", "causal", ("full", "causal"))
+
+    Raises:
+        ValueError: names the field, its value and the allowed values.
+    """
+    allowed = tuple(allowed)
+    if value not in allowed:
+        raise ValueError(f"unknown {name} {value!r}: one of {', '.join(map(str, allowed))}")
 
 
 def powers_of_two(first: int, last: int) -> list[int]:

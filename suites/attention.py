@@ -24,6 +24,7 @@ from harness import (
     Unsupported,
     Workload,
     check_dtype,
+    check_one_of,
     check_positive,
     powers_of_two,
     precision_of,
@@ -45,7 +46,7 @@ VECTOR_PER_PAIR = 6
 
 @dataclass(frozen=True)
 class Attention(Workload):
-    """One attention. `swept` says which sweep it belongs to, and is no part of what it is."""
+    """One attention call. `swept` names the sweep that it belongs to; cases that differ in it alone are equal."""
 
     dtype: str
     direction: str
@@ -68,8 +69,7 @@ class Attention(Workload):
             ("mask", MASKS),
             ("swept", SWEPT),
         ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"unknown {name} {getattr(self, name)!r}: one of {', '.join(allowed)}")
+            check_one_of(name, getattr(self, name), allowed)
         if self.heads % self.kv_heads:
             raise ValueError(f"{self.heads} heads cannot share {self.kv_heads} heads of keys and values")
 
@@ -79,7 +79,7 @@ class Attention(Workload):
 
     @property
     def pairs(self) -> int:
-        """Pairs of a query and a key that attend to each other, in one head."""
+        """Number of pairs of a query and a key that attend to each other, per head."""
         if self.mask == "full":
             return self.queries * self.keys
         corner = min(self.queries, self.keys)
@@ -110,11 +110,11 @@ class Attention(Workload):
         return _unfused(self, work) if self.backend == "math" else _fused(self, work)
 
     def working_set_bytes(self) -> int:
-        """The math backend reads again what it wrote: no more than what is in memory."""
+        """The math backend reads its own results again, at most all of its memory."""
         return min(self.cost().bytes_moved, self.cost().memory_bytes)
 
     def series(self) -> Series:
-        """All that differ in one size alone form a sweep; the work grows as the square of the lengths."""
+        """Cases that differ only in the swept size form a sweep; the work grows as the square of the lengths."""
         varying = {"queries", "keys"} if self.swept == "lengths" else {self.swept}
         kept = [f"{name}{value}" for name, value in self.sizes.items() if name not in varying]
         words = [self.family, self.dtype, self.direction, self.backend, self.mask, self.swept]
@@ -123,7 +123,7 @@ class Attention(Workload):
 
     @contextmanager
     def context(self) -> Iterator[None]:
-        """This backend and no other; float32 means IEEE."""
+        """Selects this backend alone; float32 means IEEE."""
         with sdpa_kernel(BACKENDS[self.backend]), precision_of(self.dtype):
             yield
 
@@ -177,7 +177,7 @@ def require_backend(
 
 
 def _fused(of: Attention, work: Cost) -> Cost:
-    """Scores never leave the chip."""
+    """The cost of a fused backend, whose scores stay on the chip."""
     item = ITEM_BYTES[of.dtype]
     query = item * of.batch * of.heads * of.queries * of.depth
     pair = 2 * item * of.batch * of.kv_heads * of.keys * of.depth  # keys and values
@@ -312,11 +312,11 @@ def _math_backward(of: _Counts, item: int) -> tuple[int, int, int, int]:
 
 
 def over(attention: Attention, **changes: tuple[object, ...]) -> list[Attention]:
-    """The attention with each combination of the changes, the last varied fastest."""
-    found = [attention]
+    """The attention with each combination of the changes; the last one varies fastest."""
+    attentions = [attention]
     for name, values in changes.items():
-        found = [replace(one, **{name: value}) for one in found for value in values]  # type: ignore[arg-type]
-    return found
+        attentions = [replace(base, **{name: value}) for base in attentions for value in values]  # type: ignore[arg-type]
+    return attentions
 
 
 def lengths(attentions: list[Attention], *sizes: int) -> list[Attention]:
@@ -325,7 +325,7 @@ def lengths(attentions: list[Attention], *sizes: int) -> list[Attention]:
 
 
 BASE = Attention("float32", "forward", "flash", "causal", 1, 8, 8, 512, 512, 64)
-# One query for each sequence, on keys kept from before; queries of one sequence on keys of another.
+# Decoding (one query per sequence on cached keys), and queries of one sequence on keys of another.
 DECODE = Attention("float32", "forward", "flash", "full", 4, 8, 8, 1, 4096, 64, "keys")
 CROSSED = Attention("float32", "forward", "flash", "full", 1, 8, 8, 128, 1024, 64, "keys")
 # The heads of models with 7 billion parameters.

@@ -1,4 +1,4 @@
-"""What the cost model is calibrated with: single operators of every kind that models are made of, in shapes of no model.
+"""Calibration of the cost model: single operators of every kind that models use, in shapes that no model has.
 
 Shapes are spread evenly in the logarithm of each size (Halton's sequence), up to what the steps of the profile ask for. Outputs are made
 anew in each call, as in a step. `hot` operands are those of the call before; others take turns, over more memory the colder they are:
@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from harness import Bench, Call, Sweep, Workload, check_dtype, check_positive, precision_of
+from harness import Bench, Call, Sweep, Workload, check_dtype, check_one_of, check_positive, precision_of
 
 aten: Any = torch.ops.aten
 YES, NO = True, False  # for operators that take them by place
@@ -42,8 +42,7 @@ class Calibration(Workload):
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
         check_positive(self)
-        if self.temperature not in TEMPERATURES:
-            raise ValueError(f"unknown temperature {self.temperature!r}: one of {', '.join(TEMPERATURES)}")
+        check_one_of("temperature", self.temperature, TEMPERATURES)
 
     @property
     def family(self) -> str:
@@ -54,11 +53,11 @@ class Calibration(Workload):
         return precision_of(self.dtype)
 
     def prepare(self, device: torch.device) -> Call:
-        """One set of random operands, or as many as no cache holds."""
+        """One set of random operands, or as many sets as exceed every cache."""
         first = self.operands(device)
-        size = sum(one.nbytes for one in first)
+        size = sum(operand.nbytes for operand in first)
         count = min(MOST_SETS, 1 + TEMPERATURES[self.temperature] // max(1, size))
-        turns = cycle([first, *(tuple(one.clone() for one in first) for _ in range(count - 1))])
+        turns = cycle([first, *(tuple(operand.clone() for operand in first) for _ in range(count - 1))])
         run = self.operator()
 
         def call() -> torch.Tensor:

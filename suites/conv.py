@@ -23,19 +23,20 @@ from harness import (
     Sweep,
     Workload,
     check_dtype,
+    check_one_of,
     powers_of_two,
     precision_of,
 )
 
 DIRECTIONS = ("forward", "backward")
 LAYOUTS = ("contiguous", "channels_last")
-# These are left out of an id where they say nothing.
+# Sizes at these values are left out of an id.
 PLAIN = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
 
 
 @dataclass(frozen=True)
 class Convolution(Workload):
-    """A grid of `size` in each dimension, `inputs` channels to `outputs`."""
+    """A convolution over a grid of `size` in each dimension, from `inputs` to `outputs` channels."""
 
     dimensions: ClassVar[int]
 
@@ -54,8 +55,8 @@ class Convolution(Workload):
 
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
-        _check_one_of("direction", self.direction, DIRECTIONS)
-        _check_one_of("layout", self.layout, LAYOUTS if self.dimensions > 1 else LAYOUTS[:1])
+        check_one_of("direction", self.direction, DIRECTIONS)
+        check_one_of("layout", self.layout, LAYOUTS if self.dimensions > 1 else LAYOUTS[:1])
         for name, value in self.sizes.items():
             least = 0 if name == "padding" else 1
             if value < least:
@@ -66,10 +67,10 @@ class Convolution(Workload):
             raise ValueError(f"a kernel of {self.kernel} does not fit a grid of {self.size}")
 
     def __str__(self) -> str:
-        """The id, without the sizes that say nothing."""
-        told = {name: value for name, value in self.sizes.items() if PLAIN.get(name) != value}
+        """The id, without sizes at their defaults."""
+        shown = {name: value for name, value in self.sizes.items() if PLAIN.get(name) != value}
         words = [self.family, self.dtype, self.direction, self.layout]
-        return "-".join([*words, *(f"{name}{value}" for name, value in told.items())])
+        return "-".join([*words, *(f"{name}{value}" for name, value in shown.items())])
 
     @property
     @abstractmethod
@@ -79,7 +80,7 @@ class Convolution(Workload):
     @property
     @abstractmethod
     def multiply_adds(self) -> int:
-        """Of the forward pass."""
+        """Matrix FLOPs of the forward pass."""
 
     @property
     @abstractmethod
@@ -88,7 +89,7 @@ class Convolution(Workload):
 
     @property
     def reach(self) -> int:
-        """How far a dilated kernel reaches beyond its first tap."""
+        """Distance from the first to the last tap of a dilated kernel."""
         return self.dilation * (self.kernel - 1)
 
     @property
@@ -124,11 +125,11 @@ class Convolution(Workload):
         )
 
     def series(self) -> Series:
-        """Shapes alike but for their batch form a sweep; the work grows as the batch."""
+        """Cases that differ only in their batch form a sweep; the work grows as the batch."""
         return Series(name=self.without("batch"), variable="batch", size=self.batch, exponent=1.0)
 
     def context(self) -> AbstractContextManager[object]:
-        """Float32 means IEEE: cuDNN would round to TF32 unless told otherwise."""
+        """Float32 means IEEE; by default cuDNN rounds to TF32."""
         return precision_of(self.dtype)
 
     def prepare(self, device: torch.device) -> Call:
@@ -221,11 +222,6 @@ class ConvTranspose2d(Convolution):
         )
 
 
-def _check_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"unknown {name} {value!r}: one of {', '.join(allowed)}")
-
-
 def over(shape: Convolution, **changes: tuple[object, ...]) -> list[Workload]:
     """The shape with each combination of the changes, the last varied fastest."""
     shapes = [shape]
@@ -262,16 +258,16 @@ WORKLOADS = Sweep(
     ],
     standard=[
         *over(BLOCK, dtype=DTYPES, direction=DIRECTIONS, batch=tuple(powers_of_two(1, 32))),
-        *(one for shape in SHAPES for one in over(shape, dtype=DTYPES, direction=DIRECTIONS)),
-        *(one for shape in IMAGES for one in over(shape, dtype=DTYPES, layout=LAYOUTS)),
+        *(case for shape in SHAPES for case in over(shape, dtype=DTYPES, direction=DIRECTIONS)),
+        *(case for shape in IMAGES for case in over(shape, dtype=DTYPES, layout=LAYOUTS)),
     ],
     # 256 images in the block are 205 MB in and as many out; 1024 fill some GB.
     full=[
         *over(BLOCK, dtype=DTYPES, direction=DIRECTIONS, layout=LAYOUTS, batch=(64, 128, 256, 512, 1024)),
         *(
-            one
+            case
             for shape in IMAGES
-            for one in over(shape, dtype=DTYPES, direction=DIRECTIONS, layout=LAYOUTS, batch=(32, 256))
+            for case in over(shape, dtype=DTYPES, direction=DIRECTIONS, layout=LAYOUTS, batch=(32, 256))
         ),
         *over(SEQUENCE, dtype=DTYPES, direction=DIRECTIONS, size=(16000,), batch=(1, 16)),
         *over(VOLUME, dtype=DTYPES, direction=DIRECTIONS, size=(32, 64), batch=(1, 8)),

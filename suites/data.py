@@ -1,7 +1,7 @@
-"""The way of data to the device: copies between host and device, and the loader that makes batches.
+"""Data on its way to the device: copies between host and device, and the loader that makes batches.
 
-The loader's images are in memory beforehand, so a disk has no part in it: a call costs what indexing, converting,
-stacking and, with worker processes, passing batches between processes cost.
+The loader's images are in memory, so that no disk is measured: a call indexes, converts and stacks images, and with
+worker processes passes batches between processes.
 """
 
 import shutil
@@ -23,6 +23,7 @@ from harness import (
     Sweep,
     Unsupported,
     Workload,
+    check_one_of,
     check_positive,
 )
 
@@ -46,12 +47,11 @@ class Transfer(Workload):
 
     def __post_init__(self) -> None:
         check_positive(self)
-        for name, allowed in (("direction", DIRECTIONS), ("memory", MEMORIES)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"unknown {name} {getattr(self, name)!r}: one of {', '.join(allowed)}")
+        check_one_of("direction", self.direction, DIRECTIONS)
+        check_one_of("memory", self.memory, MEMORIES)
 
     def cost(self) -> Cost:
-        """What crosses the link, once; memory is that of the device."""
+        """The elements cross the link once; the memory is that of the device."""
         return Cost(bytes_read=4 * self.n, bytes_written=0, memory_bytes=4 * self.n)
 
     def series(self) -> Series:

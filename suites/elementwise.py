@@ -21,6 +21,7 @@ from harness import (
     Sweep,
     Workload,
     check_dtype,
+    check_one_of,
     check_positive,
 )
 
@@ -162,8 +163,7 @@ class AdamW(Workload):
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
         check_positive(self)
-        if self.kernel not in {"foreach", "fused"}:
-            raise ValueError(f"unknown kernel {self.kernel!r}: one of foreach, fused")
+        check_one_of("kernel", self.kernel, ("foreach", "fused"))
 
     def cost(self) -> Cost:
         """14 FLOPs a parameter: 3 and 4 for the moments, 3 for the root's denominator, 3 for the step, 1 for decay.
@@ -188,7 +188,7 @@ class AdamW(Workload):
         return self.cost().memory_bytes
 
     def series(self) -> Series:
-        """So many tensors form a sweep; within a memory level the time grows as n."""
+        """Cases of equal `tensors` form a sweep; within a memory level the time grows as n."""
         return Series(f"adamw-{self.dtype}-{self.kernel}-tensors{self.tensors}", "n", self.n, 1.0)
 
     def prepare(self, device: torch.device) -> Call:
@@ -237,7 +237,7 @@ WORKLOADS = Sweep(
         *steps(("float32",), ("fused",), 4, 2**20),
     ],
     standard=[
-        *(one for kind in OPERATIONS for one in pointwise(kind, DTYPES, *(4**k for k in range(7, 14)))),
+        *(case for kind in OPERATIONS for case in pointwise(kind, DTYPES, *(4**k for k in range(7, 14)))),
         *(
             Embedding(dtype, vocabulary, width, tokens)
             for dtype in DTYPES
@@ -249,7 +249,7 @@ WORKLOADS = Sweep(
     ],
     # Tensors of 1 and 4 GiB; the table of an LLM; the parameters of one with 1 and 4 billion.
     full=[
-        *(one for kind in OPERATIONS for one in pointwise(kind, DTYPES, GI // 4, GI)),
+        *(case for kind in OPERATIONS for case in pointwise(kind, DTYPES, GI // 4, GI)),
         *(Embedding(dtype, 131072, 4096, tokens) for dtype in DTYPES for tokens in (4096, 16384, 65536)),
         *steps(DTYPES, KERNELS, 16, 4 * MI, 64 * MI, 256 * MI),
     ],

@@ -1,4 +1,4 @@
-"""Inference: a forward pass of each model, and one token more with a cache of keys and values.
+"""Inference: a forward pass of each model, and one more token with a cache of keys and values.
 
 `Prefill` is a whole batch at once: images, or the prompt of a language model. `Decode` is one token for each of `batch` sequences
 that have `context` tokens behind them: each weight and each cached key and value is read for a few FLOPs, so memory decides. The

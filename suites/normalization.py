@@ -1,4 +1,4 @@
-"""Normalisations, softmax and cross entropy: what passes over rows, and reduces each.
+"""Normalizations, softmax and cross entropy: operators that reduce rows.
 
 Forward or backward; a backward call gives all gradients of a forward pass done beforehand. Bytes are the operands of
 one fused kernel, each once. Elementwise FLOPs are those of a plain implementation, counted beside each formula.
@@ -21,6 +21,7 @@ from harness import (
     Sweep,
     Workload,
     check_dtype,
+    check_one_of,
     check_positive,
 )
 
@@ -37,8 +38,7 @@ class Differentiable(Workload):
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
         check_positive(self)
-        if self.direction not in DIRECTIONS:
-            raise ValueError(f"unknown direction {self.direction!r}: one of {', '.join(DIRECTIONS)}")
+        check_one_of("direction", self.direction, DIRECTIONS)
 
     @property
     def item_bytes(self) -> int:
@@ -47,7 +47,7 @@ class Differentiable(Workload):
 
     @property
     def backward(self) -> bool:
-        """Whether it is the gradients that are measured."""
+        """Whether the gradients are measured."""
         return self.direction == "backward"
 
     def _random(self, *shape: int, device: torch.device) -> torch.Tensor:
@@ -248,13 +248,13 @@ WORKLOADS = Sweep(
         *over(LayerNorm, ONE, ("forward",), 1024, 1024, 4096),
         *over(LayerNorm, ("bfloat16",), ("forward",), 1024, 1024),
         *over(RMSNorm, ONE, ("forward",), 1024, 1024),
-        *(one for kind in ROWS for one in over(kind, ONE, ("backward",), 1024, 1024)),
+        *(case for kind in ROWS for case in over(kind, ONE, ("backward",), 1024, 1024)),
         BatchNorm("float32", "forward", 4, 64, 56),
         *over(CrossEntropy, ONE, DIRECTIONS, 32000, 128),
     ],
     standard=[
-        *(one for kind in ROWS for one in over(kind, DTYPES, DIRECTIONS, 1024, 64, 256, 1024, 4096, 16384)),
-        *(one for kind in ROWS for one in over(kind, DTYPES, DIRECTIONS, 4096, 2048)),
+        *(case for kind in ROWS for case in over(kind, DTYPES, DIRECTIONS, 1024, 64, 256, 1024, 4096, 16384)),
+        *(case for kind in ROWS for case in over(kind, DTYPES, DIRECTIONS, 4096, 2048)),
         *over(CrossEntropy, DTYPES, DIRECTIONS, 32000, 32, 128, 512, 2048),
         *(
             BatchNorm(dtype, direction, batch, 64, 56)
@@ -265,7 +265,7 @@ WORKLOADS = Sweep(
     ],
     # Rows of an LLM's width up to 4 GiB a tensor, and its logits.
     full=[
-        *(one for kind in ROWS for one in over(kind, DTYPES, DIRECTIONS, 8192, 8192, 32768, 131072)),
+        *(case for kind in ROWS for case in over(kind, DTYPES, DIRECTIONS, 8192, 8192, 32768, 131072)),
         *over(CrossEntropy, DTYPES, DIRECTIONS, 131072, 1024, 4096, 8192),
         *(
             BatchNorm(dtype, direction, batch, 64, 112)

@@ -1,6 +1,6 @@
-"""How work speeds up with threads: a product, a sum of large tensors, and a step of a network.
+"""Speed-up with threads: a product, a sum of large tensors, and a training step of a network.
 
-The other suites run on as many threads as the user says; these on as many as their id says. On an accelerator there is nothing to see.
+These cases run on the number of threads in their id, whatever that of the run is. They are skipped on an accelerator.
 """
 
 from dataclasses import dataclass
@@ -78,11 +78,11 @@ class ThreadedMlp(Threaded):
 
 
 def threaded(*counts: int) -> list[Threaded]:
-    """All of them on so many threads."""
+    """Every operation on each number of threads."""
     return [
-        one
+        case
         for count in counts
-        for one in (
+        for case in (
             ThreadedMatmul(count, 1024),
             ThreadedAdd(count, 1 << 24),
             ThreadedMlp(count, 128, 512, 512, 3, 100),

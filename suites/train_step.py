@@ -1,6 +1,6 @@
 """Whole training steps: forward and loss, backward, optimizer.
 
-Models of kept libraries with random weights, from an MLP of 128-64-10 units to a mixture of experts. `float32` is that; `bfloat16` is
+Models of maintained libraries with random weights, from an MLP of 128-64-10 units to a mixture of experts. `float32` is that; `bfloat16` is
 autocast, with weights and updates in float32. A step is `eager`, `compiled` (torch.compile) or `checkpointed` (activations of
 each block are computed again). No dropout, and torch's fused attention, as large models are trained.
 """
@@ -22,6 +22,7 @@ from harness import (
     Unsupported,
     Workload,
     build,
+    check_one_of,
     check_positive,
     precision_of,
     training,
@@ -45,8 +46,7 @@ class TrainStep(Workload):
     stateful = True
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ValueError(f"unknown mode {self.mode!r}: one of {', '.join(MODES)}")
+        check_one_of("mode", self.mode, MODES)
         check_positive(self)
 
     @property
@@ -165,9 +165,9 @@ def patches(batch: int, image: int, width: int, depth: int, *, dtype: str = "flo
 
 def text(architecture: str, batch: int, sequence: int, width: int, depth: int, **words: Any) -> TextStep:
     """A language model; by default in float32, eager, with AdamW and 4096 words."""
-    said: How = {"dtype": "float32", "optimizer": "adamw", "mode": "eager", "vocabulary": 4096} | words
-    strings = (said["dtype"], said["optimizer"], said["mode"])
-    return TextStep(architecture, *strings, batch, sequence, width, depth, said["vocabulary"])
+    options: How = {"dtype": "float32", "optimizer": "adamw", "mode": "eager", "vocabulary": 4096} | words
+    strings = (options["dtype"], options["optimizer"], options["mode"])
+    return TextStep(architecture, *strings, batch, sequence, width, depth, options["vocabulary"])
 
 
 BF16: How = {"dtype": "bfloat16"}

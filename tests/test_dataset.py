@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import fsspec
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -19,7 +18,7 @@ from harness import stats, store
 from harness.errors import RecordError, UsageError
 from harness.records import Cost, Result, Run
 from harness.store import compaction
-from harness.store.table import Row, flat
+from harness.store.table import NAMES, Row, flat
 from tests import made_up
 
 SIZES = (64, 128, 256)
@@ -96,24 +95,18 @@ def test_compacting_again_changes_no_byte(tmp_path: Path) -> None:
 
     again = store.compact([results, results], data)
 
-    assert (again.added, again.rows, again.merged) == (0, 0, 0)
+    assert (again.added, again.rows) == (0, 0)
     assert again.known == len(fleet())
     assert bytes_of(data) == before
 
 
-def test_files_lie_by_month_and_are_named_by_their_runs(tmp_path: Path) -> None:
+def test_a_file_is_named_by_its_runs(tmp_path: Path) -> None:
     one = written(tmp_path / "one", made(month=1), made(month=2))
     store.compact([one], tmp_path / "a")
     store.compact([one], tmp_path / "b")
 
-    names = sorted(
-        path.relative_to(tmp_path / "a").as_posix() for path in (tmp_path / "a").rglob("*.parquet")
-    )
-
-    assert [name.rpartition("/")[0] for name in names] == ["schema=1/month=2026-01", "schema=1/month=2026-02"]
-    assert names == sorted(
-        path.relative_to(tmp_path / "b").as_posix() for path in (tmp_path / "b").rglob("*.parquet")
-    )
+    assert [path.parent.name for path in (tmp_path / "a").rglob("*.parquet")] == ["schema=1"]
+    assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
 
 
 def test_only_complete_runs_are_added_and_the_others_are_named(tmp_path: Path) -> None:
@@ -172,7 +165,7 @@ def test_a_source_without_a_run_is_a_usage_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("overlap", [False, True])
 def test_compactions_at_once_lose_nothing(tmp_path: Path, overlap: bool) -> None:
-    """Eight hosts add their runs, or all the same ones, at the same time; queries count each run once, then and after a repair."""
+    """Eight hosts add their runs, or all the same ones, at the same time; queries count each run once."""
     runs, data = fleet(8, 3), tmp_path / "data"
     folders = [written(tmp_path / f"results{host}", *runs[3 * host : 3 * host + 3]) for host in range(8)]
     fractions = [folders[host:] + folders[:1] if overlap else [folders[host]] for host in range(8)]
@@ -192,13 +185,11 @@ def test_compactions_at_once_lose_nothing(tmp_path: Path, overlap: bool) -> None
 
     assert not failed
     assert store.DataSet(data, no_note).rows() == rows(runs)
-    store.compact(folders, data)
-    parts = store.DataSet(data, no_note).parts
-    assert len({run for part in parts for run in part.runs}) == sum(len(part.runs) for part in parts)
+    assert store.compact(folders, data).added == 0
     assert store.DataSet(data, no_note).rows() == rows(runs)
 
 
-def test_a_run_in_two_files_counts_once_and_is_repaired(tmp_path: Path) -> None:
+def test_a_run_in_two_files_counts_once(tmp_path: Path) -> None:
     runs, data, elsewhere = fleet(1, 3), tmp_path / "data", tmp_path / "elsewhere"
     store.compact([written(tmp_path / "two", *runs[:2])], data)
     store.compact([written(tmp_path / "last", *runs[1:])], elsewhere)
@@ -207,24 +198,12 @@ def test_a_run_in_two_files_counts_once_and_is_repaired(tmp_path: Path) -> None:
     assert len(list(data.rglob("*.parquet"))) == 2
 
     assert store.DataSet(data, no_note).rows() == rows(runs)
-    done = store.compact([tmp_path / "two"], data)
-
-    assert (done.added, done.merged) == (0, 2)
-    assert len(list(data.rglob("*.parquet"))) == 1
-    assert store.DataSet(data, no_note).rows() == rows(runs)
+    assert store.compact([tmp_path / "two"], data).added == 0
+    listed = store.DataSet(data, no_note).series()
+    assert {series.points for series in listed} == {3}
 
 
-def test_many_small_files_of_a_month_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The new file is there before the old ones go."""
-    runs, data = fleet(1, compaction.MANY), tmp_path / "data"
-    for number, run in enumerate(runs):
-        store.compact([written(tmp_path / str(number), run)], data)
-        assert len(list(data.rglob("*.parquet"))) == (number + 1 if number + 1 < compaction.MANY else 1)
-
-    assert store.DataSet(data, no_note).rows() == rows(runs)
-
-
-def test_columns_of_a_newer_version_are_kept_in_merging_and_ignored_by_queries(tmp_path: Path) -> None:
+def test_columns_of_a_newer_version_are_ignored_by_queries(tmp_path: Path) -> None:
     runs, data = fleet(1, 2), tmp_path / "data"
     store.compact([written(tmp_path / "one", runs[0])], data)
     newer = next(data.rglob("*.parquet"))
@@ -235,11 +214,6 @@ def test_columns_of_a_newer_version_are_kept_in_merging_and_ignored_by_queries(t
     for path in (tmp_path / "more").rglob("*.parquet"):
         path.rename(data / path.relative_to(tmp_path / "more"))
 
-    assert store.DataSet(data, no_note).rows() == rows(runs)
-    assert store.compact([tmp_path / "one"], data).merged in {1, 2}
-
-    merged = pq.ParquetFile(next(data.rglob("*.parquet"))).read()
-    assert merged.filter(pc.field("run") == runs[0].header.id)["carbon_grams"].to_pylist() == [1.5] * 3
     assert store.DataSet(data, no_note).rows() == rows(runs)
 
 
@@ -281,33 +255,23 @@ def test_a_damaged_file_is_named_and_the_rest_is_used(
 ) -> None:
     january, february = made(month=1), made(month=2)
     data = tmp_path / "data"
-    store.compact([written(tmp_path / "results", january, february)], data)
-    damage(next(data.rglob("month=2026-02/*.parquet")))
+    store.compact([written(tmp_path / "first", january)], data)
+    (kept,) = data.rglob("*.parquet")
+    store.compact([written(tmp_path / "results", february)], data)
+    (damaged,) = set(data.rglob("*.parquet")) - {kept}
+    damage(damaged)
     notes: list[str] = []
 
     found = store.DataSet(data, notes.append).rows()
 
     assert found == rows([january])
     assert len(notes) == 1
-    assert "month=2026-02" in notes[0]
+    assert damaged.name in notes[0]
     assert "\n" not in notes[0]
     if damage is not garbled:
         again = store.compact([tmp_path / "results"], data)
         assert again.added == 1
         assert store.DataSet(data, lambda _: None).rows() == rows([january, february])
-
-
-def test_a_file_merged_away_under_a_reader_is_found_where_it_went(tmp_path: Path) -> None:
-    runs, data = fleet(1, 2), tmp_path / "data"
-    store.compact([written(tmp_path / "one", runs[0])], data)
-    opened = store.DataSet(data, no_note)
-    store.compact([written(tmp_path / "both", *runs)], tmp_path / "more")
-    for path in data.rglob("*.parquet"):
-        path.unlink()
-    for path in (tmp_path / "more").rglob("*.parquet"):
-        path.rename(data / path.relative_to(tmp_path / "more"))
-
-    assert opened.rows() == rows(runs)
 
 
 def test_series_are_counted_over_runs_and_hosts(tmp_path: Path) -> None:
@@ -423,11 +387,12 @@ def test_a_frame_is_the_same_from_folders_and_from_a_data_set(tmp_path: Path) ->
     of_folders = store.load(results).sort_values(keys, ignore_index=True)
     of_data = store.load(data).sort_values(keys, ignore_index=True)
 
-    assert list(of_data.columns) == list(Row.__struct_fields__)
+    nested = {"sizes", "parameters", "phase_seconds", "rates"}
+    assert list(of_data.columns)[: len(NAMES) - len(nested)] == [name for name in NAMES if name not in nested]
     assert of_folders.equals(of_data)
     assert (of_data.dtypes == of_folders.dtypes).all()
     assert str(of_data["started_at"].dtype) == "datetime64[us, UTC]"
-    assert of_data["sizes"][0] == {"m": 128, "n": 128, "k": 128}
+    assert [of_data[f"size.{name}"][0] for name in "mnk"] == [128, 128, 128]
 
 
 def test_a_frame_of_what_is_asked_for(tmp_path: Path) -> None:
@@ -445,7 +410,7 @@ def test_a_frame_of_what_is_asked_for(tmp_path: Path) -> None:
     assert len(store.load(runs[0].header.id, results=results)) == 3
     assert len(store.load(results / runs[0].header.id)) == 3
     assert len(store.load(runs[0])) == 3
-    with pytest.raises(UsageError, match=r"since 'soon' is no time"):
+    with pytest.raises(UsageError, match=r"since 'soon': not a time"):
         store.load(data, since="soon")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=r"no run and no data set in .*empty"):
@@ -492,6 +457,7 @@ def test_a_reference_run_comes_out_as_it_is_read(tmp_path: Path, name: str) -> N
 def test_two_processes_come_to_the_same_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [made(host, month=month) for host in range(2) for month in (1, 2)]
     results = written(tmp_path / "results", *runs)
+    monkeypatch.setattr(compaction, "BUNDLE_RUNS", 2)
     store.compact([results], tmp_path / "one")
     monkeypatch.setattr(compaction, "WORTH_TWO", 2)
 

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from harness.errors import UsageError
-from harness.exchange import FORMATS, exported, imported, not_in_all
+from harness.exchange import FORMATS, exported, not_in_all, read
 from harness.records import Flag, Measurement, Result, Run
 from tests import made_up
 
@@ -178,7 +178,7 @@ def test_only_cases_with_a_measurement_are_told(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "otava"])
 @pytest.mark.parametrize("count", [2, 3])
 def test_several_runs_where_one_fits_are_one_clear_line(name: str, count: int) -> None:
-    with pytest.raises(UsageError, match=rf"{name} holds one run and these are {count}: only otava"):
+    with pytest.raises(UsageError, match=rf"{name} takes one run, not {count}: only otava"):
         exported(name, [made_up.run()] * count)
 
 
@@ -211,7 +211,7 @@ def test_what_goes_out_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text(exported("pytest-benchmark", [run]))
 
-    rows = {row.case: row for row in imported(path)}
+    rows = {row.case: row for row in read(path).rows}
 
     assert set(rows) == set(measured(run))
     for case, measurement in measured(run).items():

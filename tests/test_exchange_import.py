@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from harness.errors import PlumblineError, RecordError, UsageError
-from harness.exchange import imported, read
+from harness.exchange import read
+from harness.store.table import Row
 
 STATS = {"median": 2e-3, "min": 1e-3, "iqr": 1e-3, "rounds": 7, "of tomorrow": None}
 COLUMNS = [
@@ -18,6 +19,10 @@ COLUMNS = [
 ]
 MACHINE = {"machine": "cheetah", "cpu": "Made-up CPU", "os": "Linux", "ram": "8GB"}
 DATE = 1378902176000  # 2013-09-11 12:22:56 UTC
+
+
+def imported(path: Path) -> tuple[Row, ...]:
+    return read(path).rows
 
 
 def saved(**changes: Any) -> dict[str, Any]:
@@ -139,7 +144,7 @@ def test_a_median_that_is_no_time_is_a_failed_row(tmp_path: Path) -> None:
     zero, good = imported(put(tmp_path / "a.json", saved(benchmarks=entries)))
 
     assert (zero.outcome, zero.median_seconds) == ("failed", None)
-    assert zero.reason == "a median of 0 s is no time"
+    assert zero.reason == "a median of 0 s is not a time"
     assert (good.outcome, good.relative_iqr, good.samples) == ("measurement", None, None)
 
 
@@ -296,10 +301,10 @@ def test_one_file_or_one_machine_is_enough(tmp_path: Path) -> None:
         (saved(benchmarks=[{"fullname": "a"}]), r"cannot be imported: .*`stats`"),
         (saved(datetime="yesterday"), "cannot be imported: Invalid RFC3339"),
         (saved(machine_info=None), "cannot be imported: Expected `object`"),
-        (results(version=3), "in version 3: versions 1 and 2 are read"),
-        (results(date=1e30, results={"time_it": [[1.0], []]}), "no date of a commit"),
+        (results(version=3), "has version 3 of asv.s results: versions 1 and 2 are read"),
+        (results(date=1e30, results={"time_it": [[1.0], []]}), "not the date of a commit"),
         (results(date="soon"), "cannot be imported"),
-        (results(results={"time_it": [[1.0, 2.0], [["1"]]]}), "time_it has 2 results of 1"),
+        (results(results={"time_it": [[1.0, 2.0], [["1"]]]}), "time_it has 2 results for 1 points"),
         (results(results={"time_it": [["fast"], []]}), "cannot be imported"),
     ],
 )

@@ -11,7 +11,7 @@ from harness.check.findings import findings, unmeasured, validity
 from harness.check.findings.checklists import BAD, FINE, UNKNOWN
 from harness.check.findings.performance import OPTIMIZATIONS
 from harness.check.judge import judge
-from harness.costmodel.optimizations import WORDS
+from harness.costmodel.optimizations import DECISIONS
 from harness.records import (
     Answer,
     BandwidthPeak,
@@ -427,7 +427,7 @@ def test_half_of_a_datasheet_is_too_little() -> None:
 
 
 def test_every_optimization_has_a_cause_and_a_fix() -> None:
-    assert {name for name, _, _ in WORDS} == set(OPTIMIZATIONS)
+    assert {name for name, _, _ in DECISIONS} == set(OPTIMIZATIONS)
 
 
 def test_an_optimization_that_pays_is_advice() -> None:

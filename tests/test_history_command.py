@@ -196,7 +196,7 @@ def test_a_renamed_case_and_one_whose_code_changed_are_series_of_their_own() -> 
         (["history"], "no run in results: `plumbline bench` makes one"),
         (["history", "--store", "nowhere"], "no data set in nowhere"),
         (["history", "--csv", "nothing.csv"], "nothing.csv"),
-        (["history", "a", "--csv", "nothing.csv"], "--csv reads a series of its own"),
+        (["history", "a", "--csv", "nothing.csv"], "--csv takes no CASE"),
         (["compact"], "results"),
         (["import", "nothing"], "nothing"),
         (["export", "latest", "--format", "otava"], "no run in results"),
@@ -222,11 +222,11 @@ def test_a_case_or_a_metric_that_is_not_there_is_said(plumbline: Plumbline, tmp_
     assert decoded(output)["series"][0]["points"][0]["value"] == 2 * 512**3
 
 
-def test_a_corrupt_file_is_named_and_the_rest_is_told(plumbline: Plumbline, tmp_path: Path) -> None:
+def test_a_corrupt_file_is_named_and_the_rest_is_shown(plumbline: Plumbline, tmp_path: Path) -> None:
     nights(tmp_path / "results", STEP)
     plumbline("compact", "--to", "kept")
-    (month,) = {path.parent for path in (tmp_path / "kept").glob("**/*.parquet") if "2026-01" in str(path)}
-    (month / "broken.parquet").write_bytes(b"PAR1 this is none")
+    (folder,) = {path.parent for path in (tmp_path / "kept").glob("**/*.parquet")}
+    (folder / "broken.parquet").write_bytes(b"PAR1 this is none")
     status, output, errors = plumbline("history", NAME, "--store", "kept", "--json")
     assert status == 0
     assert len(decoded(output)["series"][0]["points"]) == 30
@@ -334,7 +334,7 @@ def test_options_that_a_table_cannot_heed_are_refused(plumbline: Plumbline, tmp_
     (tmp_path / "x.csv").write_text("value\n1\n2\n")
     for option in (("--host", "a"), ("--since", "2026"), ("--metric", "flops"), ("--fleet",)):
         status, _, errors = plumbline("history", "--csv", "x.csv", *option)
-        assert (status, "leave out CASE and all options except --json" in errors) == (2, True)
+        assert (status, "--csv takes no CASE and no other option but --json" in errors) == (2, True)
     status, output, _ = plumbline("history", "--csv", "x.csv")
     assert status == 0
     assert "no change point was found" not in output

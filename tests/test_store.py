@@ -300,3 +300,18 @@ def test_what_a_newer_version_put_into_a_header_stays(tmp_path: Path) -> None:
     assert kept["environment"]["unavailable"] == {}
     assert [verdict.get("weight") for verdict in kept["verdicts"]] == ["a", None]
     assert store.read(folder).header == newer
+
+
+def test_cases_of_schema_2_have_the_parameters_of_their_ids() -> None:
+    run = store.read(Path(__file__).parent.parent / "results" / "reference" / "epyc-2-cores-cpu")
+    parameters = {result.case.id: result.case.parameters for result in run.results}
+
+    assert parameters[
+        "train-mlp-float32-sgd-eager-cross_entropy-batch128-inputs1024-width1024-depth3-classes1000"
+    ] == {
+        "architecture": "mlp",
+        "optimizer": "sgd",
+        "mode": "eager",
+        "loss": "cross_entropy",
+    }
+    assert not any(result.case.parameters for result in run.results if result.case.family == "matmul")

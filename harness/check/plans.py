@@ -29,16 +29,10 @@ def check_plans(run: Run) -> Iterator[Verdict]:
 def planned(result: Result) -> tuple[Architecture, Lengths] | None:
     """The model and the batch of a case; None where it is not a whole eager training step of such a model."""
     case = result.case
-    words = case.id.split("-")
-    if (
-        case.family != "train"
-        or case.trace is None
-        or len(words) < 2
-        or case.fused
-        or "checkpointed" in words
-    ):
+    checkpointed = case.parameters.get("mode") == "checkpointed"
+    if case.family != "train" or case.trace is None or case.fused or checkpointed:
         return None
-    fields = configuration(words[1], case.sizes)
+    fields = configuration(str(case.parameters.get("architecture", "")), case.sizes)
     if fields is None:
         return None
     if "image" in case.sizes:
@@ -63,9 +57,14 @@ def _verdict(result: Result, model: Architecture, lengths: Lengths) -> Verdict:
     peak = measurement.peak_memory_bytes
     if peak is None or "optimizer" not in measurement.phase_peak_bytes:
         return verdict(CLAIM, result.case.id, Answer.HOLDS, counts)
-    words = result.case.id.split("-")
     precision = "autocast" if result.case.dtype == "bfloat16" else "float32"
-    need = fullest(model, Recipe(precision, words[3]), Layout(flash=True), lengths, Way.IMPLEMENTATION)
+    need = fullest(
+        model,
+        Recipe(precision, str(result.case.parameters["optimizer"])),
+        Layout(flash=True),
+        lengths,
+        Way.IMPLEMENTATION,
+    )
     if need.activations is None:
         return verdict(CLAIM, result.case.id, Answer.HOLDS, counts, "there is no formula of its memory")
     error = need.peak / peak - 1.0

@@ -15,7 +15,7 @@ def compact(
         list[Path] | None,
         typer.Argument(
             metavar="[RESULTS...]",
-            help="Results folders, or single runs (default: results).",
+            help="Results folders or single runs (default: results).",
             show_default=False,
         ),
     ] = None,
@@ -24,7 +24,7 @@ def compact(
         str | None,
         typer.Option(
             metavar="DIR | URL",
-            help=f"The data set (default: {DATA_SET}/ in the first results folder).",
+            help=f"The folder or URL of the data set (default: {DATA_SET}/ in the first results folder).",
             show_default=False,
         ),
     ] = None,
@@ -35,10 +35,10 @@ def compact(
 
     places = sources or [RESULTS]
     done = compacted(places, to or str(places[0] / DATA_SET), lambda text: typer.echo(text, file=sys.stderr))
-    for what, why in done.unreadable:
-        note_line(f"{what}: {why}; left out")
+    for source, reason in done.unreadable:
+        note_line(f"{source}: {reason}; left out")
     if done.incomplete:
-        note_line(f"not complete, and left out: {', '.join(done.incomplete)}")
+        note_line(f"left out, incomplete: {', '.join(done.incomplete)}")
     if json:
         print_json(done)
     else:

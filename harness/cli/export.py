@@ -10,7 +10,7 @@ from harness.cli.app import RESULTS, Results, app, note_line
 
 
 class Format(StrEnum):
-    """Other tools' files."""
+    """The formats of other tools."""
 
     PYTEST_BENCHMARK = "pytest-benchmark"
     GITHUB_ACTION_BENCHMARK = "github-action-benchmark"
@@ -21,12 +21,13 @@ class Format(StrEnum):
 @app.command()
 def export(
     references: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Paths, ids or latest; several for otava.")
+        list[str],
+        typer.Argument(metavar="RUN...", help="Runs by path, by id or `latest`; otava takes several."),
     ],
     *,
-    form: Annotated[Format, typer.Option("--format", help="The tool that is to read it.")],
+    form: Annotated[Format, typer.Option("--format", help="The tool that reads the file.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="- is standard output.")
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write; - is standard output.")
     ] = Path("-"),
     results: Results = RESULTS,
 ) -> None:
@@ -41,6 +42,6 @@ def export(
     text = exported(form.value, runs)
     if form is Format.OTAVA and (partial := not_in_all(runs)):
         note_line(
-            f"{len(partial)} cases are not in all of these runs, and left out: {', '.join(partial[:4])}"
+            f"left out, {len(partial)} cases that are not in all of these runs: {', '.join(partial[:4])}"
         )
     put(output, text.encode())

@@ -5,21 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.app import RESULTS, Json, Results, app, print_json
+from harness.cli.app import DATA_SET, RESULTS, Json, Results, app, note_line, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from harness.records.history import History
     from harness.store.table import Row
-from harness.cli.app import DATA_SET, note_line
 
-# The series of a data set with more points than this are only listed, unless one is named.
+# A data set with more points than this is listed by series, unless a case is named.
 METRIC = "median_seconds"
 MOST_POINTS = 50_000
-
-
-# The columns of a row that a series needs besides the metric.
+# The columns that a series needs besides the metric.
 COLUMNS = {
     *("run", "started_at", "case", "series", "host", "machine", "threads"),
     *("stack", "torch", "cuda", "driver", "commit", "dirty"),
@@ -31,7 +28,7 @@ Store = Annotated[
     typer.Option(
         "--store",
         metavar="DIR | URL",
-        help=f"Data set to read (default: the runs of --results and its {DATA_SET}/).",
+        help=f"Read only this data set (default: the runs of --results and its {DATA_SET}/).",
     ),
 ]
 
@@ -42,7 +39,7 @@ def history(
         str,
         typer.Argument(
             metavar="[CASE]",
-            help="Case, or a pattern such as 'matmul-*'. Default: all cases.",
+            help="A case, or a pattern such as 'matmul-*' (default: all cases).",
             show_default=False,
         ),
     ] = "",
@@ -50,36 +47,38 @@ def history(
     csv: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="CSV table of any series: a column value, and optionally time and build."
+            metavar="FILE",
+            help="Read a series of your own: a table with the column value and, optionally, time and build.",
         ),
     ] = None,
     store: Store = None,
     metric: Annotated[
         str,
         typer.Option(
-            help="Metric of the series: median_seconds, best_seconds, peak_memory_bytes, flops, kernels or joules_per_call."
+            help="The metric: median_seconds, best_seconds, peak_memory_bytes, flops, kernels or joules_per_call."
         ),
     ] = METRIC,
     host: Annotated[str | None, typer.Option(metavar="ID", help="Show only the series of this host.")] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Show only runs since this time (ISO 8601).")
+        str | None,
+        typer.Option(metavar="TIME", help="Show only runs that started at this time (ISO 8601) or later."),
     ] = None,
     fleet: Annotated[
         bool,
         typer.Option(
-            "--fleet", help="Compare hosts: does a change point at the code, or at the hardware of a host?"
+            "--fleet", help="Compare hosts: does a change point at the code or at one host's hardware?"
         ),
     ] = False,
     results: Results = RESULTS,
     json: Json = False,
 ) -> None:
-    """Show series over runs and their change points: suspected, then confirmed."""
+    """Show series over runs and their change points, suspected or confirmed."""
     from harness.errors import UsageError
     from harness.history.table import histories, read_table
 
     if csv is not None:
         if case or store or fleet or host or since or metric != METRIC:
-            raise UsageError("--csv reads a series of its own: leave out CASE and all options except --json")
+            raise UsageError("--csv takes no CASE and no other option but --json")
         _show([read_table(csv)], json=json, alone=True)
         return
     filters = [f"--{name} {value}" for name, value in (("host", host), ("since", since)) if value]
@@ -87,13 +86,13 @@ def history(
         return
     rows = list(_rows(store, results, case, host, since, metric))
     if not rows:
-        of = " ".join([f" of a case {case!r}" if case else "", *(f"with {one}" for one in filters)])
-        raise UsageError(f"no series{of}: `plumbline history` without CASE and filters lists all")
-    found = histories(rows, metric)
+        of = " ".join([f" of a case {case!r}" if case else "", *(f"with {text}" for text in filters)])
+        raise UsageError(f"no series{of} there: `plumbline history` without them lists all")
+    series = histories(rows, metric)
     if fleet:
-        _blame(found, json=json)
+        _show_fleet(series, json=json)
     else:
-        _show(found, json=json)
+        _show(series, json=json)
 
 
 def _rows(
@@ -123,7 +122,7 @@ def _rows(
 
 
 def _listed(store: str, *, json: bool) -> bool:
-    """Lists the series of a data set with too many points to analyse at once; False where there are fewer."""
+    """Lists the series of a data set with more than `MOST_POINTS` points; False where there are fewer."""
     from harness.report.content import Page, ids, section, table
     from harness.report.terminal import screen, show_page
     from harness.store import DataSet
@@ -147,23 +146,23 @@ def _listed(store: str, *, json: bool) -> bool:
         for series in listed
     ]
     columns = (*ids("case", "machine"), "threads", "points", "hosts", "latest")
-    shown = section("series", "Series", (table(columns, rows, "Series", ("latest",)),))
+    part = section("series", "Series", (table(columns, rows, "Series", ("latest",)),))
     about = f"{len(listed):,} series, {points:,} points: name a case to see its change points"
-    show_page(Page(f"Plumbline: {store}", (about,), (shown,) if shown else ()), screen())
+    show_page(Page(f"Plumbline: {store}", (about,), (part,) if part else ()), screen())
     return True
 
 
-def _blame(found: "Sequence[History]", *, json: bool) -> None:
+def _show_fleet(histories: "Sequence[History]", *, json: bool) -> None:
     from itertools import groupby
 
     from harness.history.fleet import blame
     from harness.report.history import fleet_page
     from harness.report.terminal import screen, show_page
 
-    groups = [list(group) for _, group in groupby(found, key=lambda history: history.series)]
-    blamed = [(members, blame(members)) for members in groups]
+    groups = [list(group) for _, group in groupby(histories, key=lambda history: history.series)]
+    changed = [(members, blame(members)) for members in groups]
     if not json:
-        show_page(fleet_page(blamed), screen())
+        show_page(fleet_page(changed), screen())
         return
     print_json(
         {
@@ -174,17 +173,17 @@ def _blame(found: "Sequence[History]", *, json: bool) -> None:
                     "hosts": len(members),
                     "changes": changes,
                 }
-                for members, changes in blamed
+                for members, changes in changed
             ]
         }
     )
 
 
-def _show(found: "Sequence[History]", *, json: bool, alone: bool = False) -> None:
+def _show(histories: "Sequence[History]", *, json: bool, alone: bool = False) -> None:
     from harness.report.history import page
     from harness.report.terminal import screen, show_page
 
     if json:
-        print_json(found[0] if alone else {"series": found})
+        print_json(histories[0] if alone else {"series": histories})
     else:
-        show_page(page(found), screen())
+        show_page(page(histories), screen())

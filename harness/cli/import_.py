@@ -24,31 +24,33 @@ def import_history(
     results: Results = RESULTS,
     json: Json = False,
 ) -> None:
-    """Take what other tools measured before into the history, each run once."""
+    """Import measurements of pytest-benchmark or asv into the history, each run once."""
     from harness.exchange import read
     from harness.store import add
 
-    told = []
+    summaries = []
     for source in sources:
-        found = read(source)
-        done = add(found.rows, to or str(results / DATA_SET))
-        told.append(
+        imported = read(source)
+        done = add(imported.rows, to or str(results / DATA_SET))
+        summaries.append(
             {
                 "source": str(source),
                 "added": done.added,
                 "known": done.known,
                 "rows": done.rows,
-                "left_out": found.left_out,
+                "left_out": imported.left_out,
             }
         )
-        for wrong in found.unreadable:
-            note_line(f"{wrong}; left out")
+        for reason in imported.unreadable:
+            note_line(f"{reason}; left out")
         if not json:
             left = (
-                f"; neither time nor memory, left out: {', '.join(found.left_out)}" if found.left_out else ""
+                f"; left out, neither time nor memory: {', '.join(imported.left_out)}"
+                if imported.left_out
+                else ""
             )
             typer.echo(
                 f"{source}: {done.added} runs added ({done.rows:,} rows), {done.known} known before{left}"
             )
     if json:
-        print_json(told)
+        print_json(summaries)

@@ -1,9 +1,9 @@
-"""A file that another tool wrote: read whole, named by its content, without the names in it."""
+"""Files of other tools: reading, ids by content, hashed host names; and the facts that make times comparable."""
 
 import hashlib
 import json
 import math
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from harness.store.table import Row, machine_of
 class MachineFacts(Record, frozen=True):
     """What was measured where: the fingerprint of the machine, and names for it.
 
-    `machine` is the model of the accelerators the run was for, else of the processor.
+    `machine` is the model of the run's accelerators, else of the processor.
     """
 
     fingerprint: str | None = None
@@ -40,14 +40,14 @@ class MachineFacts(Record, frozen=True):
         )
 
 
-# Sizes are kept in 64 bits.
+# Sizes are stored in 64 bits.
 LARGEST = 2.0**63
 
 _Kind = TypeVar("_Kind")
 
 
 class Imported(Record, frozen=True):
-    """What was found: rows, the names of benchmarks that measure neither time nor memory, and of a folder what is wrong with files in it."""
+    """Rows; `left_out` names benchmarks that measure neither time nor memory; `unreadable` has a reason per unreadable file of a folder."""
 
     rows: tuple[Row, ...]
     left_out: tuple[str, ...] = ()
@@ -55,15 +55,15 @@ class Imported(Record, frozen=True):
 
 
 def read_json(path: Path) -> Any:
-    """The content of a file; NaN and Infinity, which other tools write, are read.
+    """The content of a JSON file; NaN and Infinity, which other tools write, are accepted.
 
     Raises:
-        RecordError: it cannot be read, or is no JSON.
+        RecordError: it cannot be read, or is not JSON.
     """
     try:
         text = path.read_bytes()
         content = json.loads(text)
-        if b"\\ud" in text.lower():  # half a character, written as an escape, is JSON and no text
+        if b"\\ud" in text.lower():  # an escaped half of a surrogate pair is valid JSON but not valid text
             json.dumps(content, ensure_ascii=False).encode()
     except OSError as error:
         raise RecordError(f"cannot read {path}: {error.strerror}") from error
@@ -72,8 +72,29 @@ def read_json(path: Path) -> Any:
     return content
 
 
+def read_files(
+    path: Path, read: Callable[[Path], Iterable[Row]], ignored: Collection[str] = ()
+) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+    """The rows of a file, or of all JSON files in a folder, with the reasons of those that cannot be read.
+
+    Raises:
+        RecordError: the one file cannot be read.
+    """
+    if not path.is_dir():
+        return tuple(read(path)), ()
+    rows: list[Row] = []
+    unreadable: list[str] = []
+    for file in sorted(path.rglob("*.json")):
+        if file.name not in ignored:
+            try:
+                rows += list(read(file))
+            except RecordError as error:
+                unreadable.append(str(error))
+    return tuple(rows), tuple(unreadable)
+
+
 def converted(content: Any, kind: type[_Kind], path: Path) -> _Kind:
-    """The content as a record; fields it does not know are ignored.
+    """The content as a record; unknown fields are ignored.
 
     Raises:
         RecordError: a field is missing or of another type.
@@ -85,24 +106,16 @@ def converted(content: Any, kind: type[_Kind], path: Path) -> _Kind:
 
 
 def run_id(tool: str, content: Any) -> str:
-    """The same for the same content, however it is laid out: the tool and 12 hex digits."""
+    """An id by content, whatever its layout: the tool and 12 hex digits."""
     text = json.dumps(content, sort_keys=True)
     return f"{tool}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def host_of(name: str | None) -> str | None:
-    """16 hex digits in place of a host's name: those of a run whose host is known by its name alone."""
-    if not name:
-        return None
-    return salted_hash(f"host name\n{name}")
-
-
-def utc(moment: datetime) -> str:
-    """A moment as runs tell it: UTC, ISO 8601 to the second. One without a zone is taken as UTC."""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).isoformat(timespec="seconds")
+    """A hash (16 hex digits) in place of a host's name, as in a run that knows its host by name only."""
+    return salted_hash(f"host name\n{name}") if name else None
 
 
 def is_time(value: float | None) -> bool:
-    """Whether it can be a duration in seconds: a finite number above 0."""
+    """Whether a value is a duration in seconds: a finite number above 0."""
     return value is not None and math.isfinite(value) and value > 0.0

@@ -1,11 +1,11 @@
-"""Stored runs in the words of other tools: what they read, in the units they expect.
+"""Stored runs in the formats and units of other tools.
 
     pytest-benchmark          a saved run, for `pytest-benchmark compare` and `--benchmark-compare`; seconds
     github-action-benchmark   the tool `customSmallerIsBetter`; seconds
     bencher                   Bencher Metric Format; nanoseconds, calls per second, bytes
     otava                     CSV, a line a run, a column a case; seconds
 
-Only cases with a measurement are told. Each text ends with a line break and is the same for the same runs.
+Only measured cases are exported. Each text ends with a line break and is the same for the same runs.
 """
 
 import csv
@@ -30,7 +30,7 @@ def exported(name: str, runs: Sequence[Run]) -> str:
     """Runs in a format of `FORMATS`.
 
     Raises:
-        UsageError: there is no such format, nothing to tell, or more runs than the format holds.
+        UsageError: there is no such format, no measured case, or more runs than the format holds.
     """
     if name not in FORMATS:
         raise UsageError(f"unknown format {name!r}: one of {', '.join(FORMATS)}")
@@ -42,10 +42,10 @@ def exported(name: str, runs: Sequence[Run]) -> str:
 def pytest_benchmark(runs: Sequence[Run]) -> str:
     """A run as pytest-benchmark saves one. The rounds are the medians of blocks: raw samples stay in the run's folder.
 
-    `fullname`, by which pytest-benchmark finds a benchmark again, is the id of the case.
+    `fullname`, by which pytest-benchmark identifies a benchmark, is the id of the case.
 
     Raises:
-        UsageError: it is not one run.
+        UsageError: there are several runs.
     """
     run = _only(runs, "pytest-benchmark")
     environment = run.header.environment
@@ -106,7 +106,7 @@ def github_action_benchmark(runs: Sequence[Run]) -> str:
     """A run for github-action-benchmark's tool `customSmallerIsBetter`.
 
     Raises:
-        UsageError: it is not one run.
+        UsageError: there are several runs.
     """
     return _json(
         [
@@ -126,7 +126,7 @@ def bencher(runs: Sequence[Run]) -> str:
     """A run in Bencher Metric Format: `latency` (ns) and `throughput` (calls per second) are measures every project has; `peak-memory` is in bytes.
 
     Raises:
-        UsageError: it is not one run.
+        UsageError: there are several runs.
     """
     return _json({case.id: _metrics(measurement) for case, measurement in _measured(_only(runs, "bencher"))})
 
@@ -134,10 +134,10 @@ def bencher(runs: Sequence[Run]) -> str:
 def otava(runs: Sequence[Run]) -> str:
     """Runs as CSV for Otava, oldest first: time, commit, and seconds of each case that all of them measured.
 
-    Otava takes no empty cell. `not_in_all` names what was left out for that.
+    Otava does not accept empty cells. `not_in_all` lists the cases left out for that reason.
 
     Raises:
-        UsageError: no case was measured in all of them.
+        UsageError: no case was measured in all runs.
     """
     in_order = sorted(runs, key=lambda run: (run.header.started_at, run.header.id))
     left_out = set(not_in_all(runs))
@@ -172,7 +172,7 @@ FORMATS: dict[str, Callable[[Sequence[Run]], str]] = {
 
 def _only(runs: Sequence[Run], name: str) -> Run:
     if len(runs) != 1:
-        raise UsageError(f"{name} holds one run and these are {len(runs)}: only otava holds several")
+        raise UsageError(f"{name} takes one run, not {len(runs)}: only otava takes several")
     return runs[0]
 
 
@@ -187,7 +187,7 @@ def _json(content: object) -> str:
 
 
 def _stats(measurement: Measurement) -> dict[str, float | int | str]:
-    """What pytest-benchmark tells of rounds, under its names; quartiles are interpolated."""
+    """The statistics of rounds under the names of pytest-benchmark; quartiles are interpolated."""
     rounds = [block for process in measurement.view.processes for block in process.block_medians]
     count, mean = len(rounds), math.fsum(rounds) / len(rounds)
     deviation = math.sqrt(math.fsum((r - mean) ** 2 for r in rounds) / (count - 1)) if count > 1 else 0.0
@@ -226,7 +226,7 @@ def _extra(measurement: Measurement) -> Iterator[str]:
     yield f"processes: {len(measurement.view.processes)}"
     if measurement.interval is not None:
         low, high = measurement.interval
-        yield f"95 %: {units.seconds(low)} to {units.seconds(high)}"
+        yield f"95% CI: {units.seconds(low)} to {units.seconds(high)}"
     if measurement.peak_memory_bytes is not None:
         yield f"peak memory: {units.size(measurement.peak_memory_bytes)}"
     if measurement.flags:
@@ -240,7 +240,7 @@ def _metrics(measurement: Measurement) -> dict[str, dict[str, float]]:
         low, high = measurement.interval
         latency |= {"lower_value": NANOSECONDS * low, "upper_value": NANOSECONDS * high}
         throughput |= {"lower_value": 1 / high, "upper_value": 1 / low}
-    told = {"latency": latency, "throughput": throughput}
+    metrics = {"latency": latency, "throughput": throughput}
     if measurement.peak_memory_bytes is not None:
-        told["peak-memory"] = {"value": float(measurement.peak_memory_bytes)}
-    return told
+        metrics["peak-memory"] = {"value": float(measurement.peak_memory_bytes)}
+    return metrics

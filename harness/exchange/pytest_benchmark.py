@@ -1,7 +1,6 @@
-"""Runs that pytest-benchmark saved, as rows; those that Plumbline's plugin measured keep what it told beside them.
+"""Runs that pytest-benchmark saved as rows, with the extra information of Plumbline's plugin where it measured.
 
-pytest-benchmark measures in one process, so a row has one process and no interval. A file names
-its host, which only a hash of gets into a row.
+pytest-benchmark measures in one process, so that a row has one process and no interval. A row contains a hash of the host's name.
 """
 
 from collections.abc import Iterator
@@ -20,12 +19,12 @@ from harness.exchange.foreign import (
     converted,
     host_of,
     is_time,
+    read_files,
     read_json,
     run_id,
-    utc,
 )
 from harness.records.base import Record
-from harness.store.table import Row, series_key
+from harness.store.table import Row, in_utc, series_key
 
 TOOL = "pytest-benchmark"
 _NO_COMMIT = {"unversioned", "unknown"}
@@ -72,8 +71,8 @@ class _File(Record, frozen=True):
     plumbline: MachineFacts | None = None
 
 
-class _Told(Record, frozen=True):
-    """What Plumbline's plugin says of a benchmark besides its rounds."""
+class _Extra(Record, frozen=True):
+    """The extra information that Plumbline's plugin stores with a benchmark."""
 
     case: str
     median_seconds: float
@@ -95,33 +94,25 @@ def is_saved_run(content: Any) -> bool:
 
 
 def read(path: Path) -> Imported:
-    """The rows of a file, or of all files of a storage folder with a folder for each interpreter that can be read.
+    """The rows of a file, or of the readable files of a storage folder.
 
     Raises:
-        RecordError: the file cannot be read, or is no run of pytest-benchmark.
+        RecordError: the file cannot be read, or is not a run of pytest-benchmark.
     """
-    if not path.is_dir():
-        return Imported(tuple(_rows(path)))
-    rows: list[Row] = []
-    unreadable: list[str] = []
-    for one in sorted(path.rglob("*.json")):
-        try:
-            rows += list(_rows(one))
-        except RecordError as error:
-            unreadable.append(str(error))
-    return Imported(tuple(rows), unreadable=tuple(unreadable))
+    rows, unreadable = read_files(path, _rows)
+    return Imported(rows, unreadable=unreadable)
 
 
 def _rows(path: Path) -> Iterator[Row]:
     content = read_json(path)
     if not is_saved_run(content):
-        raise RecordError(f"{path} is no run of pytest-benchmark: it has no benchmarks and machine_info")
+        raise RecordError(f"{path} is not a run of pytest-benchmark: it has no benchmarks and machine_info")
     saved = converted(content, _File, path)
     run = run_id(TOOL, content)
     try:
-        started_at = utc(saved.datetime)
+        started_at = in_utc(saved.datetime).isoformat(timespec="seconds")
     except OverflowError as error:
-        raise RecordError(f"{path} cannot be imported: {saved.datetime} is no date of a run") from error
+        raise RecordError(f"{path} cannot be imported: {saved.datetime} is not the date of a run") from error
     for benchmark in saved.benchmarks:
         yield msgspec.structs.replace(_row(run, saved, benchmark), started_at=started_at)
 
@@ -130,10 +121,10 @@ def _row(run: str, saved: _File, benchmark: _Benchmark) -> Row:
     known, commit = saved.plumbline or saved.machine_info.plumbline, saved.commit_info
     processor = saved.machine_info.cpu.brand_raw or saved.machine_info.cpu.brand
     machine = known.machine or processor
-    told, stats, params = _told(benchmark), benchmark.stats, benchmark.params or {}
-    case = told.case if told else benchmark.fullname
-    source = told.source if told else None
-    threads = (told.threads if told else None) or known.threads
+    extra, stats, params = _extra(benchmark), benchmark.stats, benchmark.params or {}
+    case = extra.case if extra else benchmark.fullname
+    source = extra.source if extra else None
+    threads = (extra.threads if extra else None) or known.threads
     common = Row(
         run=run,
         started_at="",
@@ -149,14 +140,17 @@ def _row(run: str, saved: _File, benchmark: _Benchmark) -> Row:
         commit=None if commit.id in _NO_COMMIT else commit.id,
         branch=None if commit.branch in _NO_BRANCH else commit.branch,
         dirty=commit.dirty,
-        suite=(told.suite if told else None) or Path(benchmark.fullname.partition("::")[0]).stem,
+        suite=(extra.suite if extra else None) or Path(benchmark.fullname.partition("::")[0]).stem,
         family=benchmark.group,
         dtype=params["dtype"] if isinstance(params.get("dtype"), str) else None,
         sizes={name: size for name, size in params.items() if type(size) is int and abs(size) < LARGEST},
+        parameters={
+            name: value for name, value in params.items() if name != "dtype" and isinstance(value, str | bool)
+        },
         source=source,
     )
     if not is_time(stats.median):
-        reason = f"a median of {stats.median:g} s is no time"
+        reason = f"a median of {stats.median:g} s is not a time"
         return msgspec.structs.replace(common, outcome="failed", reason=reason)
     measured: dict[str, Any] = {
         "median_seconds": stats.median,
@@ -165,29 +159,29 @@ def _row(run: str, saved: _File, benchmark: _Benchmark) -> Row:
         "relative_iqr": stats.iqr / stats.median if stats.iqr is not None and isfinite(stats.iqr) else None,
         "samples": stats.rounds,
     }
-    return msgspec.structs.replace(common, **(measured | (_of_plumbline(told) if told else {})))
+    return msgspec.structs.replace(common, **(measured | (_of_plumbline(extra) if extra else {})))
 
 
-def _told(benchmark: _Benchmark) -> _Told | None:
+def _extra(benchmark: _Benchmark) -> _Extra | None:
     try:
-        told = msgspec.convert(benchmark.extra_info, _Told)
+        extra = msgspec.convert(benchmark.extra_info, _Extra)
     except msgspec.ValidationError:
         return None
-    return told if all(map(is_time, (told.median_seconds, *(told.interval_seconds or ())))) else None
+    return extra if all(map(is_time, (extra.median_seconds, *(extra.interval_seconds or ())))) else None
 
 
-def _of_plumbline(told: _Told) -> dict[str, Any]:
-    """Of several processes the file has the median time and its interval, not the median of each."""
-    low, high = told.interval_seconds or (None, None)
+def _of_plumbline(extra: _Extra) -> dict[str, Any]:
+    """The columns of a Plumbline measurement; the file has no medians of single processes."""
+    low, high = extra.interval_seconds or (None, None)
     return {
-        "median_seconds": told.median_seconds,
+        "median_seconds": extra.median_seconds,
         "process_seconds": (),
         "low_seconds": low,
         "high_seconds": high,
-        "view": told.view,
-        "roofline_seconds": told.roofline_seconds,
-        "peak_memory_bytes": told.peak_memory_bytes,
-        "flops": told.flops,
-        "bytes_moved": told.bytes_moved,
-        "flags": told.flags,
+        "view": extra.view,
+        "roofline_seconds": extra.roofline_seconds,
+        "peak_memory_bytes": extra.peak_memory_bytes,
+        "flops": extra.flops,
+        "bytes_moved": extra.bytes_moved,
+        "flags": extra.flags,
     }

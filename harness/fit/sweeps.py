@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.fit.fitted import FEWEST, Fitted, fit, free_exponent, growth, rivals
 from harness.fit.solver import Points
-from harness.records import Cost, Fit, FitPoint, Flag, Parameter, Peaks, Result, Run, Series
+from harness.records import Case, Cost, Fit, FitPoint, Flag, Parameter, Peaks, Result, Run, Scalar, Series
 
 # An exponent agrees with the predicted one within this fraction: cache edges and kernel switches bend real curves by 10% to 30%,
 # which over two decades of work changes the slope by as much.
@@ -154,14 +154,14 @@ def _per_item(sweep: Sweep, rate: Parameter) -> Parameter:
     return Parameter("Rmax", "1/s", rate.value / each, rate.low / each, rate.high / each)
 
 
-# The variable of a sweep that does the same work on more and more threads.
+# The variable of a sweep that does the same work on an increasing number of threads.
 THREADS = "threads"
 
 
 def fit_sweeps(run: Run) -> tuple[Fit, ...]:
     """A fit for each sweep with enough sizes, in the order the sweeps first appear."""
-    fits = (fit_sweep(sweep) for sweep in sweeps(run))
-    return tuple(found for found in fits if found is not None)
+    fits = map(fit_sweep, sweeps(run))
+    return tuple(fitted for fitted in fits if fitted is not None)
 
 
 class _Member(NamedTuple):
@@ -180,12 +180,12 @@ def sweeps(run: Run) -> Iterator[Sweep]:
     threads, up to the number of cores. Training steps of one kind that differ in more than their batch form a sweep in 6ND, six FLOPs
     for each parameter and token.
     """
-    found: dict[str, list[_Member]] = {}
+    by_series: dict[str, list[_Member]] = {}
     for result in run.results:
         series, cost = result.case.series, result.case.cost
         if series and series.size > 0 and cost:
-            found.setdefault(series.name, []).append(_Member(series, cost, result))
-    for members in found.values():
+            by_series.setdefault(series.name, []).append(_Member(series, cost, result))
+    for members in by_series.values():
         sweep = _sweep(members, run.peaks)
         if len(sweep.sizes) > 1:
             yield sweep
@@ -246,13 +246,14 @@ def _size(member: _Member, columns: list[str]) -> Size:
     )
 
 
-def _together(size: Size, other: Size) -> Size:
-    return Size(size.size, size.work, size.seconds + other.seconds, size.level, size.flagged or other.flagged)
+def _together(size: Size, more: Size) -> Size:
+    return Size(size.size, size.work, size.seconds + more.seconds, size.level, size.flagged or more.flagged)
 
 
 def _by_parameters_and_tokens(run: Run) -> Iterator[Sweep]:
-    """Training steps of one kind of model, against the 6 N D FLOPs that theory gives them."""
-    kinds: dict[str, dict[int, Size]] = {}
+    """Sweeps of training steps of one kind of model, by their 6ND FLOPs."""
+    kinds: dict[tuple[Scalar, ...], dict[int, Size]] = {}
+    parameters: dict[tuple[Scalar, ...], set[int]] = {}
     for result in run.measured:
         case, measurement = result.case, result.measurement
         if measurement is None or case.trace is None or not case.trace.phase("backward").flops:
@@ -260,30 +261,21 @@ def _by_parameters_and_tokens(run: Run) -> Iterator[Sweep]:
         size = 6 * case.trace.parameters * case.items.get("tokens", 0)
         if size:
             seconds = tuple(process.median for process in measurement.view.processes)
-            one = Size(size, {"flops": float(size)}, seconds, flagged=bool(measurement.flags))
-            known = kinds.setdefault(_kind(result), {})
-            known[size] = _together(known[size], one) if size in known else one
-    series = {result.case.series.name for result in run.measured if result.case.series}
-    for name, sizes in kinds.items():
-        if len(sizes) >= FEWEST and name not in series and _varied(run, name):
-            yield Sweep(name, "6ND", 1.0, tuple(sizes[size] for size in sorted(sizes)))
+            step = Size(size, {"flops": float(size)}, seconds, flagged=bool(measurement.flags))
+            known = kinds.setdefault(_kind(case), {})
+            known[size] = _together(known[size], step) if size in known else step
+            parameters.setdefault(_kind(case), set()).add(case.trace.parameters)
+    for kind, sizes in kinds.items():
+        # Models of one number of parameters differ in their batch alone, and have a sweep of that.
+        if len(sizes) >= FEWEST and len(parameters[kind]) > 1:
+            yield Sweep(
+                "-".join(str(word) for word in kind if word != ""),
+                "6ND",
+                1.0,
+                tuple(sizes[size] for size in sorted(sizes)),
+            )
 
 
-def _kind(result: Result) -> str:
-    """The id of a case without its sizes: model, dtype, optimizer, mode."""
-    sizes = {f"{name}{value}" for name, value in result.case.sizes.items()}
-    return "-".join(part for part in result.case.id.split("-") if part not in sizes)
-
-
-def _varied(run: Run, name: str) -> bool:
-    """Whether the models of a kind differ in their parameters: else its sweep over batches says it all."""
-    return (
-        len(
-            {
-                result.case.trace.parameters
-                for result in run.measured
-                if result.case.trace and _kind(result) == name
-            }
-        )
-        > 1
-    )
+def _kind(case: Case) -> tuple[Scalar, ...]:
+    """All that cases of different sizes have in common: family, parameters such as model and optimizer, dtype."""
+    return (case.family, *case.parameters.values(), case.dtype)

@@ -4,7 +4,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from harness.errors import UsageError
 from harness.history.change_points import CONFIRMED, HISTORY, boundaries, change_points
 from harness.records.history import Boundary, History, Point
 from harness.stats import median
-from harness.store.table import Row
+from harness.store.table import Row, in_utc
 from harness.text import read_csv, visible
 
 VALUE, TIME, BUILD = "value", "time", "build"
@@ -159,7 +159,7 @@ def seconds(time: str | None) -> float | None:
             moment = datetime.fromisoformat(time)
         except ValueError:
             return None
-        number = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        number = in_utc(moment).timestamp()
     return number if math.isfinite(number) else None
 
 

@@ -1,24 +1,26 @@
-"""What is measured: a workload as a fact, apart from the code that runs it."""
+"""What is measured: the record of a workload, without the code that runs it."""
 
 import msgspec
 
 from harness.records.base import Record
 
+Scalar = bool | int | float | str
 PHASES = ("forward", "backward", "optimizer")
-# glibc maps an allocation of so many bytes or more anew each time, whatever its thresholds have moved to
-# (M_MMAP_THRESHOLD's upper bound on 64 bits, mallopt(3)): each page of it faults when it is first touched.
+# glibc maps each allocation of this size or more separately, wherever its dynamic threshold is
+# (upper bound of M_MMAP_THRESHOLD on 64 bits, mallopt(3)). Each page of it faults at its first use.
 MAPPED_BYTES = 32 << 20
 
 
 class Operator(Record, frozen=True):
     """One kind of operator call in a trace: its name, phase and operands, and how often it occurs.
 
-    `inputs` and `outputs` are written as `float32[8,128]`. The work is that of one call. `kernel` is False for views and
-    whatever else touches no element; `scratch_bytes` is memory taken only while it runs; `known` is False where no formula covers the operator: its FLOPs are missing then.
+    `inputs` and `outputs` are written as `float32[8,128]`. FLOPs, bytes and `scratch_bytes` (memory allocated only
+    during the call) are of one call. `kernel` is False for views and other calls that touch no element. `known` is
+    False where no formula covers the operator; its FLOPs are then missing.
 
-    Of all its `count` calls together: `reuse` tells how long ago their operands were used, as (k, bytes read, bytes written
-    without being read): they were last touched when 2^k bytes or fewer, themselves included, had been since. `mapped_bytes` are in results
-    of `MAPPED_BYTES` or more.
+    `reuse` and `mapped_bytes` are of all `count` calls together. `reuse` is the reuse distance of the operands, as
+    (k, bytes read, bytes written without being read): at most 2^k bytes, their own included, were touched since their
+    last use. `mapped_bytes` are the bytes of results of `MAPPED_BYTES` or more.
     """
 
     name: str
@@ -48,9 +50,9 @@ class CaseOperators(Record, frozen=True):
 
 
 class PhaseWork(Record, frozen=True):
-    """All operators of one phase together, and the most memory that was alive during it, in bytes.
+    """The work of all operators of one phase, and the peak of live memory during it, in bytes.
 
-    `host_calls` are the functions that Python calls meanwhile: what the host has to do beside them.
+    `host_calls` counts the Python function calls of the phase, a measure of the host's work.
     """
 
     phase: str
@@ -82,14 +84,14 @@ class Footprint(Record, frozen=True):
 
     @property
     def total(self) -> int:
-        """All of them: the peak."""
+        """The peak: the sum of all categories."""
         return sum(msgspec.structs.astuple(self))
 
 
 class Stratum(Record, frozen=True):
-    """The operators of one dtype that read or write `operand_bytes` or more, up to twice that; a power of two.
+    """The operators of one dtype whose operands have `operand_bytes` (a power of two) up to twice that.
 
-    Which memory level could feed an operator depends on its operands, not on the whole step.
+    The memory level that can feed an operator depends on its operands, not on the whole step.
     """
 
     dtype: str
@@ -103,9 +105,10 @@ class Stratum(Record, frozen=True):
 class Trace(Record, frozen=True):
     """A call as a sum of operators, and its memory.
 
-    `parameters` is their number, those of a frozen part included. `saved_bytes` is what the forward pass keeps for the
-    backward one, parameters and buffers apart. `footprint` is the memory at its peak, which `peak_phase` sets;
-    `held` is what each category takes at most. `foreign_bytes` of it were there before anything was prepared. `unknown` counts the calls of operators without a formula.
+    `parameters` counts the parameters, frozen ones included. `saved_bytes` is what the forward pass keeps for the
+    backward pass, without parameters and buffers. `footprint` is the memory at the peak, which occurs in `peak_phase`;
+    `held` is the maximum of each category. `foreign_bytes` of it existed before the preparation. `unknown` counts the
+    calls of operators without a formula.
     """
 
     parameters: int
@@ -119,13 +122,13 @@ class Trace(Record, frozen=True):
     unknown: dict[str, int] = msgspec.field(default_factory=dict)
 
     def phase(self, name: str) -> PhaseWork:
-        """A phase by name; all zero where the call has none."""
+        """A phase by name; all zero where the call has no such phase."""
         nothing = PhaseWork(name, 0, 0, 0, 0, 0, 0, 0, 0)
         return next((phase for phase in self.phases if phase.phase == name), nothing)
 
     @property
     def dtype(self) -> str:
-        """That of most matrix FLOPs; empty where there are none."""
+        """The dtype of most matrix FLOPs; empty where there are no matrix FLOPs."""
         flops: dict[str, int] = {}
         for stratum in self.strata:
             flops[stratum.dtype] = flops.get(stratum.dtype, 0) + stratum.flops
@@ -133,20 +136,19 @@ class Trace(Record, frozen=True):
 
     @property
     def kernels(self) -> int:
-        """Operator calls that touch elements: on a GPU, about as many kernels."""
+        """Number of operator calls that touch elements; on a GPU, about the number of kernels."""
         return sum(phase.kernels for phase in self.phases)
 
 
 class Cost(Record, frozen=True):
-    """What one call asks of the machine, from closed forms.
+    """The work of one call.
 
-    A multiply-add is two FLOPs. `flops` are matrix-like (what a tensor core or an FMA pipe of a
-    GEMM does) and honour the mask an operator is told of: causal attention counts the pairs it
-    attends to, and `masked_flops` those it does not. `recomputed_flops` repeat work already
-    counted (the backward of fused attention, checkpointing). `elementwise_flops` are elementwise and
-    reductions, kept apart because another unit does them at another rate. Bytes are compulsory
-    traffic: each operand moved once, no write-allocate. `memory_bytes` is the predicted peak of
-    tensor memory while the call runs, its inputs and outputs included.
+    A multiply-add is 2 FLOPs. `flops` are matrix FLOPs (tensor cores, or FMA units in a GEMM). They honour the mask
+    of an operator: causal attention counts attended pairs in `flops` and the others in `masked_flops`.
+    `recomputed_flops` repeat counted work (backward of fused attention, checkpointing). `elementwise_flops` are of
+    elementwise operators and reductions, which run at another rate. Bytes are compulsory traffic: each operand
+    moves once, without write-allocate. `memory_bytes` is the predicted peak of tensor memory during the call,
+    inputs and outputs included.
     """
 
     bytes_read: int
@@ -164,7 +166,7 @@ class Cost(Record, frozen=True):
 
     @property
     def hardware_flops(self) -> int:
-        """Matrix FLOPs with those that are computed again; over time and peak it is the HFU."""
+        """Matrix FLOPs including recomputed ones; HFU is this over time and peak."""
         return self.flops + self.recomputed_flops
 
     @property
@@ -174,12 +176,12 @@ class Cost(Record, frozen=True):
 
     @property
     def arithmetic_intensity(self) -> float:
-        """FLOPs (matrix and vector) per byte moved; an upper bound, as the traffic is compulsory."""
+        """FLOPs (matrix and elementwise) per byte moved; an upper bound, as the traffic is compulsory."""
         return (self.flops + self.elementwise_flops) / self.bytes_moved
 
 
 class Series(Record, frozen=True):
-    """The sweep a case belongs to, and what theory says of it.
+    """The sweep that a case belongs to, and its theoretical growth.
 
     At large sizes the time of one call grows as `variable ** exponent`.
     """
@@ -191,11 +193,14 @@ class Series(Record, frozen=True):
 
 
 class Case(Record, frozen=True):
-    """One workload at one size: everything analysis needs to know about it without its code.
+    """One workload at one size: all that analysis needs, without the code.
 
-    `items` is what a call processes besides FLOPs and bytes, by unit: samples, tokens. `trace` is where the
-    cost comes from if the workload gives none in closed form; `untraced` says why there is none. `fused`: operators may be compiled into fewer, which move less. `calibrates`: the cost model learns from it. `counted` is what a trace came to, where the cost is given in closed form. `threads`: those it wants, whatever the run's are.
-    `source` stands for the code of the workload's class: a case that asks for other work under the same id is another series.
+    `parameters` are the workload's fields that are neither sizes nor dtype, by name. `items` counts what a call
+    processes, by unit (samples, tokens). `trace` gives the cost where there is no closed form; `untraced` is the reason
+    where there is no trace. `counted` is the traced cost of a case with a closed form. `fused`: operators may be
+    compiled into fewer, which move fewer bytes. `calibrates`: the cost model is calibrated with it. `threads`: its own
+    number of threads, whatever the run's is. `source` is the hash of the class's code: the same id with other code
+    is another series.
     """
 
     id: str
@@ -214,13 +219,14 @@ class Case(Record, frozen=True):
     counted: Cost | None = None
     threads: int | None = None
     source: str | None = None
+    parameters: dict[str, Scalar] = msgspec.field(default_factory=dict)
 
     @property
     def several(self) -> bool:
-        """Whether it runs several operators, as they were traced: they can be measured one by one too."""
+        """Whether it runs several operators as traced, so that each can be measured separately."""
         return self.trace is not None and self.trace.kernels > 1 and not self.fused
 
     @property
     def held_out(self) -> bool:
-        """Whether the cost model is tried on it: it is more than one operator, and nothing is learned from it."""
+        """Whether it validates the cost model: several operators, and not used in calibration."""
         return self.several and not self.calibrates and self.threads is None

@@ -15,7 +15,7 @@ from harness.records.comparison import Comparison
 from harness.records.run import Header, Result
 from harness.records.samples import SensorSeries
 from harness.report.sources import Source
-from harness.store.rows import rows
+from harness.store.table import Row, cells, flat
 
 # Grows when a field changes its meaning or goes away; new fields may come at any time.
 DOCUMENT_VERSION = 1
@@ -23,9 +23,10 @@ Scalar = str | int | float | bool | None
 
 
 class RunDocument(Record, frozen=True):
-    """One run: its header and results as recorded, with sensor readings and analysis.
+    """One run: its header and results as recorded, the sensor readings, and derived rows.
 
-    `cases` are the results as flat rows in base units, with rates, fractions and intervals.
+    `cases` has one flat row per case in base units, with derived values (rates, fractions, intervals): the columns of `harness.store.table.Row`.
+    Unknown values are left out.
     """
 
     run: Header
@@ -67,10 +68,19 @@ def _run(source: Source) -> RunDocument:
         run=run.header,
         complete=run.complete,
         damage=run.damage,
-        cases=tuple(msgspec.convert(rows(run), list[dict[str, str | int | float | bool | None]])),
+        cases=tuple(_case(row) for row in flat(run.header, run.results)),
         results=run.results,
         sensors=source.sensors,
     )
+
+
+def _case(row: Row) -> dict[str, Scalar]:
+    """A row of plain values; the medians of processes are in the results."""
+    return {
+        name: ",".join(value) if isinstance(value, tuple) else value
+        for name, value in cells(row).items()
+        if value is not None and name != "process_seconds"
+    }
 
 
 def read(path: Path) -> tuple[Source, ...]:

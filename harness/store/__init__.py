@@ -1,4 +1,4 @@
-"""What is kept on disk: runs as folders, many of them as a data set, and what a self-test found of each host."""
+"""Results on disk: run folders, data sets of many runs, and noise profiles of hosts."""
 
 from harness.store.compaction import Compacted, add, compact
 from harness.store.dataset import DataSet, ListedSeries

@@ -1,7 +1,7 @@
-"""What is kept as one document each: what a self-test found of a host, and trials.
+"""Single documents: the noise profile of a host from a self-test, and trials.
 
-results/noise/<host>-<device>.json   what `plumbline selftest` found last
-results/trials/<UTC time>-<commit or "nogit">-<random>.json   a trial of `plumbline ab`, replaced as a whole after each pair
+results/noise/<host>-<device>.json   the latest result of `plumbline selftest`
+results/trials/<UTC time>-<commit or "nogit">-<random>.json   a trial of `plumbline ab`, replaced after each pair
 """
 
 import contextlib
@@ -19,28 +19,28 @@ NOISE, TRIALS = "noise", "trials"
 
 
 def put_profile(results: Path, profile: NoiseProfile) -> Path:
-    """Keeps what a self-test found, in place of an earlier one of the same host and device.
+    """Stores a noise profile, in place of an earlier one of the same host and device.
 
     Raises:
         UsageError: the folder cannot be written.
-        StorageError: the file cannot be written; the one before it is still there.
+        StorageError: the file cannot be written; the previous file is unchanged.
     """
     return _put(_profile_path(results, profile.host, profile.device), profile)
 
 
 def profile(results: Path, host: str, device: str) -> NoiseProfile | None:
-    """What the last self-test on a host found; None where there was none, or it cannot be read."""
+    """The noise profile of a host; None where there is none or it cannot be read."""
     with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
         return msgspec.json.decode(_profile_path(results, host, device).read_bytes(), type=NoiseProfile)
     return None
 
 
 def put_trial(results: Path, trial: Trial) -> Path:
-    """Keeps a trial as far as it is.
+    """Stores the current state of a trial.
 
     Raises:
         UsageError: the folder cannot be written.
-        StorageError: the file cannot be written; the one before it is still there.
+        StorageError: the file cannot be written; the previous file is unchanged.
     """
     return _put(results / TRIALS / f"{trial.id}.json", trial)
 

@@ -1,23 +1,22 @@
-"""Rows and frames of whatever holds results: a run, a folder of runs, a data set. Base units throughout."""
+"""Rows and data frames of results: of a run, a folder of runs, or a data set. Base units throughout."""
 
 import contextlib
 import os
 import re
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 
 import msgspec
 
 from harness.errors import RecordError, UsageError
 from harness.records import Header, Result, Run
 from harness.store import runs
-from harness.store.dataset import NAMES, DataSet, kinds
-from harness.store.place import SCHEMA
-from harness.store.table import Row, Told, flat, utc
+from harness.store.dataset import SCHEMA, DataSet
+from harness.store.table import NAMES, Row, RowHeader, cells, flat, in_utc, kinds, utc
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,15 +26,15 @@ _Note = Callable[[str], object]
 
 
 class FolderRows(msgspec.Struct, frozen=True):
-    """The rows of a run folder; `complete` as `Run.complete` has it, where all of its rows were asked for."""
+    """The rows of a run folder; `complete` is `Run.complete` where all rows were read."""
 
     run: str
     complete: bool
     rows: tuple[Row, ...]
 
 
-class Wanted(msgspec.Struct, frozen=True):
-    """Which rows: of a case or a pattern of cases, of a host (or the start of its id), of runs started then (UTC) or later."""
+class Filter(msgspec.Struct, frozen=True):
+    """Selects rows of a case (or a shell pattern), of a host (or the start of its id), of runs started at `since` (UTC) or later."""
 
     case: str | None = None
     host: str | None = None
@@ -43,12 +42,12 @@ class Wanted(msgspec.Struct, frozen=True):
 
     @property
     def needle(self) -> bytes:
-        """What stands in each line that is wanted."""
+        """Bytes that each selected line contains."""
         plain = self.case is not None and re.fullmatch(r"[\w.+:/-]+", self.case)
         return self.case.encode() if self.case is not None and plain else b""
 
-    def of(self, header: Header | Told, results: Iterable[Result]) -> tuple[Row, ...]:
-        """Those of a run."""
+    def of(self, header: Header | RowHeader, results: Iterable[Result]) -> tuple[Row, ...]:
+        """The selected rows of a run."""
         if not self.includes(header):
             return ()
         named = (
@@ -58,14 +57,14 @@ class Wanted(msgspec.Struct, frozen=True):
         )
         return tuple(flat(header, named))
 
-    def includes(self, told: Header | Told) -> bool:
-        """Whether a run may have any."""
-        at = utc(told.started_at, told.id)
-        here = self.host is None or told.environment.host.id.startswith(self.host)
+    def includes(self, header: Header | RowHeader) -> bool:
+        """Whether a run may have selected rows."""
+        at = utc(header.started_at, header.id)
+        here = self.host is None or header.environment.host.id.startswith(self.host)
         return here and (self.since is None or at >= self.since)
 
 
-EVERYTHING = Wanted()
+EVERYTHING = Filter()
 
 
 def load(
@@ -76,11 +75,20 @@ def load(
     since: str | datetime | None = None,
     results: Path = runs.DEFAULT_RESULTS,
 ) -> "pd.DataFrame":
-    """A frame of results: a row per case of each run, with the columns of `harness.store.table.Row`.
+    """A data frame of results, in base units: a row per case of each run.
 
-    `source`: a run (its folder, its id or the start of one, `latest`, or the record), a results folder, a data set's folder or URL.
-    `case` is an id, or a pattern as of a shell (`matmul-*`); `since` a time, ISO 8601. Runs that are not complete are in it, except in a
-    data set. What cannot be read of many is left out with a warning.
+    The columns are those of `harness.store.table.Row`, with nested ones as `size.m`, `parameter.optimizer`, `forward_seconds`, `samples_per_second`.
+    Incomplete runs are included, but in a data set. Of several runs, those that cannot be read are left out with a warning.
+
+    Args:
+        source: a run (its folder, its id or the start of it, `latest`, or the record), a results folder, or a data set (folder or URL).
+        case: an id, or a shell pattern such as `matmul-*`.
+        host: a host's id or the start of it.
+        since: the earliest start of a run, ISO 8601; UTC where it has no offset.
+        results: the results folder in which ids are looked up.
+
+    Returns:
+        A row per case of each run.
 
     Raises:
         UsageError: there is no such run or folder, or a package is not installed.
@@ -88,17 +96,20 @@ def load(
     """
     import pandas as pd  # noqa: PLC0415 - half a second
 
-    found = list(rows_of(source, case=case, host=host, since=since, results=results))
+    rows = list(map(cells, rows_of(source, case=case, host=host, since=since, results=results)))
+    types = {str: "string", int: "Int64", bool: "boolean", float: "float64"}
+    fixed = {name: kind for name, kind in kinds().items() if get_origin(kind) is not dict}
+    nested = sorted({name for row in rows for name in row} - set(fixed))
     columns: dict[str, Any] = {}
-    names = {str: "string", int: "Int64", bool: "boolean", float: "float64"}
-    for name, kind in kinds().items():
-        values = [getattr(row, name) for row in found]
+    for name in (*fixed, *nested):
+        values: list[Any] = [row.get(name) for row in rows]
         if name == "started_at":
-            columns[name] = pd.Series(pd.to_datetime(values, utc=True, format="ISO8601")).astype(
-                "datetime64[us, UTC]"
-            )
-        else:
-            columns[name] = pd.Series(values, dtype=names.get(kind, "object"))
+            moments = pd.Series(pd.to_datetime(values, utc=True, format="ISO8601"))
+            columns[name] = moments.astype("datetime64[us, UTC]")
+            continue
+        present = {type(value) for value in values if value is not None}
+        kind = fixed[name] if name in fixed else present.pop() if len(present) == 1 else object
+        columns[name] = pd.Series(values, dtype=types.get(kind, "object"))
     return pd.DataFrame(columns)
 
 
@@ -111,15 +122,15 @@ def rows_of(
     columns: Collection[str] = NAMES,
     note: _Note = warnings.warn,
 ) -> Iterator[Row]:
-    """The rows of some sources, each run once, as the first source has it: see `load`. Only a data set needs the extra `history`.
+    """The rows of some sources, each run once, from the first source that contains it: see `load`. Only a data set needs the extra `history`.
 
-    Of a data set, `columns` alone are fetched (`DataSet.rows`). `note` gets a line for each run of a folder, and each file of a data set, that cannot be read and is left out.
+    Of a data set, only `columns` are read (`DataSet.rows`). `note` gets a line for each run or file that cannot be read and is left out.
 
     Raises:
-        UsageError: there is no such run or folder, `since` is no time, or a package is not installed.
+        UsageError: there is no such run or folder, `since` is not a time, or a package is not installed.
         RecordError: a run named cannot be read.
     """
-    wanted = Wanted(case, host, None if since is None else _since(since))
+    wanted = Filter(case, host, None if since is None else _since(since))
     seen: set[str] = set()
     for source in sources:
         if not isinstance(source, Run) and is_dataset(source):
@@ -135,12 +146,12 @@ def rows_of(
             seen.update(row.run for row in fresh)
 
 
-def _of_folders(source: Source, wanted: Wanted, results: Path, note: _Note) -> Iterator[Sequence[Row]]:
-    """The rows, those of a run together."""
+def _of_folders(source: Source, wanted: Filter, results: Path, note: _Note) -> Iterator[Sequence[Row]]:
+    """The rows of folders, a run at a time."""
     if isinstance(source, Run):
         yield wanted.of(source.header, source.results)
-    elif found := run_folders(Path(source)):
-        for folder in found:
+    elif folders := run_folders(Path(source)):
+        for folder in folders:
             try:
                 yield folder_rows(folder, wanted).rows
             except RecordError as error:
@@ -152,12 +163,12 @@ def _of_folders(source: Source, wanted: Wanted, results: Path, note: _Note) -> I
 
 
 def is_dataset(source: str | Path) -> bool:
-    """Whether it is the URL or the folder of a data set."""
+    """Whether a source is the URL or the folder of a data set."""
     return "://" in str(source) or (Path(source) / SCHEMA).is_dir()
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """The runs in a results folder, by name; none where there is no such folder."""
+    """The run folders in a results folder, by name; empty where there is no such folder."""
     try:
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir())
@@ -167,7 +178,7 @@ def run_folders(folder: Path) -> list[Path]:
 
 
 class Begun(msgspec.Struct, frozen=True):
-    """As much of a header as tells whether its run is new, and came to its end."""
+    """The part of a header that identifies a run and its end."""
 
     id: str
     schema_version: int
@@ -176,7 +187,7 @@ class Begun(msgspec.Struct, frozen=True):
 
 
 def begun_of(folder: Path) -> Begun:
-    """The begin and end of a run on disk.
+    """The id, start and end of a run on disk.
 
     Raises:
         RecordError: the run cannot be read, or a newer version wrote it.
@@ -186,14 +197,14 @@ def begun_of(folder: Path) -> Begun:
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         begun = None
     if begun is None or begun.schema_version > runs.SCHEMA_VERSION:
-        header = runs.read(folder).header  # it says what is wrong
+        header = runs.read(folder).header  # raises the reason
         begun = Begun(header.id, header.schema_version, header.started_at, header.finished_at)
     utc(begun.started_at, begun.id)
     return begun
 
 
-def folder_rows(folder: Path, wanted: Wanted = EVERYTHING) -> FolderRows:
-    """The rows of a run on disk, without reading more of it than they need.
+def folder_rows(folder: Path, wanted: Filter = EVERYTHING) -> FolderRows:
+    """The rows of a run on disk; only the files that they need are read.
 
     Raises:
         RecordError: the run cannot be read, or a newer version wrote it.
@@ -202,31 +213,31 @@ def folder_rows(folder: Path, wanted: Wanted = EVERYTHING) -> FolderRows:
         content, needle = (folder / runs.CASES).read_bytes(), wanted.needle
         if needle and needle not in content:
             return FolderRows("", complete=False, rows=())
-        told = msgspec.json.decode((folder / runs.HEADER).read_bytes(), type=Told)
+        header = msgspec.json.decode((folder / runs.HEADER).read_bytes(), type=RowHeader)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        told = None
-    if told is None or told.schema_version != runs.SCHEMA_VERSION:
-        run = runs.read(folder)  # of an older version; or it says what is wrong
+        header = None
+    if header is None or header.schema_version != runs.SCHEMA_VERSION:
+        run = runs.read(folder)  # of an older version; else it raises the reason
         return FolderRows(run.header.id, run.complete, wanted.of(run.header, run.results))
     results: dict[str, Result] = {}
-    for line in content.split(b"\n")[:-1] if wanted.includes(told) else ():
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # it counts as not measured
+    for line in content.split(b"\n")[:-1] if wanted.includes(header) else ():
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # its case counts as not measured
             if needle in line:
                 result = _DECODER.decode(line)
                 results[result.case.id] = result
-    complete = told.finished_at is not None and all(case in results for case in told.planned)
-    order = {case: place for place, case in enumerate(told.planned)}
+    complete = header.finished_at is not None and all(case in results for case in header.planned)
+    order = {case: place for place, case in enumerate(header.planned)}
     in_order = sorted(results.values(), key=lambda result: order.get(result.case.id, len(order)))
-    return FolderRows(told.id, complete, wanted.of(told, in_order))
+    return FolderRows(header.id, complete, wanted.of(header, in_order))
 
 
 _DECODER = msgspec.json.Decoder(Result)
 
 
 def _since(time: str | datetime) -> str:
-    """A time as rows tell theirs."""
+    """A time in the form of `Row.started_at`."""
     try:
         moment = datetime.fromisoformat(time) if isinstance(time, str) else time
     except ValueError as error:
-        raise UsageError(f"since {time!r} is no time: give one such as 2026-01-31") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+        raise UsageError(f"since {time!r}: not a time; write one such as 2026-01-31") from error
+    return in_utc(moment).isoformat()

@@ -1,18 +1,18 @@
-"""Runs on disk: the only module that knows their layout and owns the schema version.
+"""Runs on disk: their layout and the schema version.
 
     results/<UTC time>-<commit or "nogit">-<random>/
-        cases.jsonl            a line per case, on disk as soon as the case is done
+        cases.jsonl            a line per case, written as soon as the case is done
         samples.jsonl          the raw samples of each case, written before its line above
-        operators.jsonl        the operators of each case that was traced, with what each of them costs
-        replays.jsonl          the operators of each whole step, measured one by one beside it
-        sensors.jsonl          the readings of a GPU's sensors during each case, where there are any
+        operators.jsonl        the operators of each traced case, with their cost
+        replays.jsonl          the operators of each whole step, measured separately
+        sensors.jsonl          the sensor readings of a GPU during each case
         run.json               everything else; replaced as a whole, never written in place
-        output.txt             what workloads printed, if they did
-        report.html, report.md, report.json   made from the above, again at any time
+        output.txt             the output of workloads
+        report.html, report.md, report.json   made from the files above, at any time
         pytest-benchmark.json  an export
 
 History of the schema
-    2   the first that was kept: statistics of each process in cases.jsonl, raw samples in samples.jsonl
+    2   the first version: statistics of each process in cases.jsonl, raw samples in samples.jsonl
     3   a case's parameters; fields renamed (`_RENAMED`)
 """
 
@@ -53,7 +53,7 @@ PAGE, REPORT, DOCUMENT = "report.html", "report.md", "report.json"
 SAMPLES, SENSORS, OUTPUT = "samples.jsonl", "sensors.jsonl", "output.txt"
 OPERATORS, REPLAYS = "operators.jsonl", "replays.jsonl"
 DEFAULT_RESULTS = Path("results")
-# So many of the latest runs are looked through for what is known of this machine.
+# Number of latest runs that are searched for facts about this machine.
 RECENT = 20
 
 # Fields that schema 2 had under other names.
@@ -75,6 +75,17 @@ _RENAMED = {
     b"typical": b"median",
     b"vector_flops": b"elementwise_flops",
 }
+# The parameters in the ids of schema 2, by family: the words that are neither family, dtype nor sizes. Ids of
+# other families have no known parameters.
+_PARAMETERS = {
+    "adamw": ("kernel",),
+    "attention": ("direction", "backend", "mask"),
+    "train": ("architecture", "optimizer", "mode", "loss"),
+    "transfer": ("direction", "memory"),
+    **dict.fromkeys(("classify", "decode", "prefill"), ("architecture",)),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d", "convtranspose2d"), ("direction", "layout")),
+    **dict.fromkeys(("batchnorm", "crossentropy", "layernorm", "rmsnorm", "softmax"), ("direction",)),
+}
 _OLD_FIELD = re.compile(b'"(' + b"|".join(_RENAMED) + b')":')
 
 _Kind = TypeVar("_Kind", bound=Record)
@@ -90,7 +101,7 @@ def now() -> str:
 
 
 def new_id(commit: str | None) -> str:
-    """A name no other run has, on this host or another: time, commit, 40 random bits."""
+    """An id that is unique over all hosts: time, commit, 40 random bits."""
     time = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     return f"{time}-{commit[:8] if commit else 'nogit'}-{secrets.token_hex(5)}"
 
@@ -104,10 +115,10 @@ class Writer:
         self._unlock: Callable[[], object] = _nothing
 
     def lock(self) -> "Writer":
-        """Keeps every other process from writing this run while this one lives.
+        """Prevents other processes from writing this run during the life of this process.
 
         Raises:
-            UsageError: another process measures it now.
+            UsageError: another process is measuring it.
             StorageError: it cannot be written.
         """
         try:
@@ -121,7 +132,7 @@ class Writer:
         return self
 
     def close(self) -> None:
-        """Lets other processes write this run again."""
+        """Allows other processes to write this run."""
         self._unlock()
 
     @classmethod
@@ -129,7 +140,7 @@ class Writer:
         """Makes the run's folder.
 
         Raises:
-            UsageError: the results folder cannot be written; nothing was measured yet.
+            UsageError: the results folder cannot be written.
         """
         folder = results / header.id
         try:
@@ -143,17 +154,17 @@ class Writer:
 
     @classmethod
     def reopen(cls, folder: Path) -> "Writer":
-        """Opens a run to go on with it, and cuts off a last line that was not finished.
+        """Opens a run to continue it, and removes an unfinished last line.
 
         Raises:
             RecordError: the run cannot be read.
-            UsageError: another process measures it now.
+            UsageError: another process is measuring it.
             StorageError: the run cannot be written.
         """
         header, version = _load_header(folder / HEADER)
         if version < SCHEMA_VERSION:
             raise UsageError(
-                f"{header.id} was begun by an older Plumbline: its record cannot be gone on with"
+                f"{header.id} was started by an older Plumbline and cannot be resumed: start a new run"
             )
         writer = cls(folder, header).lock()
         for name in (CASES, SAMPLES, SENSORS, OPERATORS, REPLAYS):
@@ -176,7 +187,7 @@ class Writer:
         self._append(CASES, result.case.id, result)
 
     def append_samples(self, samples: CaseSamples, series: SensorSeries | None = None) -> None:
-        """Puts the raw samples of a case aside, and what the sensors told; before the case is recorded.
+        """Stores the raw samples and sensor readings of a case, before the case is recorded.
 
         Raises:
             StorageError: they could not be written.
@@ -187,7 +198,7 @@ class Writer:
             self._append(SENSORS, samples.case, series)
 
     def append_operators(self, operators: CaseOperators) -> None:
-        """Puts the operators of a traced case aside; before the case is recorded.
+        """Stores the operators of a traced case, before the case is recorded.
 
         Raises:
             StorageError: they could not be written.
@@ -195,7 +206,7 @@ class Writer:
         self._append(OPERATORS, operators.case, operators)
 
     def append_replay(self, replay: CaseReplay) -> None:
-        """Puts aside what the operators of a case took one by one; before the case is recorded.
+        """Stores the separately measured times of a case's operators, before the case is recorded.
 
         Raises:
             StorageError: it could not be written.
@@ -203,7 +214,7 @@ class Writer:
         self._append(REPLAYS, replay.case, replay)
 
     def keep_output(self, printed: bytes) -> None:
-        """Keeps what workloads printed."""
+        """Stores the output of workloads."""
         with contextlib.suppress(OSError), (self.folder / OUTPUT).open("ab") as file:
             file.write(printed)
 
@@ -223,30 +234,30 @@ class Writer:
             raise StorageError(f"cannot record {case} in {path}: {error.strerror}") from error
 
     def put(self, header: Header) -> None:
-        """Replaces `run.json` in one step; what a newer version put there, and this one knows nothing of, stays.
+        """Replaces `run.json` atomically; fields of a newer version that this one does not know stay.
 
         Raises:
-            StorageError: it could not be written; the one before it is still there.
+            StorageError: it could not be written; the previous file is unchanged.
         """
-        told = msgspec.to_builtins(header)
+        fields = msgspec.to_builtins(header)
         with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
             before = (self.folder / HEADER).read_bytes()
             known = msgspec.to_builtins(msgspec.json.decode(before, type=Header))
-            _keep_unknown(told, msgspec.json.decode(before), known)
-        write_whole(self.folder / HEADER, msgspec.json.format(msgspec.json.encode(told), indent=1))
+            _keep_unknown(fields, msgspec.json.decode(before), known)
+        write_whole(self.folder / HEADER, msgspec.json.format(msgspec.json.encode(fields), indent=1))
         self.header = header
 
 
-def _keep_unknown(told: Any, before: Any, known: Any) -> None:
-    """Puts into `told` what `before` has beyond `known`, itself as this version reads it; an item of a list keeps it while it is the same."""
-    if isinstance(told, dict) and isinstance(before, dict) and isinstance(known, dict):
+def _keep_unknown(fields: Any, before: Any, known: Any) -> None:
+    """Copies into `fields` the fields of `before` that are not in `known`, the part of `before` that this version reads. In lists, only into unchanged items."""
+    if isinstance(fields, dict) and isinstance(before, dict) and isinstance(known, dict):
         for name, value in before.items():
             if name not in known:
-                told.setdefault(name, value)
-            elif name in told:
-                _keep_unknown(told[name], value, known[name])
-    elif isinstance(told, list | tuple) and isinstance(before, list) and isinstance(known, list | tuple):
-        for item, value, same in zip(told, before, known, strict=False):
+                fields.setdefault(name, value)
+            elif name in fields:
+                _keep_unknown(fields[name], value, known[name])
+    elif isinstance(fields, list | tuple) and isinstance(before, list) and isinstance(known, list | tuple):
+        for item, value, same in zip(fields, before, known, strict=False):
             if item == same:
                 _keep_unknown(item, value, same)
 
@@ -261,7 +272,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader sees the old one or the new one, never a part.
+    """Writes a file atomically: a reader sees the old or the new content.
 
     Raises:
         StorageError: it could not be written.
@@ -282,12 +293,12 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def find(reference: str, results: Path = DEFAULT_RESULTS) -> Path:
-    """The folder of a run named by path, by id (or the start of one), or `latest`.
+    """The folder of a run by path, by id (or the start of an id), or `latest`.
 
     Raises:
-        UsageError: there is none, or more than one.
+        UsageError: no run or several runs match.
     """
-    with contextlib.suppress(OSError):  # a reference no path can be, such as one too long
+    with contextlib.suppress(OSError):  # the reference is not a valid path, such as a name that is too long
         if (Path(reference) / HEADER).is_file():
             return Path(reference)
     runs = sorted(path.parent for path in results.glob(f"*/{HEADER}"))
@@ -304,7 +315,7 @@ def find(reference: str, results: Path = DEFAULT_RESULTS) -> Path:
 
 
 def latest(results: Path, wanted: "Callable[[Header], bool]") -> Header | None:
-    """The header of the latest run that is wanted, among the last so many; one that cannot be read is passed over."""
+    """The header of the latest run that matches, among the last `RECENT`; unreadable runs are skipped."""
     folders = sorted((path.parent for path in results.glob(f"*/{HEADER}")), reverse=True)[:RECENT]
     for folder in folders:
         with contextlib.suppress(RecordError):
@@ -315,9 +326,9 @@ def latest(results: Path, wanted: "Callable[[Header], bool]") -> Header | None:
 
 
 def read(folder: Path) -> Run:
-    """Reads a run, complete or not; what is damaged in its cases is named and left out.
+    """Reads a run, complete or not; damaged cases are listed and left out.
 
-    A case recorded twice (a failed one, measured again on resuming) counts as it came out last.
+    Of a case recorded twice (failed, then measured on resuming), the last record counts.
 
     Raises:
         RecordError: `run.json` cannot be read, or a newer version wrote it.
@@ -336,7 +347,7 @@ def read(folder: Path) -> Run:
         damage.append(f"{CASES}: the last line is cut off; its case counts as not measured")
     for number, line in enumerate(lines, start=1):
         try:
-            result = msgspec.json.decode(upgraded(line, version), type=Result)
+            result = _with_parameters(msgspec.json.decode(upgraded(line, version), type=Result), version)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             damage.append(f"{CASES}: line {number} is unreadable ({error}); left out")
         else:
@@ -353,27 +364,27 @@ def read(folder: Path) -> Run:
 
 
 def samples(folder: Path) -> dict[str, tuple[RawSamples, ...]]:
-    """The raw samples of each case, as far as they are on disk and readable; those recorded last count."""
+    """The readable raw samples of each case; the last record of a case counts."""
     return {line.case: line.parts for line in _lines(folder / SAMPLES, CaseSamples)}
 
 
 def sensors(folder: Path) -> tuple[SensorSeries, ...]:
-    """The readings of the device's sensors, by case in the order recorded; none where it has no sensors."""
+    """The sensor readings by case, in the order recorded."""
     return tuple(_lines(folder / SENSORS, SensorSeries))
 
 
 def operators(folder: Path) -> dict[str, tuple[Operator, ...]]:
-    """The operators of each traced case, as far as they are on disk and readable; those recorded last count."""
+    """The readable operators of each traced case; the last record of a case counts."""
     return {line.case: line.operators for line in _lines(folder / OPERATORS, CaseOperators)}
 
 
 def replays(folder: Path) -> dict[str, CaseReplay]:
-    """What the operators of whole steps took one by one; those recorded last count."""
+    """The separately measured operators of whole steps; the last record of a case counts."""
     return {line.case: line for line in _lines(folder / REPLAYS, CaseReplay)}
 
 
 def _lines(path: Path, kind: type[_Kind]) -> "Iterator[_Kind]":
-    """The records of a side file, as far as it is there and readable."""
+    """The readable records of a side file."""
     with contextlib.suppress(OSError, msgspec.DecodeError), path.open("rb") as file:
         version = msgspec.json.decode((path.parent / HEADER).read_bytes(), type=_Version).schema_version
         for line in file:
@@ -386,6 +397,17 @@ def upgraded(content: bytes, version: int) -> bytes:
     if version >= SCHEMA_VERSION:
         return content
     return _OLD_FIELD.sub(lambda match: b'"' + _RENAMED[match[1]] + b'":', content)
+
+
+def _with_parameters(result: Result, version: int) -> Result:
+    """A result of schema 2 with the parameters of its case, which only its id contains there."""
+    case = result.case
+    if version >= SCHEMA_VERSION or case.family not in _PARAMETERS:
+        return result
+    known = {case.family, case.dtype, *(f"{name}{size}" for name, size in case.sizes.items())}
+    words = [word for word in case.id.split("-") if word not in known]
+    parameters = dict(zip(_PARAMETERS[case.family], words, strict=False))
+    return msgspec.structs.replace(result, case=msgspec.structs.replace(case, parameters=parameters))
 
 
 def _load_header(path: Path) -> tuple[Header, int]:

@@ -1,24 +1,36 @@
 """Optimizations: what a decision buys, found among the cases of a run."""
 
 import math
+import re
 
 import msgspec
 
 from harness.costmodel import optimizations
 from harness.records import Case, Cost, Prediction, Result, Run
+from harness.workload import ITEM_BYTES
 from tests import made_up
 from tests.made_up import markdown_of
+
+SIZE = re.compile("(batch|threads|n|m)[0-9]+")
 
 
 def case(
     name: str, seconds: float, *, memory: int = 1000, said: int = 1000, threads: int | None = None
 ) -> Result:
+    """A case whose id holds a family, parameters and sizes."""
+    family, *words = name.split("-")
+    sizes = {
+        word.rstrip("0123456789"): int(re.sub(r"\D", "", word)) for word in words if SIZE.fullmatch(word)
+    }
+    dtypes = [word for word in words if word in ITEM_BYTES]
+    others = [word for word in words if not SIZE.fullmatch(word) and word not in ITEM_BYTES]
     made = Case(
         id=name,
         suite="train_step",
-        family="train",
-        dtype="float32",
-        sizes={},
+        family=family,
+        dtype=dtypes[0] if dtypes else "",
+        sizes=sizes,
+        parameters={f"parameter{place}": word for place, word in enumerate(others)},
         cost=Cost(bytes_read=1, bytes_written=1, memory_bytes=said, flops=1000),
         threads=threads,
     )
@@ -30,7 +42,7 @@ def run(*results: Result) -> Run:
     return made_up.run(results)
 
 
-def test_a_pair_that_differs_in_one_word_is_a_optimization() -> None:
+def test_a_pair_that_differs_in_one_decision_is_an_optimization() -> None:
     (found,) = optimizations(
         run(
             case("train-gpt2-float32-adamw-eager-batch2", 0.2, memory=4000, said=4000),
