@@ -1,7 +1,7 @@
 """Calibration of the cost model: single operators of every kind that models use, in shapes that no model has.
 
 Shapes are spread evenly in the logarithm of each size (Halton's sequence), up to what the steps of the profile ask for. Outputs are made
-anew in each call, as in a step. `hot` operands are those of the call before; others take turns, over more memory the colder they are:
+again in each call, as in a step. `hot` operands are those of the call before; others take turns, over more memory the colder they are:
 `cold` over more than any cache holds. `Chain` is a step of layers too small to compute anything: what is left is the framework.
 """
 

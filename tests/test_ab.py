@@ -654,6 +654,7 @@ def test_a_signal_to_end_leaves_nothing_behind(
     assert not any(str(marker) in " ".join(line) for line in sleeping)
 
 
+@pytest.mark.slow
 @pytest.mark.worker
 def test_a_slower_commit_does_not_pass_the_gate(repository: Path, tmp_path: Path) -> None:
     """Real processes, a real worktree: the loss is threefold, so no machine hides it. Three pairs decide no time, and the work is exact."""

@@ -204,6 +204,7 @@ def test_wrong_arguments_get_one_line(arguments: Any, options: Any, words: str) 
 
 
 def test_measuring_leaves_the_process_as_it_was(machine: simulated.Simulated) -> None:
+    gc.unfreeze()  # another test of this process may have frozen objects
     threads, frozen = torch.get_num_threads(), gc.get_freeze_count()
     pl.bench(taking(10), seconds=0.01, threads=1)
     pl.compare(taking(10), taking(20), seconds=0.01, threads=1)

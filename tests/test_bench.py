@@ -227,7 +227,7 @@ def test_resuming_takes_no_other_settings_and_no_complete_run(
     [
         (
             ["bench", "nosuch"],
-            "unknown suite 'nosuch': one of attention, bandwidth, calibration, conv, data, elementwise, inference, matmul, normalization, threads, train_step, or the path of a .py file",
+            "unknown suite 'nosuch': give one of attention, bandwidth, calibration, conv, data, elementwise, inference, matmul, normalization, threads, train_step, or the path of a .py file or folder",
         ),
         (["bench", "--device", "cuda:99"], "no device 'cuda:99' here: auto, cpu"),
         (["bench", "--device", "tpu"], "no device 'tpu' here: auto, cpu"),
@@ -317,7 +317,7 @@ def test_suites_that_would_share_what_lies_beside_one_of_them_are_refused(
     status, _, errors = plumbline("bench", "one/one_suite.py", "two/two_suite.py")
     assert status == 2
     assert "'part_of_both' lies in" in one_line(errors)
-    assert "name these suites apart" in errors
+    assert "rename one of them" in errors
     assert plumbline("list", "one/one_suite.py")[::2] == (0, "")
 
 
@@ -421,6 +421,7 @@ def test_json_stands_alone_on_standard_output(
         assert {v["answer"] for v in value["verdicts"]} <= {"holds", "fails", "inconclusive"}
 
 
+@pytest.mark.slow
 @pytest.mark.worker
 def test_a_killed_run_is_read_and_resumed(suite: Suite, tmp_path: Path) -> None:
     """A real process, killed with SIGKILL in the middle of its second case."""
@@ -648,6 +649,7 @@ def test_the_display_leaves_no_thread_beside_the_samples(
     assert seen - before == set()
 
 
+@pytest.mark.slow
 @pytest.mark.worker
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_goes_away_and_a_full_output_are_no_tracebacks(tmp_path: Path, unbuffered: str) -> None:

@@ -309,6 +309,7 @@ def noisy(family: str, seed: int, count: int = 200) -> Vector:
 FAMILIES = ("normal", "heavy tails", "correlated", "variance", "two modes", "spikes")
 
 
+@pytest.mark.slow
 def test_noise_alone_alarms_in_at_most_one_series_in_twenty() -> None:
     """Over 120 series of 200 points of every kind of noise. Correlated noise is the hardest: twice that."""
     alarmed = {family: sum(bool(confirmed(noisy(family, seed))) for seed in range(20)) for family in FAMILIES}

@@ -123,6 +123,7 @@ def test_a_run_survives_the_way_there_and_back(name: str, tmp_path: Path) -> Non
     assert as_json(back) == encoded(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REPORTS)
 def test_a_report_of_the_document_is_that_of_the_runs(name: str, tmp_path: Path) -> None:
     there, back = sources(name), read_back(encoded(name), tmp_path)

@@ -112,6 +112,7 @@ def test_noise_and_preempted_times_leave_every_size_well_explained(
     assert Counter(fit.model for fit in fits)[model] >= 9
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_rate_covers_the_truth_about_as_often_as_it_says() -> None:
     rates = [parameter(fitted({"flops": flops(N)}, measured(additive(N), seed)), "P") for seed in range(40)]
 
@@ -120,6 +121,7 @@ def test_the_interval_of_the_rate_covers_the_truth_about_as_often_as_it_says() -
     assert 0.88 <= np.mean(covered) <= 1.0
 
 
+@pytest.mark.slow
 def test_an_expectation_holds_a_new_time_about_as_often_as_it_says_and_widens_beyond_the_sizes() -> None:
     wanted = np.array([300.0, 16384.0])
     held, widths = [], []

@@ -24,7 +24,7 @@ REPLACED = {
     r"vector FLOPs?": "elementwise FLOPs",
     r"mended|anew|as of|up to the digit": "fixed, again, according to, exactly",
     r"obituar(y|ies)|last words": "exit reason, last output",
-    r"(?<!there )is no (?!longer|more)[a-z]+|(?-i:is none|are none)": "is not a valid X; there is no X",
+    r"(?<!there )(?:is no (?!longer|more)[a-z]+|(?-i:is none|are none))": "is not a valid X; there is no X",
     r"is told( of)?|are told( of)?|told|tells|was said|is said": "reported, reports, predicted",
     r"stopwatch": "timer",
 }

@@ -40,6 +40,7 @@ def stepping(name: str, dtype: str = "float32", optimizer: str = "adamw") -> Cal
     return lambda device: training(build(name, SIZES[name], device), device, optimizer=optimizer, dtype=dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_operator_of_a_training_step_has_a_formula(name: str) -> None:
     found = trace(stepping(name), CPU).trace
@@ -51,6 +52,7 @@ def test_every_operator_of_a_training_step_has_a_formula(name: str) -> None:
     assert 1.0 < found.phase("backward").flops / found.phase("forward").flops <= 2.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
     "name",
@@ -117,6 +119,7 @@ def test_inference_takes_no_loss_for_its_output() -> None:
     assert logits.shape == (2, 64, 512)
 
 
+@pytest.mark.slow
 def test_checkpointing_computes_again_what_it_does_not_keep() -> None:
     def prepare(device: torch.device) -> Call:
         subject = build("gpt2", TEXT, device)
@@ -244,7 +247,7 @@ def test_a_library_that_is_not_there_skips_a_case_and_says_how_to_get_it(
 
     monkeypatch.setattr(importlib, "import_module", absent)
 
-    with pytest.raises(Unsupported, match=r"it needs .*: pip install 'torch-plumbline\[models\]'"):
+    with pytest.raises(Unsupported, match=r"needs .*: pip install 'torch-plumbline\[models\]'"):
         build(name, SIZES[name], CPU)
 
 

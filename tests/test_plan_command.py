@@ -730,7 +730,7 @@ def test_time_by_the_laws_of_a_run(ask: Ask, tmp_path: Path) -> None:
     assert found["mfu"] == time["mfu"]
     assert 0.0 < found["mfu"] < 1.0
     assert found["cost"] == pytest.approx(time["device_hours"])
-    assert "calibrated" in found["assumptions"]["time"][0]
+    assert f"by the cost model of {run}" in found["assumptions"]["time"][0]
     assert found["assumptions"]["mfu"]
 
 

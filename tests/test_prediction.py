@@ -70,6 +70,7 @@ def traced(config: dict[str, Any], depth: int) -> Traced:
     return trace(prepare, torch.device("cpu"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
 def test_what_two_depths_say_of_a_third_is_what_that_one_does(architecture: str) -> None:
     config, depth = fields(architecture), 7
@@ -84,6 +85,7 @@ def test_what_two_depths_say_of_a_third_is_what_that_one_does(architecture: str)
     assert sum(one.count for one in found) == pytest.approx(sum(one.count for one in whole), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_deep_model_is_continued_and_takes_as_long_as_all_of_it() -> None:
     depth = WHOLE + 4
     config = fields("llama", num_hidden_layers=depth)

@@ -208,14 +208,14 @@ def test_bench_measures_a_folder(
 ) -> None:
     folder = tmp_path / "suites"
     (folder / "deep").mkdir(parents=True)
-    suite('[Work("steady", 100)]', name="suites/one.py")
-    suite('[Work("steady", 200)]', name="suites/deep/two.py")
+    suite('[Work("steady", 100)]', name="suites/shallow_suite.py")
+    suite('[Work("steady", 200)]', name="suites/deep/deep_suite.py")
     status, _, errors = plumbline("bench", folder)
     assert status == 0, errors
     run = store.read(store.find("latest"))
     assert {(result.case.suite, result.case.id) for result in run.measured} == {
-        ("one.py", "work-steady-n100"),
-        ("two.py", "work-steady-n200"),
+        ("shallow_suite.py", "work-steady-n100"),
+        ("deep_suite.py", "work-steady-n200"),
     }
     (tmp_path / "empty").mkdir()
     status, _, errors = plumbline("bench", tmp_path / "empty")

@@ -51,7 +51,7 @@ def test_a_run_of_an_older_schema_is_read_and_not_gone_on_with(tmp_path: Path) -
     assert measurement.interval is None
     assert measurement.best == first["outcome"]["view"]["processes"][0]["fastest"]
     assert measurement.view.processes[0].cpu_fraction == first["outcome"]["view"]["processes"][0]["cpu_share"]
-    with pytest.raises(UsageError, match="begun by an older Plumbline"):
+    with pytest.raises(UsageError, match="started by an older Plumbline"):
         store.Writer.reopen(old)
 
 

@@ -189,6 +189,7 @@ def test_keeping(workload, bench):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.worker
 def test_what_a_module_keeps_from_a_trace_is_in_no_process_that_measures(
     tmp_path: Path, plumbline: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch

@@ -130,6 +130,7 @@ def wait_for(happened: Callable[[], object], seconds: float = 100.0) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_each_trouble_costs_its_own_case_and_is_told(tmp_path: Path) -> None:
     what = ("fine", "segfault", "hunger", "exit", "loop", "raise", "nan", "print")
     process = start(tmp_path, *what, limit=12.0)
@@ -163,6 +164,7 @@ def test_each_trouble_costs_its_own_case_and_is_told(tmp_path: Path) -> None:
     assert "and on standard error" in printed
 
 
+@pytest.mark.slow
 def test_workers_end_with_their_runner_however_it_ends(tmp_path: Path) -> None:
     """Each runner has a process in a loop that never returns, and two that wait."""
     ends = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)

@@ -73,7 +73,7 @@ USUAL_SUITES = tuple(dict.fromkeys(suite for suite, _ in USUAL_CASES))
 class Options:
     """The options of `plumbline ab` and `plumbline gate`.
 
-    `threshold`: a change up to this fraction is none. `base_name` is what the user calls the revision. `base_set` and `candidate_set` are
+    `threshold`: the largest change, as a fraction, that does not count. `base_name` is what the user calls the revision. `base_set` and `candidate_set` are
     settings as KEY=VALUE. `of_checkout`: a case has to use code of this checkout, or the comparison is refused.
     """
 

@@ -188,7 +188,7 @@ def _trial_notes(trial: Trial, profile: NoiseProfile | None) -> Iterator[str]:
 
 
 def compare_stored(base: Run, candidate: Run, threshold: float) -> Comparison:
-    """Compares two runs as a gate does, all cases together. `threshold`: a change up to this fraction is none.
+    """Compares two runs as a gate does, all cases together. `threshold`: the largest change, as a fraction, that does not count.
 
     Raises:
         UsageError: the runs are the same, or differ in machine, device or threads.

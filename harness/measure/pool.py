@@ -1,7 +1,7 @@
 """Worker processes of a run: starts them, sends requests to them, and replaces lost ones.
 
 Process control uses `subprocess` and `multiprocessing.connection` of the standard library, and psutil to
-kill processes that a workload started. docs/pages/explanation/decisions/0004 explains why it is no library pool.
+kill processes that a workload started. docs/pages/explanation/decisions/0004 explains why a library pool does not fit.
 """
 
 import contextlib

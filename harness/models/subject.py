@@ -71,7 +71,7 @@ def _scalar(loss: Any) -> torch.Tensor:
     """A loss that has a gradient of its own.
 
     Raises:
-        UsageError: it is no tensor, or more than one number.
+        UsageError: it is not a tensor, or more than one number.
     """
     import torch  # noqa: PLC0415
 

@@ -62,6 +62,7 @@ class StopReason(StrEnum):
 
     CONVERGED = "converged"
     TIME_CAP = "time_cap"
+    SAMPLE_CAP = "sample_cap"  # only in runs of schema 2
 
 
 class Flag(StrEnum):

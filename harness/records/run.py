@@ -219,9 +219,9 @@ class Run(Record, frozen=True, dict=True):
     def __repr__(self) -> str:
         """What it is, in one line: all of it would fill hundreds of screens."""
         counts = {"measured": self.measured, "skipped": self.skipped, "failed": self.failed}
-        told = ", ".join(f"{len(several)} {name}" for name, several in counts.items() if several)
+        results = ", ".join(f"{len(several)} {name}" for name, several in counts.items() if several)
         state = "complete" if self.complete else "not complete"
-        return f"Run {self.header.id} on {self.header.settings.device}: {told or 'no case'}; {state}"
+        return f"Run {self.header.id} on {self.header.settings.device}: {results or 'no case'}; {state}"
 
     @property
     def complete(self) -> bool:
@@ -230,7 +230,7 @@ class Run(Record, frozen=True, dict=True):
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The planned cases that no record tells of."""
+        """The planned cases without a record."""
         known = {result.case.id for result in self.results}
         return tuple(case for case in self.header.planned if case not in known)
 
@@ -309,7 +309,7 @@ class Pass(Record, frozen=True):
 
 
 class Forecast(Record, frozen=True):
-    """A model in inference and, if anything in it can be trained, in training; `run` is where the peaks of this machine are from, None if there are none."""
+    """A model in inference and, if anything in it can be trained, in training; `run` measured the peaks; None without a run of this machine."""
 
     model: str
     device: str

@@ -135,8 +135,8 @@ class Samples(Record, frozen=True):
     def clean(self) -> tuple[bool, ...]:
         """Which samples are clean: none of our threads waited for a core.
 
-        Where the system does not report waiting, those without an involuntary switch; all samples where it
-        tells neither.
+        Where the system does not report waiting, those without an involuntary switch. Where it reports
+        neither, all samples.
         """
         disturbance = self.disturbance
         if disturbance is None:

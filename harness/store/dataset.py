@@ -159,7 +159,7 @@ class DataSet:
     def __init__(
         self, target: str | Path, note: Callable[[str], object] = warnings.warn, *, fresh: bool = False
     ) -> None:
-        """Opens it; `note` gets a line for each file left out. `fresh`: an empty data set is no error.
+        """Opens it; `note` gets a line for each file left out. `fresh`: an empty data set is allowed.
 
         Raises:
             UsageError: there is no data set, or DuckDB or the file system of the URL is not installed.

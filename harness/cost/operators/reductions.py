@@ -190,7 +190,7 @@ def layer_norm_backward(call: OperatorCall) -> Work:
 def batch_norm(call: OperatorCall) -> Work:
     """In training as layer norm, over the batch; in evaluation a multiply-add with what was learnt.
 
-    In training the running statistics are written too, which not every schema tells.
+    In training the running statistics are written too, which not every schema shows.
     """
     size = call["input"].numel
     if not call.get("training", call.name == "_batch_norm_with_update"):
