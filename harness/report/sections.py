@@ -20,7 +20,7 @@ VERDICT_COLUMNS = (*ids("claim", "subject", "verdict"), *texts("reason"))
 def page(run: Run) -> Page:
     """The report of one run: all sections that are not empty."""
     settings = run.header.settings
-    about = f"Run {run.header.id}, started {run.header.started_at}, profile {settings.profile}, cases.suites {', '.join(settings.suites)}."
+    about = f"Run {run.header.id}, started {run.header.started_at}, profile {settings.profile}, suites {', '.join(settings.suites)}."
     return Page(
         f"Plumbline: {summary.machine(run)}",
         (about,),
