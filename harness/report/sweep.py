@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from harness import units
 from harness.records.plan import Plan, Sweep, SweepPoint
-from harness.report.content import Page, Table, ids, lines, section, table
+from harness.report.content import Page, Table, ids, lines, section, table, texts
 
 # The columns that a narrow terminal leaves out, first to last.
 DISPENSABLE = ("tokens/s", "samples/s", "dense", "activations", "low - high", "MFU")
@@ -49,7 +49,8 @@ def _points(sweep: Sweep) -> Table | None:
         if any(cells := [cell(point) for point in sweep.points])
     }
     rows = list(zip(*columns.values(), strict=True))
-    return table(list(columns), rows, "Demand", [name for name in DISPENSABLE if name in columns])
+    titles = [*columns] if "reason" not in columns else [*list(columns)[:-1], *texts("reason")]
+    return table(titles, rows, "Demand", [name for name in DISPENSABLE if name in columns])
 
 
 def _columns(sweep: Sweep) -> dict[str, Callable[[SweepPoint], str]]:

@@ -86,7 +86,7 @@ def heatmap(run: Run) -> Chart | None:
     )
     texts = base.mark_text(fontSize=11, aria=False).encode(
         text="label:N",
-        color=alt.condition("datum.share > 0.55", alt.value("#111111"), alt.value("#ffffff")),
+        color=alt.condition("datum.fraction > 0.55", alt.value("#111111"), alt.value("#ffffff")),
     )
     return chart(
         "Products of matrices by shape",
