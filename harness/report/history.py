@@ -14,8 +14,6 @@ WIDTH = 72
 # The number of latest points that are shown.
 LATEST = 15
 _SHORT = 8
-# Up to this many hosts are listed; more are counted.
-NAMED = 3
 
 
 def page(histories: Sequence[History]) -> Page:
@@ -24,9 +22,7 @@ def page(histories: Sequence[History]) -> Page:
         return _one(histories[0])
     changed = sum(bool(history.change_points) for history in histories)
     cases, hosts = {history.name for history in histories}, {history.host for history in histories}
-    about = (
-        f"{len(histories)} series of {len(cases)} cases on {len(hosts)} hosts; {changed} with change points"
-    )
+    about = f"{len(histories)} series of {counted(len(cases), 'case')} on {counted(len(hosts), 'host')}; {changed} with change points"
     # Narrow terminals omit these columns: those that are equal everywhere, and the least important.
     spare = ["history", "last change", *(["host"] if len(hosts) == 1 else [])]
     spare += (
@@ -125,10 +121,6 @@ def _inconclusive(history: History) -> bool:
     return any(note.startswith("inconclusive") for note in history.notes)
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def sentence(change: ChangePoint) -> str:
     """A change point with its place and its state."""
     what = units.signed_percent(change.ratio - 1)
@@ -161,7 +153,7 @@ def fleet_page(found: Sequence[tuple[Sequence[History], Sequence[Shared]]]) -> P
     hosts = {one.host for members, _ in found for one in members}
     quiet = sum(not changes for _, changes in found)
     about = (
-        f"{len(found)} series on {_count(len(hosts), 'host')}; {quiet} without a confirmed change",
+        f"{len(found)} series on {counted(len(hosts), 'host')}; {quiet} without a confirmed change",
         "code: most hosts changed alike; hardware: few hosts changed, the others not",
     )
     rows = [
@@ -185,10 +177,6 @@ def fleet_page(found: Sequence[tuple[Sequence[History], Sequence[Shared]]]) -> P
         (table(columns, rows, "Changes", ("why", "time")) or lines(["no confirmed change on any host"]),),
     )
     return Page("Plumbline: code or machine", about, (changes,) if changes else ())
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def shown(value: float, unit: str) -> str:
