@@ -122,7 +122,7 @@ def test_all_cases_are_listed_with_what_changed(plumbline: Plumbline, tmp_path: 
         night(number, 1.0, tmp_path / "results", host="1" * 16)
     status, output, _ = plumbline("history")
     assert status == 0
-    assert "2 series of 1 cases on 2 hosts; 1 with change points" in output
+    assert "2 series of 1 case on 2 hosts; 1 with change points" in output
     assert "confirmed" in output
 
 
