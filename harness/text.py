@@ -89,10 +89,10 @@ def distinct(names: Sequence[str], most: int) -> list[str]:
 def counted(number: int, noun: str) -> str:
     """A number of things in words.
 
-    >>> counted(1, "case"), counted(1200, "case")
-    ('1 case', '1,200 cases')
+    >>> counted(1, "case"), counted(1200, "case"), counted(3, "other process")
+    ('1 case', '1,200 cases', '3 other processes')
     """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
 def some(names: Sequence[str], most: int = 3, separator: str = ", ") -> str:

@@ -12,7 +12,6 @@ from harness.api.calls import (
     Roof,
     check_budget,
     checked,
-    counted,
     label_of,
     opened_pool,
     place_of,
@@ -20,12 +19,16 @@ from harness.api.calls import (
     sampling,
     settings_kept,
 )
+from harness.api.calls import (
+    counted as counted_workload,
+)
 from harness.errors import NothingMeasuredError
 from harness.measure.batch import Batch, Task
 from harness.measure.openmp import bound_spinning
 from harness.measure.sensors import card_of
 from harness.records import Flag, Measurement, Trace
 from harness.store import DEFAULT_RESULTS
+from harness.text import counted
 from harness.workload import Workload
 
 ONE_PROCESS = "of this process alone; others may differ (processes=2 measures that)"
@@ -141,9 +144,7 @@ class Timing(Shown):
 
     def _shown(self) -> tuple[str, Sequence[tuple[str, str]]]:
         low, high = self.interval
-        place = (
-            f"{self.device}, {_counted(self.threads, 'thread')}, {_counted(self.processes, 'process', 'es')}"
-        )
+        place = f"{self.device}, {counted(self.threads, 'thread')}, {counted(self.processes, 'process')}"
         median = f"{units.seconds(self.median)} ± {units.percent(self.half_width)}"
         what = "of an independent repeat" if self.processes > 1 else ONE_PROCESS
         rows = [
@@ -244,7 +245,7 @@ def timed(
     """Measures a named function with its arguments; see `bench`."""
     check_budget(seconds, processes, threads)
     with settings_kept():
-        workload, count = counted(*function, device)
+        workload, count = counted_workload(*function, device)
         place = place_of([count], device, threads)
         with opened_pool(place, [workload], here=processes == 1) as (pool, orders):
             pool.grow(processes)
@@ -264,7 +265,3 @@ def timed(
         roof=roof,
         uncounted=count.uncounted,
     )
-
-
-def _counted(number: int, thing: str, plural: str = "s") -> str:
-    return f"{number} {thing}{'' if number == 1 else plural}"

@@ -13,7 +13,6 @@ from harness.check.findings.common import (
     is_noisy,
     measurements,
     most,
-    number,
     of_cases,
     on_cpu,
     slowed,
@@ -23,6 +22,7 @@ from harness.check.findings.host import CAPPED_POWER
 from harness.check.findings.peaks import MEMORY_VARIES
 from harness.records import BandwidthPeak, ComputePeak, Failed, Flag, Run, Skipped
 from harness.records.measurement import STOLEN
+from harness.text import counted
 
 FINE, BAD, UNKNOWN = "fine", "bad", "unknown"
 # Clocks a tenth apart change compute times by as much, which is more than the noise of most cases.
@@ -88,7 +88,7 @@ def _throttling(run: Run) -> tuple[str, str]:
     reasons = [slowed(m) for m in measurements(run) if m.sensors.throttle_reasons is not None]
     if not reasons:
         return "the device reported no reasons, or none were read", UNKNOWN
-    count, cases = sum(map(bool, reasons)), number(len(reasons), "case")
+    count, cases = sum(map(bool, reasons)), counted(len(reasons), "case")
     if not count:
         return _rated(f"none during {cases}", bad=False)
     return _rated(f"{', '.join(sorted(set().union(*reasons)))} during {count} of {cases}", bad=True)
@@ -96,12 +96,12 @@ def _throttling(run: Run) -> tuple[str, str]:
 
 def _clocks_of_cpu(run: Run) -> tuple[str, str]:
     clocks = [peak.clock_hertz for peak in run.header.peaks if peak.clock_hertz]
-    return _clocks(clocks, f"in {number(len(clocks), 'round')}")
+    return _clocks(clocks, f"in {counted(len(clocks), 'round')}")
 
 
 def _clocks_of_gpu(run: Run) -> tuple[str, str]:
     clocks = [m.sensors.clock_hertz.median for m in measurements(run) if m.sensors.clock_hertz is not None]
-    return _clocks(clocks, f"(medians of {number(len(clocks), 'case')})")
+    return _clocks(clocks, f"(medians of {counted(len(clocks), 'case')})")
 
 
 def _clocks(clocks: list[float], where: str) -> tuple[str, str]:
@@ -120,7 +120,7 @@ def _quota(run: Run) -> tuple[str, str]:
         if tasks:
             return _rated(tasks, bad=True)
         return _rated(reason, bad=False) if reason else (_NO_RECORD, UNKNOWN)
-    text = f"{quota:g} CPUs for {number(threads, 'thread')}{f', {tasks}' if tasks else ''}"
+    text = f"{quota:g} CPUs for {counted(threads, 'thread')}{f', {tasks}' if tasks else ''}"
     return _rated(text, bad=bool(stopped) or quota < threads)
 
 
@@ -139,7 +139,7 @@ def _others(run: Run) -> tuple[str, str]:
     if highest is None:
         return _unknown(run)
     count = sum(map(crowded, known))
-    text = f"at most {highest:.2f} CPUs" + (f", too many during {number(count, 'case')}" if count else "")
+    text = f"at most {highest:.2f} CPUs" + (f", too many during {counted(count, 'case')}" if count else "")
     return _rated(text, bad=fraction(count, len(known)) > MANY)
 
 
@@ -260,12 +260,12 @@ def _missing_parts(run: Run) -> Iterator[tuple[str, str]]:
     """Views, costs, memory and estimates that some cases lack."""
     measured = measurements(run)
     views = ((f"view {name}", reason) for m in measured for name, reason in m.missing_views.items())
-    yield from _rows(views, "views", counted=True)
+    yield from _rows(views, "views", per_case=True)
     untraced = ((r.case.id, r.case.untraced) for r in run.results if r.case.untraced is not None)
     yield from _rows(untraced, "costs")
     lacking = sum(m.peak_memory_bytes is None for m in measured)
     if lacking:
-        yield f"peak memory of {number(lacking, 'case')}", "the record has no memory pass of them"
+        yield f"peak memory of {counted(lacking, 'case')}", "the record has no memory pass of them"
     if run.header.cost_model is None and any(r.case.held_out for r in run.measured):
         reason = "the run calibrated no cost model: `plumbline bench` with the suite calibration"
         yield "estimated times of whole steps", reason
@@ -303,14 +303,16 @@ def _field(name: str) -> str:
     return re.sub(r"_(bytes|watts|seconds)$", "", words).replace("_", " ").replace(".", " ")
 
 
-def _rows(pairs: Iterable[tuple[str, str]], what: str, *, counted: bool = False) -> Iterator[tuple[str, str]]:
-    """A row for each reason; reasons that differ only in a number are one. `counted`: names repeat, once a case."""
+def _rows(
+    pairs: Iterable[tuple[str, str]], what: str, *, per_case: bool = False
+) -> Iterator[tuple[str, str]]:
+    """A row for each reason; reasons that differ only in a number are one. `per_case`: names repeat, once a case."""
     reasons: dict[str, list[tuple[str, str]]] = {}
     for name, reason in pairs:
         reasons.setdefault(re.sub(r"\d+(\.\d+)?", "#", reason), []).append((name, reason))
     for rows in reasons.values():
         names = _names(dict.fromkeys(name for name, _ in rows), what)
-        yield (f"{names} of {number(len(rows), 'case')}" if counted else names), rows[0][1]
+        yield (f"{names} of {counted(len(rows), 'case')}" if per_case else names), rows[0][1]
 
 
 def _names(names: Iterable[str], what: str = "cases") -> str:

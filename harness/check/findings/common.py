@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from harness.records import Environment, Finding, FindingKind, Flag, Measurement, Result, Run
 from harness.records.measurement import CROWDED, HARMLESS
+from harness.text import counted
 
 # A trouble of more than a tenth of the cases is more than an accident.
 MANY = 0.10
@@ -57,15 +58,6 @@ def joined(*parts: str, by: str = "; ") -> str:
     return by.join(filter(None, parts))
 
 
-def number(count: int, thing: str) -> str:
-    """A count with its noun.
-
-    >>> number(1, "case"), number(3, "other process")
-    ('1 case', '3 other processes')
-    """
-    return f"{count} {thing}{'' if count == 1 else 'es' if thing.endswith('s') else 's'}"
-
-
 def measurements(run: Run) -> list[Measurement]:
     """The measurements of the cases that have one."""
     return [r.measurement for r in run.measured if r.measurement is not None]
@@ -83,7 +75,7 @@ def ids(results: Iterable[Result]) -> tuple[str, ...]:
 
 def of_cases(count: int, run: Run) -> str:
     """A count among the measured cases."""
-    return f"{count} of {number(len(run.measured), 'case')}"
+    return f"{count} of {counted(len(run.measured), 'case')}"
 
 
 def flagged(run: Run, *flags: Flag) -> list[Result]:

@@ -18,7 +18,6 @@ from harness.check.findings.common import (
     joined,
     measurements,
     most,
-    number,
     of_cases,
     on_cpu,
     slowed,
@@ -26,6 +25,7 @@ from harness.check.findings.common import (
 from harness.records import Flag, Measurement, Result, Run
 from harness.records.machine import Accelerator
 from harness.records.measurement import STOLEN
+from harness.text import counted
 
 
 def _contended(run: Run) -> Iterator[Ranked]:
@@ -56,7 +56,7 @@ def _who(run: Run, results: list[Result]) -> str:
     crowds = sum(map(crowded, contended))
     nice = run.header.environment.limits.nice or 0
     return joined(
-        f"other programs used up to {others:.2f} CPUs during {number(crowds, 'case')}"
+        f"other programs used up to {others:.2f} CPUs during {counted(crowds, 'case')}"
         if others is not None and crowds
         else "",
         f"the hypervisor gave up to {units.percent(stolen)} of the CPU time to other machines"
@@ -99,7 +99,7 @@ def _noisy(run: Run) -> Iterator[Ranked]:
         fraction(len(results), len(run.measured)),
         "noisy machine",
         joined(
-            f"of {number(len(run.measured), 'case')} {noisy} are noisy, {drifting} drifting and {contended} contended",
+            f"of {counted(len(run.measured), 'case')} {noisy} are noisy, {drifting} drifting and {contended} contended",
             f"their 95% intervals are ± {units.percent(stats.median(widths))} (median)" if widths else "",
         ),
         cause=_why_noisy(run),
@@ -143,10 +143,10 @@ def _quota(run: Run) -> Iterator[Ranked]:
         max(fraction(len(stopped), len(run.measured)), 1.0 - (quota or threads) / threads),
         "CPU quota",
         joined(
-            f"the control group may use {quota:g} CPUs and the run has {number(threads, 'thread')}"
+            f"the control group may use {quota:g} CPUs and the run has {counted(threads, 'thread')}"
             if tight
             else "",
-            f"a quota stopped tasks during {number(len(stopped), 'case')}, for up to {units.seconds(longest)} a batch"
+            f"a quota stopped tasks during {counted(len(stopped), 'case')}, for up to {units.seconds(longest)} a batch"
             if stopped
             else "",
         ),
@@ -166,7 +166,7 @@ def _oversubscribed(run: Run) -> Iterator[Ranked]:
     yield invalid(
         1.0 - cores / wanted,
         "more threads than cores",
-        f"{wanted} threads shared {number(cores, 'physical core')} that this process may use",
+        f"{wanted} threads shared {counted(cores, 'physical core')} that this process may use",
         cause="threads that wait for each other spin, and two of them on one core alternate",
         fix=f"use as many threads as cores: `--threads {cores}`",
         cases=ids(results),
@@ -311,7 +311,7 @@ def _other_processes(run: Run) -> Iterator[Ranked]:
         yield invalid(
             0.5,
             "other processes on the GPU",
-            f"{number(count, 'other process')} used the GPU when the run began",
+            f"{counted(count, 'other process')} used the GPU when the run began",
             cause="they use its time and its memory. In a container the count may include the run itself",
             fix="`nvidia-smi` lists them: stop them and measure again",
         )
@@ -325,7 +325,7 @@ def _memory_errors(run: Run) -> Iterator[Ranked]:
     yield invalid(
         1.0,
         "memory errors",
-        f"{_name(gpu)} has counted {number(count, 'uncorrected memory error')} in its life{_more(len(faulty))}",
+        f"{_name(gpu)} has counted {counted(count, 'uncorrected memory error')} in its life{_more(len(faulty))}",
         cause="its memory is or was faulty, so computed results may be wrong",
         fix=f"read `nvidia-smi{_option(gpu)} -q -d ECC,ROW_REMAPPER`, and replace the GPU if the count grows",
     )
@@ -365,7 +365,7 @@ def _host_bound(run: Run) -> Iterator[Ranked]:
         return
     gains = [gain for r in results if r.measurement and (gain := _by_graph(r.measurement)) is not None]
     gain = stats.median(gains) if gains else None
-    measured = f": {gain:.2f} times as fast here (median of {number(len(gains), 'case')})" if gain else ""
+    measured = f": {gain:.2f} times as fast here (median of {counted(len(gains), 'case')})" if gain else ""
     yield advice(
         max(1.0 - 1.0 / gain, 0.0) if gain else fraction(len(results), len(run.measured)),
         "host-bound cases",
@@ -392,7 +392,7 @@ def _name(gpu: Accelerator) -> str:
 
 def _more(count: int) -> str:
     """Text for the GPUs that are not named."""
-    return f"; {number(count - 1, 'other GPU')} too" if count > 1 else ""
+    return f"; {counted(count - 1, 'other GPU')} too" if count > 1 else ""
 
 
 def _option(gpu: Accelerator) -> str:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from harness import units
-from harness.check.findings.common import Ranked, advice, invalid, number
+from harness.check.findings.common import Ranked, advice, invalid
 from harness.records import BandwidthPeak, ComputePeak, PeakLevel, Run
+from harness.text import counted
 
 # A product has to pack and move its operands, which a micro-kernel does not: the best libraries come within a tenth of it.
 LOST = 0.10
@@ -39,7 +40,7 @@ def _slow_library(run: Run) -> Iterator[Ranked]:
     yield advice(
         slow[0][0],
         "slow library",
-        f"the best products of torch are slower than other code on {number(run.header.settings.threads, 'thread')}: {rates}",
+        f"the best products of torch are slower than other code on {counted(run.header.settings.threads, 'thread')}: {rates}",
         cause=_why_slow_library(run, dtypes),
         fix=_other_library(run, dtypes, slow[0][0]),
         dtypes=dtypes,
@@ -184,7 +185,7 @@ def _spread(peak: ComputePeak | BandwidthPeak) -> float:
 
 def _title(peak: ComputePeak | BandwidthPeak) -> str:
     subject = peak.dtype if isinstance(peak, ComputePeak) else peak.level
-    return f"{subject} ({peak.peak_level.value}, {number(peak.threads, 'thread')})"
+    return f"{subject} ({peak.peak_level.value}, {counted(peak.threads, 'thread')})"
 
 
 def _dtypes(run: Run) -> list[str]:

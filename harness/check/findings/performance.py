@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from harness import stats, units
-from harness.check.findings.common import Ranked, advice, ids, joined, number, on_cpu
+from harness.check.findings.common import Ranked, advice, ids, joined, on_cpu
 from harness.records import MAPPED_BYTES, Optimization, Result, Run
 from harness.records.measurement import speedup_interval
+from harness.text import counted
 
 # A speed-up of less than a tenth is not worth a change of code.
 PAYS = 1.10
@@ -124,7 +125,7 @@ def _threads_do_not_scale(run: Run) -> Iterator[Ranked]:
     yield advice(
         1.0 - reached,
         "threads do not scale",
-        f"{number(len(poor), 'sweep')} over threads gained little: {times} times the threads made {worst.base} {worst.speedup:.2f} times as "
+        f"{counted(len(poor), 'sweep')} over threads gained little: {times} times the threads made {worst.base} {worst.speedup:.2f} times as "
         f"fast (95% CI {worst.low or 0.0:.2f} to {worst.high or 0.0:.2f})",
         cause=_why_not(run, results[worst.base], results[worst.changed]),
         fix="run such work on fewer threads (`torch.set_num_threads`), and use the cores for a data loader or another process",
@@ -142,7 +143,7 @@ def _why_not(run: Run, base: Result, changed: Result) -> str:
     text = f"memory bounds it ({prediction.level})"
     if few is None or many is None or base.bytes_per_second is None:
         return f"{text}, and the threads share it"
-    text += f": {number(few.threads, 'thread')} moved {units.bandwidth(base.bytes_per_second)}. The bandwidth grows"
+    text += f": {counted(few.threads, 'thread')} moved {units.bandwidth(base.bytes_per_second)}. The bandwidth grows"
     rates = f"from {units.bandwidth(few.bytes_per_second)} ({few.threads}) to {units.bandwidth(many.bytes_per_second)} ({many.threads})"
     if many.bytes_per_second / few.bytes_per_second < SCALES * many.threads / few.threads:
         return f"{text} little with the threads, {rates}"
@@ -186,7 +187,7 @@ def _framework(run: Run) -> Iterator[Ranked]:
     yield advice(
         part,
         "mostly framework",
-        f"{len(mostly)} of {number(len(steps), 'step')} {'is' if len(mostly) == 1 else 'are'} mostly framework by the cost model; "
+        f"{len(mostly)} of {counted(len(steps), 'step')} {'is' if len(mostly) == 1 else 'are'} mostly framework by the cost model; "
         f"highest: {units.percent(part)} of the estimated {units.seconds(worst.seconds)} of {worst.case}",
         cause="Python, the dispatch of operators, views and the autograd engine take the same time for little work as for much",
         fix=f"larger batches increase the work for the same framework time; `torch.compile`{graphs} reduces that time",
@@ -217,7 +218,7 @@ def _mapped(run: Run) -> Iterator[Ranked]:
         # An estimate of more than the whole is too high, and proves no more than half.
         part if part < 1.0 else 0.5,
         "pages mapped again",
-        f"{number(len(slow), 'case')} of this run {'has' if len(slow) == 1 else 'have'} results of {units.size(MAPPED_BYTES)} or more: "
+        f"{counted(len(slow), 'case')} of this run {'has' if len(slow) == 1 else 'have'} results of {units.size(MAPPED_BYTES)} or more: "
         f"{units.size(mapped)} a call in {worst.case.id}, which took {units.seconds(seconds)}. By the cost model the first touches of "
         f"their pages take {f'up to {units.seconds(faults)}' if part < 1.0 else 'much'} of it",
         cause=f"{_allocator(run)} maps an allocation of this size again each time, and its pages fault at the first touch"
@@ -274,7 +275,7 @@ def _uneven_shapes(run: Run) -> Iterator[Ranked]:
         joined(
             f"{worst.slow.case.id} runs at {_shown(worst.slow)}, {worst.fast.case.id} at {_shown(worst.fast)}: {worst.ratio:.2f} times the rate "
             f"at sizes within {units.percent(ALIKE - 1.0)} of each other",
-            f"{number(len(slow) - 1, 'similar case')}" if len(slow) > 1 else "",
+            f"{counted(len(slow) - 1, 'similar case')}" if len(slow) > 1 else "",
         ),
         cause=_why_uneven(worst),
         fix=f"pad to the sizes of {worst.fast.case.id}, which saves up to {units.percent(saved)} of the time",

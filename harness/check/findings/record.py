@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from harness import stats, units
-from harness.check.findings.common import Ranked, fraction, ids, number, wrong
+from harness.check.findings.common import Ranked, fraction, ids, wrong
 from harness.records import Answer, CaseAccuracy, Failed, Run
+from harness.text import counted
 
 # One step in ten lies outside its 90% interval by chance. A number outside that chance reaches in less than one of a hundred runs is a finding.
 OUTSIDE, BY_CHANCE = 0.10, 0.01
@@ -60,7 +61,7 @@ def _nothing(run: Run) -> Iterator[Ranked]:
     yield wrong(
         2.0,
         "nothing measured",
-        f"nothing was measured: {number(len(run.skipped), 'case')} skipped, {len(run.failed)} failed, {len(run.missing)} not started",
+        f"nothing was measured: {counted(len(run.skipped), 'case')} skipped, {len(run.failed)} failed, {len(run.missing)} not started",
         cause=f"most frequent reason: {reasons.most_common(1)[0][0]}"
         if reasons
         else "the run ended before its first case",
@@ -73,12 +74,12 @@ def _failed(run: Run) -> Iterator[Ranked]:
         return
     reasons = Counter(r.outcome.reason for r in run.failed if isinstance(r.outcome, Failed))
     reason, count = reasons.most_common(1)[0]
-    others = f"; {number(len(reasons) - 1, 'other reason')}" if len(reasons) > 1 else ""
+    others = f"; {counted(len(reasons) - 1, 'other reason')}" if len(reasons) > 1 else ""
     first = run.failed[0].case
     yield wrong(
         1.0 + fraction(len(run.failed), len(run.results)),
         "failed cases",
-        f"{len(run.failed)} of {number(len(run.results), 'case')} failed",
+        f"{len(run.failed)} of {counted(len(run.results), 'case')} failed",
         cause=f"{count} of them: {reason}{others}",
         fix=f'run one of them alone and read its output: `plumbline bench {first.suite} -k "{first.id}"`',
         cases=ids(run.failed),
@@ -88,7 +89,7 @@ def _failed(run: Run) -> Iterator[Ranked]:
 def _incomplete(run: Run) -> Iterator[Ranked]:
     if run.complete:
         return
-    planned = number(len(run.header.planned), "planned case")
+    planned = counted(len(run.header.planned), "planned case")
     yield wrong(
         1.0 + fraction(len(run.missing), len(run.header.planned)),
         "incomplete",
@@ -103,7 +104,7 @@ def _incomplete(run: Run) -> Iterator[Ranked]:
 
 def _damaged(run: Run) -> Iterator[Ranked]:
     if run.damage:
-        more = f" and {number(len(run.damage) - 1, 'other place')}" if len(run.damage) > 1 else ""
+        more = f" and {counted(len(run.damage) - 1, 'other place')}" if len(run.damage) > 1 else ""
         yield wrong(
             1.0,
             "damaged record",
@@ -127,7 +128,7 @@ def _claims(run: Run) -> Iterator[Ranked]:
         yield wrong(
             fraction(len(fails), len(verdicts)),
             f"{claim} fails",
-            f"{claim}: {len(fails)} of {number(len(verdicts), 'claim')} {'fails' if len(fails) == 1 else 'fail'}, first "
+            f"{claim}: {len(fails)} of {counted(len(verdicts), 'claim')} {'fails' if len(fails) == 1 else 'fail'}, first "
             f"{fails[0].subject}: {fails[0].reason}",
             cause=cause,
             fix=fix,
@@ -148,7 +149,7 @@ def _estimates(run: Run) -> Iterator[Ranked]:
     if outside:
         worst = max(outside, key=lambda step: abs(math.log(step.measured / step.estimated)))
         text = (
-            f"{len(outside)} of {number(len(steps), 'step')} lie outside the 90% interval of their estimate, where one in ten should; "
+            f"{len(outside)} of {counted(len(steps), 'step')} lie outside the 90% interval of their estimate, where one in ten should; "
             f"the farthest took {units.seconds(worst.measured)}, estimated {units.seconds(worst.estimated)} ({worst.case})"
         )
     else:
